@@ -1,0 +1,86 @@
+# Needs make and Python 3.11 or newer, nothing else. `make help` lists what there is.
+
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?=
+PYTEST_WORKERS ?= logical
+LOCK_ARGS ?=
+
+# "3.12 ok", "3.9 old", or nothing where $(PYTHON) is no Python.
+PYTHON_INFO := $(shell "$(PYTHON)" -c 'import sys; v = sys.version_info; print("%d.%d %s" % (v[0], v[1], "ok" if v >= (3, 11) else "old"))' 2>/dev/null)
+PYTHON_VERSION := $(word 1,$(PYTHON_INFO))
+
+# One environment per Python version, so that two of them can be used side by side.
+VENV ?= .venv-$(PYTHON_VERSION)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Compiled programs are kept between runs and shared by the test workers.
+JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
+export JAX_COMPILATION_CACHE_DIR JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS
+
+# -qq: errors only.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
+PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4
+
+need-python = $(if $(filter ok,$(PYTHON_INFO)),,$(error nmmo-jax needs Python 3.11 or newer, and \
+PYTHON=$(PYTHON) is $(if $(PYTHON_VERSION),Python $(PYTHON_VERSION),not a Python that runs); \
+name another with PYTHON=/path/to/python3.12))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help simulate test test-slow lint format setup lock clean
+
+help:  ## list the targets and variables
+	@echo "Targets:"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-10s  %s\n", $$1, $$2 }'
+	@echo "Variables:"
+	@echo "  PYTHON          the Python to use ($(PYTHON)); each version has its own environment, .venv-X.Y"
+	@echo "  ARGS            arguments for simulate, e.g. ARGS=--help"
+	@echo "  PYTEST_ARGS     arguments for pytest, e.g. PYTEST_ARGS='-k combat'"
+	@echo "  PYTEST_WORKERS  test processes ($(PYTEST_WORKERS): one per core, at most 4; 0: none beside pytest's own)"
+	@echo "  LOCK_ARGS       arguments for lock, e.g. LOCK_ARGS=--upgrade"
+
+simulate: $(STAMP)  ## run nmmo-jax simulate (with ARGS)
+	@$(BIN)/nmmo-jax simulate $(ARGS)
+
+test: lint  ## lint, then run the tests that are not marked slow
+	@$(PYTEST) $(PYTEST_ARGS)
+
+# pytest exits with 5 where it found no test to run.
+test-slow: $(STAMP)  ## run the tests that are marked slow
+	@$(PYTEST) -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+lint: $(STAMP)  ## ruff (rules and formatting), then basedpyright (types)
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m basedpyright --pythonpath $(BIN)/python
+
+format: $(STAMP)  ## let ruff format the code and repair what it can
+	@$(BIN)/python -m ruff check --fix-only .
+	@$(BIN)/python -m ruff format .
+
+setup: $(STAMP)  ## create the environment and install into it (the others do so when needed)
+
+$(STAMP): pyproject.toml requirements.lock
+	$(need-python)
+	@echo "Setting up $(VENV): installing requirements.lock and nmmo-jax itself (a minute or two) ..."
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV) > /dev/null || { \
+		echo "$(PYTHON) -m venv failed (on Debian and Ubuntu it needs the package python3-venv)" >&2; exit 1; }
+	@$(PIP_INSTALL) -r requirements.lock
+	@$(PIP_INSTALL) --no-deps -e .
+	@touch $@
+
+# Keeps the versions that are in the file and still fit; LOCK_ARGS=--upgrade takes the newest.
+lock:  ## regenerate requirements.lock from pyproject.toml
+	$(need-python)
+	@"$(PYTHON)" -m venv --clear .cache/lock
+	@.cache/lock/bin/python -m pip install -qq --disable-pip-version-check uv
+	.cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra test \
+		--no-emit-index-url --annotation-style line --custom-compile-command "make lock" \
+		$(LOCK_ARGS) --output-file requirements.lock pyproject.toml
+
+clean:  ## remove the environments, caches and build outputs (not runs/)
+	@rm -rf .venv .venv-* .cache .hypothesis .pytest_cache .ruff_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

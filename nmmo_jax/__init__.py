@@ -1,0 +1,56 @@
+"""nmmo-jax: Neural MMO as a vectorised, data-oriented simulator in JAX."""
+
+from nmmo_jax.actions import Action, Argument, Head, heads
+from nmmo_jax.autoreset import Episode, autoreset
+from nmmo_jax.components import Agents, Births, Cause, Draws, Realm, Tiles, observed_material
+from nmmo_jax.config import RULES_VERSION, Config, Rules
+from nmmo_jax.digest import digest, digest_hex
+from nmmo_jax.draws import draw
+from nmmo_jax.environment import Environment, Info, make, transition
+from nmmo_jax.events import Event, Events
+from nmmo_jax.ledger import Ledger
+from nmmo_jax.observations import FEATURES, ArraySpec, Observation, observation_spec, observe
+from nmmo_jax.scenario import make_realm
+from nmmo_jax.vectorized import Vectorized, vectorize
+from nmmo_jax.world.materials import Material
+from nmmo_jax.world.pool import MapPool
+
+__all__ = [
+    "FEATURES",
+    "RULES_VERSION",
+    "Action",
+    "Agents",
+    "Argument",
+    "ArraySpec",
+    "Births",
+    "Cause",
+    "Config",
+    "Draws",
+    "Environment",
+    "Episode",
+    "Event",
+    "Events",
+    "Head",
+    "Info",
+    "Ledger",
+    "MapPool",
+    "Material",
+    "Observation",
+    "Realm",
+    "Rules",
+    "Tiles",
+    "Vectorized",
+    "autoreset",
+    "digest",
+    "digest_hex",
+    "draw",
+    "heads",
+    "make",
+    "make_realm",
+    "observation_spec",
+    "observe",
+    "observed_material",
+    "transition",
+    "vectorize",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,135 @@
+"""Actions, declared as data: an ordered list of heads, each with its arguments.
+
+Networks, masks, specs and documentation are made from ``heads(config)``; a new system adds heads.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Int32
+
+from nmmo_jax.components import Realm
+from nmmo_jax.config import STYLES, Config, Rules
+from nmmo_jax.systems.movement import DIRECTIONS, can_enter
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One choice of an action.
+
+    Attributes:
+      name: the field of ``Action`` and the key of the mask.
+      size: how many choices a policy has.
+      nothing: the choice that does nothing, always allowed; None where the head's other argument says so.
+      mask_shape: of one agent's mask.
+      meaning: what is chosen.
+    """
+
+    name: str
+    size: int
+    nothing: int | None
+    mask_shape: tuple[int, ...]
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """One action of a tick, given by its arguments in order; a later argument's mask may depend on an earlier."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+
+
+def heads(config: Config) -> tuple[Head, ...]:
+    """The action heads of the classic game."""
+    styles, visible = len(STYLES), config.num_visible
+    move = Argument("move", len(DIRECTIONS), 0, (len(DIRECTIONS),), "0 stay, 1 column+1, 2 row+1, 3 column-1, 4 row-1")
+    style = Argument("style", styles, None, (styles,), "0 melee, 1 range, 2 mage")
+    target = Argument(
+        "target",
+        visible,
+        0,
+        (styles, visible),
+        "position in the list of visible agents, one mask row per style; Action.target takes visible_slot of it",
+    )
+    return Head("move", (move,)), Head("attack", (style, target))
+
+
+class Action(flax.struct.PyTreeNode):
+    """What every agent does in one tick; int arrays ``[num_agents]``, or None for nothing.
+
+    Values out of range mean nothing: a move other than 0 to 4 stays; a style other than 0 to 2, or a target
+    that is no slot, does not attack. ``target`` is an agent *slot* (-1, or oneself: no attack).
+    What is given for empty slots is ignored.
+    """
+
+    move: Int[Array, "N"] | None = None
+    style: Int[Array, "N"] | None = None
+    target: Int[Array, "N"] | None = None
+
+
+class Orders(NamedTuple):
+    """A complete action, int32: move 0 to 4, style 0 to 2, target a slot or -1 for no attack."""
+
+    move: Int32[Array, "N"]
+    style: Int32[Array, "N"]
+    target: Int32[Array, "N"]
+
+
+def as_orders(action: Action, config: Config) -> Orders:
+    """The action with everything out of range, or left out, turned into nothing.
+
+    Raises:
+      ValueError: an array is not of integers or not of shape ``[num_agents]``.
+    """
+    n = config.num_agents
+    if not isinstance(action, Action):
+        raise ValueError(f"action={action!r}: must be an Action(move=..., style=..., target=...)")
+
+    def known(name: str, size: int, nothing: int) -> jax.Array:
+        value = getattr(action, name)
+        if value is None:
+            return jnp.full(n, nothing, jnp.int32)
+        value = jnp.asarray(value)
+        if not jnp.issubdtype(value.dtype, jnp.integer) or value.shape != (n,):
+            raise ValueError(f"action.{name}: {value.dtype} of shape {value.shape}: must be integers of shape ({n},)")
+        return jnp.where((value >= 0) & (value < size), value, nothing).astype(jnp.int32)
+
+    style = known("style", len(STYLES), -1)
+    target = jnp.where(style >= 0, known("target", n, -1), -1)
+    return Orders(move=known("move", len(DIRECTIONS), 0), style=jnp.maximum(style, 0), target=target)
+
+
+def action_mask(
+    realm: Realm,
+    able: Bool[Array, "N"],
+    visible_slot: Int[Array, "N V"],
+    rules: Rules,
+    config: Config,
+) -> dict[str, Bool[Array, "N ..."]]:
+    """Which choices do something, at the moment of observation; deaths in the coming vitals are not foreseen.
+
+    Args:
+      able: who will act; the others' masks allow nothing but nothing.
+      visible_slot: slots of the visible agents, -1 where the list ends.
+    """
+    agents = realm.agents
+    directions = jnp.asarray(DIRECTIONS, jnp.int32)
+    row, col = agents.row[:, None] + directions[:, 0], agents.col[:, None] + directions[:, 1]
+    enters = can_enter(realm.tiles, row, col, config)
+    move = enters & (able & (agents.freeze <= 1))[:, None]  # the coming vitals count freeze down first
+    move = move.at[:, 0].set(True)
+
+    slot = jnp.maximum(visible_slot, 0)
+    distance = jnp.maximum(
+        jnp.abs(agents.row[slot] - agents.row[:, None]), jnp.abs(agents.col[slot] - agents.col[:, None])
+    )
+    blocked = rules.immunity_blocks_drain & (agents.age[slot] + 1 < rules.immunity_ticks)
+    legal = (visible_slot >= 0) & ~blocked & able[:, None] & rules.attacks_enabled
+    target = legal[:, None, :] & (distance[:, None, :] <= rules.attack_range[:, None])
+    target = target.at[:, :, 0].set(True)
+    style = jnp.broadcast_to(able[:, None], (able.size, len(STYLES)))
+    return {"move": move, "style": style, "target": target}

@@ -1,0 +1,173 @@
+"""The tables: everything a realm is, as fixed-capacity arrays.
+
+Shapes are those of one realm; ``vectorize`` puts a realm axis in front. N = ``Config.num_agents``,
+R x C = ``Config.rows`` x ``Config.columns``, P = ``Config.num_populations``, S = perimeter of the padded map.
+"""
+
+import dataclasses
+from enum import IntEnum
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Int16, Int32, UInt8, UInt32
+
+from nmmo_jax.config import Config
+from nmmo_jax.world.materials import Material
+
+NEVER = 2**31 - 1  # a tick that does not come
+NO_UID = -1
+NO_DAMAGE = -1
+
+
+class Tiles(flax.struct.PyTreeNode):
+    """The map. Only ``ready_tick`` changes during play."""
+
+    material: UInt8[Array, "R C"]  # underlying material; a depleted forest stays forest here
+    ready_tick: Int32[Array, "R C"]  # tick from which a forest is ready (0 at first, NEVER: not again)
+    spawn_tile: Int32[Array, "S"]  # flat indices (row * C + column) of the spawn tiles, row-major; rest 0
+    num_spawn_tiles: Int32[Array, ""]
+
+
+class Agents(flax.struct.PyTreeNode):
+    """The agents, one row per slot. Rows of empty slots hold leftovers that mean nothing."""
+
+    alive: Bool[Array, "N"]  # holds its place (sequential: so does, for one tick, who died after its turn)
+    uid: Int32[Array, "N"]  # order of birth in this realm, never reused; -1 in an empty slot
+    population: Int16[Array, "N"]
+    row: Int16[Array, "N"]
+    col: Int16[Array, "N"]
+    health: Int16[Array, "N"]
+    food: Int16[Array, "N"]
+    water: Int16[Array, "N"]
+    freeze: Int16[Array, "N"]  # ticks, the coming vitals' countdown included
+    age: Int32[Array, "N"]  # completed vitals
+    damage: Int32[Array, "N"]  # taken since the last vitals; -1: none
+
+
+class Killer(flax.struct.PyTreeNode):
+    """Who brought each agent's health to zero, and how; -1: nobody."""
+
+    uid: Int32[Array, "N"]
+    style: Int32[Array, "N"]
+
+
+class Probes(flax.struct.PyTreeNode):
+    """Instruments that play never reads; None where ``Config`` leaves them off."""
+
+    visits: Int32[Array, "P R C"] | None = None  # agent-ticks spent on each tile
+    killer: Killer | None = None
+
+
+class Realm(flax.struct.PyTreeNode):
+    """One persistent world."""
+
+    tick: Int32[Array, ""]
+    next_uid: Int32[Array, ""]  # births so far
+    tiles: Tiles
+    agents: Agents
+    probes: Probes
+
+
+class Draws(flax.struct.PyTreeNode):
+    """All the chance of one tick."""
+
+    regrowth: Int32[Array, "N"]  # ticks until a forest harvested by this agent is ready; NEVER: not again
+    spawn: UInt32[Array, "A 3"]  # per attempt at a birth, raw words: (coin, population, tile)
+
+
+class Births(flax.struct.PyTreeNode):
+    """The births of one tick, one row per attempt; rows with slot -1 are attempts that failed."""
+
+    slot: Int32[Array, "A"]
+    uid: Int32[Array, "A"]
+    parent_uid: Int32[Array, "A"]  # -1: born on the spawn ring
+    population: Int32[Array, "A"]
+    row: Int32[Array, "A"]
+    col: Int32[Array, "A"]
+
+
+class Outcome(flax.struct.PyTreeNode):
+    """What one tick did to the agent that held each slot before it; events, ledger and rewards read it.
+
+    Amounts are what really changed hands or was used, after clamping; all int32 of shape [N].
+    """
+
+    acted: Bool[Array, "N"]  # was alive at its turn and acted
+    dead: Bool[Array, "N"]  # found dead at its turn or killed by its own vitals: leaves in this tick's cull
+    cause: Int32[Array, "N"]  # Cause of what took its health to zero in this tick
+    harvested: Bool[Array, "N"]
+    forage: Int32[Array, "N"]
+    beside_water: Bool[Array, "N"]
+    drink: Int32[Array, "N"]
+    healing: Int32[Array, "N"]
+    food_used: Int32[Array, "N"]
+    water_used: Int32[Array, "N"]
+    starvation: Int32[Array, "N"]  # health lost for want of food
+    thirst: Int32[Array, "N"]
+    attack_target: Int32[Array, "N"]  # slot of whom it hit, -1: nobody
+    attack_style: Int32[Array, "N"]
+    attack_damage: Int32[Array, "N"]  # health points its hit asked of the target (0 if immune)
+    damage_taken: Int32[Array, "N"]  # health lost to attacks
+    food_gained: Int32[Array, "N"]  # by its attack
+    water_gained: Int32[Array, "N"]
+    food_drained: Int32[Array, "N"]  # by attacks on it
+    water_drained: Int32[Array, "N"]
+
+
+class Cause(IntEnum):
+    """What took an agent's health to zero."""
+
+    NONE = 0
+    LAVA = 1
+    STARVATION = 2
+    THIRST = 3
+    COMBAT = 4
+
+
+def empty_outcome(config: Config) -> Outcome:
+    """The outcome of a tick in which nothing has happened yet."""
+    zero, no = jnp.zeros(config.num_agents, jnp.int32), jnp.zeros(config.num_agents, bool)
+    flags = ("acted", "dead", "harvested", "beside_water")
+    fields = {field.name: no if field.name in flags else zero for field in dataclasses.fields(Outcome)}
+    return Outcome(**{**fields, "attack_target": zero - 1})
+
+
+def empty_agents(config: Config) -> Agents:
+    """A table in which every slot is empty."""
+    n = config.num_agents
+    short = jnp.zeros(n, jnp.int16)
+    return Agents(
+        alive=jnp.zeros(n, bool),
+        uid=jnp.full(n, NO_UID, jnp.int32),
+        population=short,
+        row=short,
+        col=short,
+        health=short,
+        food=short,
+        water=short,
+        freeze=short,
+        age=jnp.zeros(n, jnp.int32),
+        damage=jnp.full(n, NO_DAMAGE, jnp.int32),
+    )
+
+
+def empty_probes(config: Config) -> Probes:
+    """The instruments that ``config`` switches on, at their beginning."""
+    n, populations = config.num_agents, config.num_populations
+    visits = jnp.zeros((populations, config.rows, config.columns), jnp.int32) if config.visits else None
+    nobody = jnp.full(n, NO_UID, jnp.int32)
+    return Probes(visits=visits, killer=Killer(uid=nobody, style=nobody) if config.events else None)
+
+
+def observed_material(realm: Realm) -> UInt8[Array, "R C"]:
+    """The map as agents see it: a forest that is not ready looks like scrub."""
+    tiles = realm.tiles
+    depleted = (tiles.material == Material.FOREST) & (tiles.ready_tick > realm.tick)
+    return jnp.where(depleted, jnp.uint8(Material.SCRUB), tiles.material)
+
+
+def lookup(table: jax.Array, index: Int[Array, "K"], fill: int) -> jax.Array:
+    """``table[index]``, with ``fill`` where the index is -1."""
+    found = table.at[jnp.maximum(index, 0)].get(mode="clip")
+    return jnp.where(index >= 0, found, jnp.asarray(fill, table.dtype))

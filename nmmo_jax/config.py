@@ -1,0 +1,258 @@
+"""What a world is made of: ``Config`` compiles in, ``Rules`` are traced.
+
+``Config`` holds shapes and switches; it is frozen and hashable, and a new one means a new compilation.
+``Rules`` holds every number of the rulebook as a leaf of a pytree; it can differ from realm to realm
+under ``vmap``, so a sweep over a thousand rule sets is one program.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+RULES_VERSION = 1  # moves only when behaviour does; kept in replays, checkpoints and benchmark files
+STYLES = ("melee", "range", "mage")
+LAYOUTS = ("blocks", "free")
+RESOLUTIONS = ("simultaneous", "sequential")
+REWARDS = ("survival", "death")
+
+MAX_AGENTS = 65_536  # with MAX_AMOUNT the largest sum over all agents still fits int32
+MAX_AMOUNT = 30_000  # amounts are stored as int16
+MAX_TICKS = 1_000_000_000
+MAX_SIDE = 8_192
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Static configuration: capacities, sizes and switches. Bad values raise ``ValueError``.
+
+    Attributes:
+      num_agents: capacity, the number of agent slots per realm.
+      num_populations: number of populations; divides ``num_agents`` in layout ``blocks``.
+      rows, columns: padded size of the map in tiles; smaller maps are padded with lava.
+      view: side of the square observation window in tiles, odd.
+      num_visible: how many agents (the observer included) an observation lists.
+      border: width of the lava border of generated terrain, in tiles.
+      layout: ``blocks`` (slots grouped by population, quotas) or ``free`` (any slot, no quotas).
+      resolution: ``simultaneous`` (all agents at once) or ``sequential`` (oldest first, as the original).
+      reward: ``survival`` (+1 per tick lived through) or ``death`` (-1 on dying).
+      max_spawns: attempts at a birth per tick.
+      max_lifetime: age in ticks at which an agent leaves with ``truncated``, or None.
+      horizon: tick from which ``info.horizon`` is set, or None.
+      visits: probe, count visits per population and tile in ``realm.probes.visits``.
+      events: probe, capacity of the event table per tick (0: off).
+      ledger: probe, account for every unit of food, water and health in ``info.ledger``.
+    """
+
+    num_agents: int = 128
+    num_populations: int = 8
+    rows: int = 80
+    columns: int = 80
+    view: int = 15
+    num_visible: int = 16
+    border: int = 9
+    layout: Literal["blocks", "free"] = "blocks"
+    resolution: Literal["simultaneous", "sequential"] = "simultaneous"
+    reward: Literal["survival", "death"] = "survival"
+    max_spawns: int = 1
+    max_lifetime: int | None = None
+    horizon: int | None = None
+    visits: bool = False
+    events: int = 0
+    ledger: bool = False
+
+    def __post_init__(self):
+        _check_int("num_agents", self.num_agents, 1, MAX_AGENTS)
+        _check_int("num_populations", self.num_populations, 1, self.num_agents)
+        _check_int("rows", self.rows, 1, MAX_SIDE)
+        _check_int("columns", self.columns, 1, MAX_SIDE)
+        _check_int("view", self.view, 1, 255)
+        if self.view % 2 == 0:
+            raise ValueError(f"view={self.view}: must be odd, so that the observer stands in the middle")
+        _check_int("num_visible", self.num_visible, 1, MAX_AGENTS)
+        _check_int("border", self.border, 0, MAX_SIDE)
+        _check_choice("layout", self.layout, LAYOUTS)
+        _check_choice("resolution", self.resolution, RESOLUTIONS)
+        _check_choice("reward", self.reward, REWARDS)
+        _check_int("max_spawns", self.max_spawns, 1, MAX_AGENTS)
+        if self.max_lifetime is not None:
+            _check_int("max_lifetime", self.max_lifetime, 1, MAX_TICKS)
+        if self.horizon is not None:
+            _check_int("horizon", self.horizon, 1, MAX_TICKS)
+        for name in ("visits", "ledger"):
+            _check_bool(name, getattr(self, name))
+        _check_int("events", self.events, 0, 2**24)
+        if self.layout == "blocks" and self.num_agents % self.num_populations:
+            raise ValueError(
+                f"num_agents={self.num_agents}: must be divisible by num_populations={self.num_populations} "
+                "in layout 'blocks' (layout 'free' has no such limit)"
+            )
+
+    @property
+    def radius(self) -> int:
+        """How far an agent sees in each direction, in tiles."""
+        return self.view // 2
+
+
+def _rule(unit: str, meaning: str, default: Any, dtype: str = "int32", low: float = 0, high: float = MAX_AMOUNT):
+    metadata = {"unit": unit, "meaning": meaning, "dtype": dtype, "low": low, "high": high}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Rules(flax.struct.PyTreeNode):
+    """Every number of the rulebook, traced: scalars, or ``[3]`` for one value per attack style.
+
+    Each leaf may carry leading realm axes under ``vmap`` (see ``vectorize``). Defaults are those of ``chaos``.
+    ``replace`` changes fields; ``Environment`` checks the values (``validate_rules``).
+    The unit, meaning, type and allowed interval of every field are in its metadata.
+    """
+
+    start_health: Any = _rule("health", "of a newborn; at most max_health", 10)
+    start_food: Any = _rule("food", "of a newborn; at most max_food", 32)
+    start_water: Any = _rule("water", "of a newborn; at most max_water", 32)
+    max_health: Any = _rule("health", "most an agent can have", 10)
+    max_food: Any = _rule("food", "most an agent can have", 32)
+    max_water: Any = _rule("water", "most an agent can have", 32)
+    forage_amount: Any = _rule("food", "from harvesting a ready forest", 5)
+    drink_amount: Any = _rule("water", "per tick beside water", 5)
+    regrowth_probability: Any = _rule(
+        "per tick", "that a depleted forest becomes ready (0: never, 1: next tick)", 0.025, "float32", 0, 1
+    )
+    heal_food_above: Any = _rule("food", "an agent heals only with more food than this", 16)
+    heal_water_above: Any = _rule("water", "an agent heals only with more water than this", 16)
+    heal_amount: Any = _rule("health", "healed per tick", 1)
+    food_metabolism: Any = _rule("food", "used per tick", 1)
+    water_metabolism: Any = _rule("water", "used per tick", 1)
+    starvation_damage: Any = _rule("health", "lost per tick without food", 1)
+    thirst_damage: Any = _rule("health", "lost per tick without water", 1)
+    immunity_ticks: Any = _rule("ticks", "of age below which attacks do no damage", 15, high=MAX_TICKS)
+    attacks_enabled: Any = _rule("", "whether attacks do anything", True, "bool", 0, 1)
+    attack_range: Any = _rule("tiles", "Chebyshev reach of each style", (1, 2, 3))
+    attack_damage: Any = _rule(
+        "health, food, water", "D: taken from the target; as food and water given to the attacker", (10, 2, 1)
+    )
+    freeze_ticks: Any = _rule("ticks", "what a mage hit sets the target's freeze to", 3)
+    immunity_blocks_drain: Any = _rule(
+        "", "whether an attack on an immune target does nothing at all", False, "bool", 0, 1
+    )
+    population_cap: Any = _rule(
+        "agents",
+        "how many may live in a realm; at most num_agents (default: num_agents)",
+        None,
+        high=MAX_AGENTS,
+    )
+    spawn_rate: Any = _rule("probability", "of each of the max_spawns attempts per tick", 1.0, "float32", 0, 1)
+
+
+RULE_FIELDS = {field.name: field for field in dataclasses.fields(Rules)}
+STYLE_RULES = ("attack_range", "attack_damage")
+PRESETS: dict[str, dict[str, Any]] = {"chaos": {}, "law": {"attacks_enabled": False}}
+
+
+def is_traced(value: Any) -> bool:
+    """Whether a value is not known yet, so that it cannot be checked."""
+    return isinstance(value, Tracer)
+
+
+def rule_ndim(name: str) -> int:
+    """Number of axes of a rule for one realm: 1 (one value per style) or 0."""
+    return 1 if name in STYLE_RULES else 0
+
+
+def as_rules(rules: Rules, config: Config) -> Rules:
+    """Rules as arrays of their declared types, with ``population_cap`` filled in.
+
+    Values that are known (not traced) are checked: ``ValueError`` names field, value and what is allowed.
+    """
+    if not isinstance(rules, Rules):
+        raise ValueError(f"rules={rules!r}: must be a Rules")
+    if rules.population_cap is None:
+        rules = rules.replace(population_cap=config.num_agents)
+    leaves = {name: _rule_array(name, getattr(rules, name)) for name in RULE_FIELDS}
+    rules = Rules(**leaves)
+    _validate_known(rules, config)
+    return rules
+
+
+def _rule_array(name: str, value: Any) -> jax.Array:
+    metadata = RULE_FIELDS[name].metadata
+    if isinstance(value, jax.Array) and value.dtype == jnp.dtype(metadata["dtype"]):
+        array = value
+    else:
+        array = value if is_traced(value) else _known(name, value, metadata)
+        array = jnp.asarray(array, jnp.dtype(metadata["dtype"]))
+    if rule_ndim(name) and (array.ndim == 0 or array.shape[-1] != len(STYLES)):
+        raise ValueError(f"rules.{name}={value!r}: must have {len(STYLES)} values, one per style {STYLES}")
+    return array
+
+
+def _known(name: str, value: Any, metadata: Any) -> np.ndarray:
+    """A known rule as NumPy, in the range of its type; checked before it can wrap around."""
+    try:
+        array = np.asarray(value)
+        numbers = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"rules.{name}={value!r}: must be a number") from None
+    low, high, dtype = metadata["low"], metadata["high"], metadata["dtype"]
+    bad = ~((numbers >= low) & (numbers <= high))
+    if dtype != "float32":
+        bad |= numbers != np.floor(numbers)
+    if bad.any():
+        kind = {"int32": "whole numbers", "float32": "numbers", "bool": "True or False, or numbers"}[dtype]
+        raise ValueError(f"rules.{name}={value!r}: allowed are {kind} from {low} to {high}")
+    return array
+
+
+def _validate_known(rules: Rules, config: Config) -> None:
+    """Checks what relates rules to each other and to the configuration, where the values are known."""
+    known: dict[str, np.ndarray] = {
+        name: np.asarray(value) for name in RULE_FIELDS if not is_traced(value := getattr(rules, name))
+    }
+    for name, value in known.items():
+        _known(name, value, RULE_FIELDS[name].metadata)
+    for stat in ("health", "food", "water"):
+        start, most = known.get(f"start_{stat}"), known.get(f"max_{stat}")
+        if start is not None and most is not None and np.any(start > most):
+            raise ValueError(f"rules.start_{stat}={start}: must be at most rules.max_{stat}={most}")
+    cap = known.get("population_cap")
+    if cap is not None and np.any(cap > config.num_agents):
+        raise ValueError(f"rules.population_cap={cap}: allowed are 0 to the capacity num_agents={config.num_agents}")
+
+
+def _check_int(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise ValueError(f"{name}={value!r}: allowed are whole numbers from {low} to {high}")
+
+
+def _check_bool(name: str, value: Any) -> None:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name}={value!r}: allowed are True and False")
+
+
+def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}")
+
+
+def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
+    """The configuration and rules of a game by name, any field of either by keyword.
+
+    >>> config, rules = preset("chaos", num_agents=32, num_populations=2, spawn_rate=0.5)
+    >>> config.num_agents, rules.spawn_rate, rules.population_cap
+    (32, 0.5, 32)
+    """
+    _check_choice("game", name, tuple(PRESETS))
+    config_fields = {field.name for field in dataclasses.fields(Config)}
+    for field in overrides:
+        if field not in config_fields and field not in RULE_FIELDS:
+            raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules has that name")
+    config = Config(**{k: v for k, v in overrides.items() if k in config_fields})
+    values = {**PRESETS[name], **{k: v for k, v in overrides.items() if k in RULE_FIELDS}}
+    values.setdefault("population_cap", config.num_agents)
+    rules = Rules(**values)
+    as_rules(rules, config)
+    return config, rules

@@ -1,0 +1,52 @@
+"""A fingerprint of a realm, the same on every backend."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, UInt32
+
+from nmmo_jax.components import Realm
+from nmmo_jax.world.materials import Material
+
+# Odd multipliers and the finaliser of MurmurHash3 (public domain, Austin Appleby).
+_LANES = (0x9E3779B1, 0x85EBCA77)
+
+
+def digest(realm: Realm) -> UInt32[Array, "2"]:
+    """A 64-bit hash of one realm, as two uint32 words (high, low).
+
+    It covers everything that play depends on: tick, births so far, map, when depleted forests are ready, and
+    the rows of occupied slots. Leftovers of empty slots, ready ticks that are past, and probes do not count.
+    Sums of mixed words modulo 2^32: integers only, so the order of summation is free and backends agree.
+
+    >>> high, low = digest(realm)
+    """
+    tiles, agents = realm.tiles, realm.agents
+    forest = tiles.material == Material.FOREST
+    columns = [
+        realm.tick,
+        realm.next_uid,
+        tiles.material,
+        jnp.where(forest, jnp.maximum(tiles.ready_tick - realm.tick, 0), 0),
+    ]
+    columns += [jnp.where(agents.alive, column, -1) for column in jax.tree.leaves(agents)]
+    lanes = [jnp.stack([_hash(column, salt, lane) for salt, column in enumerate(columns)]) for lane in _LANES]
+    return jnp.stack([_mix(lane.sum(dtype=jnp.uint32)) for lane in lanes])
+
+
+def digest_hex(words: UInt32[Array, "2"]) -> str:
+    """A digest as 16 hexadecimal digits."""
+    high, low = (int(word) for word in words)
+    return f"{high:08x}{low:08x}"
+
+
+def _hash(column: jax.Array, salt: int, lane: int) -> jax.Array:
+    values = column.astype(jnp.int32).reshape(-1).astype(jnp.uint32)
+    position = jnp.arange(values.size, dtype=jnp.uint32) * jnp.uint32(lane)
+    keyed = _mix(position + jnp.uint32((salt * 0x27D4EB2F + lane) & 0xFFFFFFFF))
+    return _mix(values + keyed).sum(dtype=jnp.uint32)
+
+
+def _mix(word: jax.Array) -> jax.Array:
+    word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
+    word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
+    return word ^ (word >> 16)

@@ -1,0 +1,223 @@
+"""The environment of one realm, and the schedule: the order of the systems in a tick."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float32, Int32
+
+from nmmo_jax.actions import Action, Orders, as_orders
+from nmmo_jax.components import (
+    Births,
+    Draws,
+    Outcome,
+    Realm,
+    Tiles,
+    empty_agents,
+    empty_outcome,
+    empty_probes,
+)
+from nmmo_jax.config import Config, Rules, as_rules, is_traced, preset
+from nmmo_jax.draws import Stream, birth_words, coin, draw
+from nmmo_jax.events import Events, collect_events
+from nmmo_jax.ledger import Ledger, account
+from nmmo_jax.observations import ArraySpec, Observation, observation_spec, observe
+from nmmo_jax.systems.combat import aim, strike
+from nmmo_jax.systems.lifecycle import cull, give_birth, plan_births
+from nmmo_jax.systems.movement import movement
+from nmmo_jax.systems.vitals import vitals
+from nmmo_jax.world.terrain import generate
+from nmmo_jax.world.tiles import check_map, make_tiles, pad_map
+
+
+class Info(flax.struct.PyTreeNode):
+    """What else a step tells. Arrays ``[N]`` speak of who held the slot before the step."""
+
+    acted: Bool[Array, "N"]  # living agents that acted: what throughput counts
+    uid: Int32[Array, "N"]
+    population: Int32[Array, "N"]  # -1: the slot was empty
+    age: Int32[Array, "N"]  # completed vitals; of who left: the age at which it left
+    cause: Int32[Array, "N"]  # Cause, for the terminated; 0 otherwise
+    outcome: Outcome
+    births: Births
+    horizon: Bool[Array, ""]  # the realm has reached Config.horizon
+    events: Events | None = None
+    ledger: Ledger | None = None
+    final_observation: Observation | None = None  # set by autoreset
+
+
+def turn(
+    realm: Realm,
+    outcome: Outcome,
+    whose: Bool[Array, "N"],
+    orders: Orders,
+    draws: Draws,
+    rules: Rules,
+    config: Config,
+) -> tuple[Realm, Outcome]:
+    """Vitals, then act, of the agents whose turn it is: all at once, or one."""
+    realm, outcome = vitals(realm, outcome, whose, draws, rules, config)
+    acting = whose & outcome.acted
+    targetable = realm.agents.alive
+    if config.resolution == "simultaneous":
+        targetable &= ~outcome.dead
+    attacks = aim(realm, acting, targetable, orders.style, orders.target, rules)
+    realm = movement(realm, acting, orders.move, config)
+    return strike(realm, outcome, attacks, orders.style, orders.target, rules)
+
+
+def in_sequence(
+    realm: Realm, outcome: Outcome, orders: Orders, draws: Draws, rules: Rules, config: Config
+) -> tuple[Realm, Outcome]:
+    """The turns of all agents one after another, oldest first."""
+    agents = realm.agents
+    present = agents.alive
+    order = jnp.argsort(jnp.where(present, agents.uid, jnp.iinfo(jnp.int32).max))
+    slots = jnp.arange(config.num_agents)
+
+    def one(k, carry):
+        realm, outcome = carry
+        return turn(realm, outcome, (slots == order[k]) & present, orders, draws, rules, config)
+
+    return jax.lax.fori_loop(0, present.sum(), one, (realm, outcome))
+
+
+def transition(
+    realm: Realm, action: Action, draws: Draws, rules: Rules, config: Config
+) -> tuple[Realm, Float32[Array, "N"], Bool[Array, "N"], Bool[Array, "N"], Info]:
+    """One tick, given all its chance: the schedule of the systems.
+
+    Returns:
+      realm, reward, terminated, truncated, info; the last four belong to who held the slot before.
+    """
+    before = realm
+    orders = as_orders(action, config)
+    outcome = empty_outcome(config)
+    if config.resolution == "simultaneous":
+        realm, outcome = turn(realm, outcome, realm.agents.alive, orders, draws, rules, config)
+    else:
+        realm, outcome = in_sequence(realm, outcome, orders, draws, rules, config)
+    acted = realm
+    realm, terminated, truncated = cull(realm, outcome, config)
+    passed = coin(draws.spawn[:, 0], rules.spawn_rate)
+    births = plan_births(realm, realm.agents.alive | truncated, passed, draws.spawn, rules, config)
+    realm = give_birth(realm, births, rules)
+    realm = realm.replace(tick=realm.tick + 1)
+
+    owned = before.agents.alive
+    if config.reward == "survival":
+        reward = (owned & ~terminated).astype(jnp.float32)
+    else:
+        reward = -terminated.astype(jnp.float32)
+    info = Info(
+        acted=outcome.acted,
+        uid=before.agents.uid,
+        population=jnp.where(owned, before.agents.population, -1).astype(jnp.int32),
+        age=jnp.where(owned, acted.agents.age, 0),
+        cause=jnp.where(terminated, outcome.cause, 0),
+        outcome=outcome,
+        births=births,
+        horizon=jnp.asarray(False) if config.horizon is None else realm.tick >= config.horizon,
+        events=collect_events(acted, outcome, terminated, truncated, births, config) if config.events else None,
+        ledger=account(before, acted, outcome, terminated | truncated, births, rules, config)
+        if config.ledger
+        else None,
+    )
+    return realm, reward, terminated, truncated, info
+
+
+class Environment:
+    """One persistent world as pure functions; nothing is kept between calls but ``config`` and ``rules``.
+
+    >>> env = Environment(Config(num_agents=16, num_populations=2))
+    >>> obs, realm = env.reset(jax.random.key(0))
+    >>> obs, realm, reward, terminated, truncated, info = env.step(jax.random.key(1), realm, Action())
+    """
+
+    def __init__(self, config: Config | None = None, rules: Rules | None = None):
+        self.config = Config() if config is None else config
+        self.rules = as_rules(Rules() if rules is None else rules, self.config)
+
+    def reset(
+        self,
+        key: jax.Array,
+        rules: Rules | None = None,
+        tiles: Tiles | ArrayLike | None = None,
+        initial_population: int = 0,
+    ) -> tuple[Observation, Realm]:
+        """A new realm at tick 0.
+
+        Args:
+          key: of the whole run; the same key may be given to ``step``.
+          rules: numbers to play by; default, those of the environment.
+          tiles: the map, as ``Tiles``, or as materials ``[rows, columns]`` of at most the configured size;
+            default, terrain generated from the key.
+          initial_population: births before the first tick, as many as the cap allows; ``spawn_rate`` is ignored.
+
+        Raises:
+          ValueError: rules or map out of range, where their values are known.
+        """
+        config, rules = self.config, self._rules(rules)
+        if isinstance(initial_population, bool) or not isinstance(initial_population, int):
+            raise ValueError(f"initial_population={initial_population!r}: must be a whole number")
+        if not 0 <= initial_population <= config.num_agents:
+            raise ValueError(
+                f"initial_population={initial_population}: allowed are 0 to num_agents={config.num_agents}"
+            )
+        if tiles is None:
+            tiles = make_tiles(generate(jax.random.fold_in(key, Stream.TERRAIN), config))
+        elif not isinstance(tiles, Tiles):
+            known = tiles if is_traced(tiles) else pad_map(check_map(tiles, config, "tiles"), config)
+            tiles = make_tiles(jnp.asarray(known))
+        if tiles.material.shape != (config.rows, config.columns):
+            raise ValueError(
+                f"tiles: shape {tiles.material.shape}: must be ({config.rows}, {config.columns}), "
+                "the configured rows and columns"
+            )
+        realm = Realm(
+            tick=jnp.zeros((), jnp.int32),
+            next_uid=jnp.zeros((), jnp.int32),
+            tiles=tiles,
+            agents=empty_agents(config),
+            probes=empty_probes(config),
+        )
+        if initial_population:
+            words = birth_words(jax.random.fold_in(key, Stream.INITIAL), initial_population)
+            passed = jnp.ones(initial_population, bool)
+            births = plan_births(realm, realm.agents.alive, passed, words, rules, config)
+            realm = give_birth(realm, births, rules)
+        return observe(realm, rules, config), realm
+
+    def step(
+        self, key: jax.Array, realm: Realm, action: Action, rules: Rules | None = None
+    ) -> tuple[Observation, Realm, Float32[Array, "N"], Bool[Array, "N"], Bool[Array, "N"], Info]:
+        """One tick. The same ``key`` serves a whole run: the tick is folded into it."""
+        config, rules = self.config, self._rules(rules)
+        draws = draw(jax.random.fold_in(key, realm.tick), realm, rules, config)
+        realm, reward, terminated, truncated, info = transition(realm, action, draws, rules, config)
+        leaving = truncated if config.max_lifetime is not None else None
+        return observe(realm, rules, config, leaving), realm, reward, terminated, truncated, info
+
+    def observe(self, realm: Realm, rules: Rules | None = None) -> Observation:
+        """What the agents of a realm see now."""
+        return observe(realm, self._rules(rules), self.config)
+
+    def observation_spec(self) -> dict[str, ArraySpec]:
+        """Shape, type and bounds of each array of the observation."""
+        return observation_spec(self.config)
+
+    def _rules(self, rules: Rules | None) -> Rules:
+        return self.rules if rules is None else as_rules(rules, self.config)
+
+
+def make(game: str, **overrides: Any) -> Environment:
+    """The environment of a game, ``"law"`` or ``"chaos"``, with any field of ``Config`` or ``Rules`` by keyword.
+
+    >>> env = make("chaos", num_agents=128, num_populations=8, regrowth_probability=0.05)
+
+    Raises:
+      ValueError: names the field, the value and what is allowed.
+    """
+    return Environment(*preset(game, **overrides))

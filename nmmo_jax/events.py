@@ -1,0 +1,114 @@
+"""The event log: a fixed-capacity table of what happened in one tick.
+
+Switched on by ``Config.events``, the capacity per tick. Events beyond it are counted in ``overflow``.
+"""
+
+from enum import IntEnum
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int32
+
+from nmmo_jax.bits import first_set
+from nmmo_jax.components import NO_UID, Births, Cause, Outcome, Realm, lookup
+from nmmo_jax.config import Config
+
+
+class Event(IntEnum):
+    """Kinds of event, in the order in which a tick lists them."""
+
+    HARVEST = 0  # amount: food gained
+    DRINK = 1  # amount: water gained
+    ATTACK = 2  # other: the target; amount: damage (0 if immune); detail: style
+    DEATH = 3  # other: the killer; amount: age; detail: Cause; style: the killer's
+    TRUNCATION = 4  # amount: age
+    BIRTH = 5  # other: the parent
+
+
+class Events(flax.struct.PyTreeNode):
+    """The events of one tick, E = ``Config.events`` rows; rows from ``count`` on are -1."""
+
+    count: Int32[Array, ""]
+    overflow: Int32[Array, ""]  # events that found no room
+    tick: Int32[Array, "E"]  # realm.tick before the step
+    kind: Int32[Array, "E"]
+    uid: Int32[Array, "E"]
+    other_uid: Int32[Array, "E"]
+    population: Int32[Array, "E"]
+    row: Int32[Array, "E"]
+    col: Int32[Array, "E"]
+    amount: Int32[Array, "E"]
+    detail: Int32[Array, "E"]
+    style: Int32[Array, "E"]
+
+
+def collect_events(
+    acted: Realm,
+    outcome: Outcome,
+    terminated: Bool[Array, "N"],
+    truncated: Bool[Array, "N"],
+    births: Births,
+    config: Config,
+) -> Events:
+    """Gathers the events of a tick: by kind, and by slot (births: by attempt) within a kind.
+
+    Places are where the agent stood after acting.
+
+    Args:
+      acted: the realm after all have acted, before cull.
+    """
+    agents = acted.agents
+    n = agents.alive.size
+    none = jnp.full(n, -1, jnp.int32)
+    killer = acted.probes.killer
+    assert killer is not None  # on whenever Config.events is
+    by_combat = terminated & (outcome.cause == Cause.COMBAT)
+    # Per kind: who, other, amount, detail, style.
+    kinds = {
+        Event.HARVEST: (outcome.harvested, none, outcome.forage, none, none),
+        Event.DRINK: (outcome.beside_water, none, outcome.drink, none, none),
+        Event.ATTACK: (
+            outcome.attack_target >= 0,
+            lookup(agents.uid, outcome.attack_target, NO_UID),
+            outcome.attack_damage,
+            outcome.attack_style,
+            outcome.attack_style,
+        ),
+        Event.DEATH: (
+            terminated,
+            jnp.where(by_combat, killer.uid, NO_UID),
+            agents.age,
+            outcome.cause,
+            jnp.where(by_combat, killer.style, -1),
+        ),
+        Event.TRUNCATION: (truncated, none, agents.age, none, none),
+    }
+    happened = jnp.concatenate([*(kind[0] for kind in kinds.values()), births.slot >= 0])
+    empty = jnp.full(births.slot.size, -1, jnp.int32)
+
+    def column(of_agents: jax.Array, of_births: jax.Array) -> jax.Array:
+        return jnp.concatenate([jnp.tile(of_agents.astype(jnp.int32), len(kinds)), of_births])
+
+    def kind_column(index: int, of_births: jax.Array) -> jax.Array:
+        return jnp.concatenate([*(kind[index] for kind in kinds.values()), of_births])
+
+    kind = jnp.concatenate([jnp.repeat(jnp.asarray(list(kinds), jnp.int32), n), empty * 0 + Event.BIRTH])
+    columns = {
+        "tick": jnp.full(happened.size, acted.tick),
+        "kind": kind,
+        "uid": column(agents.uid, births.uid),
+        "other_uid": kind_column(1, births.parent_uid),
+        "population": column(agents.population, births.population),
+        "row": column(agents.row, births.row),
+        "col": column(agents.col, births.col),
+        "amount": kind_column(2, empty * 0),
+        "detail": kind_column(3, empty),
+        "style": kind_column(4, empty),
+    }
+    index = first_set(happened, min(config.events, happened.size))
+    index = jnp.pad(index, (0, config.events - index.size), constant_values=-1)
+    total = happened.sum(dtype=jnp.int32)
+    count = jnp.minimum(total, config.events)
+    table = {name: lookup(values, index, -1) for name, values in columns.items()}
+    return Events(count=count, overflow=total - count, **table)

@@ -1,0 +1,96 @@
+"""The ledger: where every unit of food, water and health came from and went in one tick.
+
+Per population, the sum of a stat over its agents after a tick is that before it, plus its sources, minus
+its sinks; exactly, in integers. ``death`` is what the leaving still had.
+"""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int32
+
+from nmmo_jax.components import Births, Outcome, Realm
+from nmmo_jax.config import Config, Rules
+
+SOURCES = {
+    "food": ("food_birth", "food_forage", "food_gained"),
+    "water": ("water_birth", "water_drink", "water_gained"),
+    "health": ("health_birth", "health_healing"),
+}
+SINKS = {
+    "food": ("food_metabolism", "food_drained", "food_death"),
+    "water": ("water_metabolism", "water_drained", "water_death"),
+    "health": ("health_starvation", "health_thirst", "health_damage", "health_death"),
+}
+
+
+class Ledger(flax.struct.PyTreeNode):
+    """Amounts of one tick per population, in units of the stat that the name begins with."""
+
+    food_birth: Int32[Array, "P"]
+    food_forage: Int32[Array, "P"]
+    food_gained: Int32[Array, "P"]  # by own attacks
+    food_metabolism: Int32[Array, "P"]
+    food_drained: Int32[Array, "P"]  # by others' attacks
+    food_death: Int32[Array, "P"]
+    water_birth: Int32[Array, "P"]
+    water_drink: Int32[Array, "P"]
+    water_gained: Int32[Array, "P"]
+    water_metabolism: Int32[Array, "P"]
+    water_drained: Int32[Array, "P"]
+    water_death: Int32[Array, "P"]
+    health_birth: Int32[Array, "P"]
+    health_healing: Int32[Array, "P"]
+    health_starvation: Int32[Array, "P"]
+    health_thirst: Int32[Array, "P"]
+    health_damage: Int32[Array, "P"]
+    health_death: Int32[Array, "P"]
+
+
+def account(
+    before: Realm,
+    acted: Realm,
+    outcome: Outcome,
+    leaves: Bool[Array, "N"],
+    births: Births,
+    rules: Rules,
+    config: Config,
+) -> Ledger:
+    """The ledger of a tick.
+
+    Args:
+      before: the realm before the tick.
+      acted: the realm after all have acted, before cull.
+      leaves: who was culled.
+    """
+    populations = jnp.arange(config.num_populations)[:, None]
+    own = (before.agents.population == populations) & before.agents.alive
+    born = births.population == populations  # failed attempts have population -1
+
+    def total(amount: jax.Array) -> jax.Array:
+        return jnp.where(own, amount, 0).sum(axis=1, dtype=jnp.int32)
+
+    def left(stat: jax.Array) -> jax.Array:
+        return total(jnp.where(leaves, stat, 0))
+
+    newborns = born.sum(axis=1, dtype=jnp.int32)
+    return Ledger(
+        food_birth=newborns * rules.start_food,
+        food_forage=total(outcome.forage),
+        food_gained=total(outcome.food_gained),
+        food_metabolism=total(outcome.food_used),
+        food_drained=total(outcome.food_drained),
+        food_death=left(acted.agents.food),
+        water_birth=newborns * rules.start_water,
+        water_drink=total(outcome.drink),
+        water_gained=total(outcome.water_gained),
+        water_metabolism=total(outcome.water_used),
+        water_drained=total(outcome.water_drained),
+        water_death=left(acted.agents.water),
+        health_birth=newborns * rules.start_health,
+        health_healing=total(outcome.healing),
+        health_starvation=total(outcome.starvation),
+        health_thirst=total(outcome.thirst),
+        health_damage=total(outcome.damage_taken),
+        health_death=left(acted.agents.health),
+    )

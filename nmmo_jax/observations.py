@@ -1,0 +1,175 @@
+"""Observations: what every agent sees, as raw integers, and their specification.
+
+Attributes of the visible agents and of oneself stand in the order of ``FEATURES``. Values are as they are
+in the world and saturate at the bounds of their type.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int16, Int32, UInt8
+
+from nmmo_jax.actions import action_mask, heads
+from nmmo_jax.bits import first_set
+from nmmo_jax.components import Agents, Realm, observed_material
+from nmmo_jax.config import MAX_AMOUNT, Config, Rules
+from nmmo_jax.world.materials import NUM_MATERIALS
+
+# Name -> (meaning, lowest, highest; None: depends on the configuration).
+FEATURES: dict[str, tuple[str, int | None, int | None]] = {
+    "age": ("completed ticks", 0, 32_767),
+    "health": ("", 0, MAX_AMOUNT),
+    "food": ("", 0, MAX_AMOUNT),
+    "water": ("", 0, MAX_AMOUNT),
+    "row": ("", 0, None),
+    "col": ("", 0, None),
+    "row_difference": ("its row minus the observer's", None, None),
+    "col_difference": ("its column minus the observer's", None, None),
+    "damage": ("taken since its last vitals, 0 if none", 0, 32_767),
+    "same_population": ("1 if of the observer's population", 0, 1),
+    "freeze": ("ticks", 0, MAX_AMOUNT),
+}
+NUM_FEATURES = len(FEATURES)
+
+
+class Observation(flax.struct.PyTreeNode):
+    """What the agents see. W = ``Config.view``, V = ``Config.num_visible``, F = ``NUM_FEATURES``.
+
+    Rows of empty slots are zero (``visible_slot`` -1), and their masks allow only what means nothing.
+    """
+
+    tiles: UInt8[Array, "N W W 2"]  # material as observed, agents on the tile (up to 255); outside is lava
+    self: Int16[Array, "N F"]
+    visible: Int16[Array, "N V F"]  # the observer, then who is in reach of an attack, then the rest in view
+    visible_slot: Int32[Array, "N V"]  # whose row that is; -1: nobody
+    mask: dict[str, Bool[Array, "N ..."]]  # per argument of the action heads, True: allowed
+
+
+def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"] | None = None) -> Observation:
+    """What every agent sees now.
+
+    Args:
+      leaving: slots whose agent was just truncated. Each gets its final row, its own view as if
+        it still stood there; the others do not see it.
+    """
+    observer = realm.agents.alive if leaving is None else realm.agents.alive | leaving
+    visible_slot = find_visible(realm.agents, observer, rules, config)
+    features = _features(realm.agents)
+    own = jnp.where(observer[:, None], _relative(features, features), 0)
+    seen = _relative(features[jnp.maximum(visible_slot, 0)], features[:, None])
+    return Observation(
+        tiles=_window(realm, observer, leaving, config),
+        self=own,
+        visible=jnp.where((visible_slot >= 0)[..., None], seen, 0),
+        visible_slot=visible_slot,
+        mask=action_mask(realm, observer & (realm.agents.health > 0), visible_slot, rules, config),
+    )
+
+
+def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, config: Config) -> Int32[Array, "N V"]:
+    """Slots of the agents each observer lists: itself; those in the window and within the longest attack
+    range; the others in the window; each group in slot order, cut at ``num_visible``.
+    """
+    n, others = agents.alive.size, config.num_visible - 1
+    distance = jnp.maximum(
+        jnp.abs(agents.row[:, None] - agents.row[None, :]), jnp.abs(agents.col[:, None] - agents.col[None, :])
+    )
+    sees = observer[:, None] & agents.alive[None, :] & ~jnp.eye(n, dtype=bool) & (distance <= config.radius)
+    near = sees & (distance <= rules.attack_range.max())
+    ranked = first_set(jnp.concatenate([near, sees & ~near], axis=1), min(others, 2 * n))
+    slot = jnp.where(ranked >= n, ranked - n, ranked)
+    slot = jnp.pad(slot, ((0, 0), (0, others - slot.shape[1])), constant_values=-1)
+    oneself = jnp.where(observer, jnp.arange(n, dtype=jnp.int32), -1)
+    return jnp.concatenate([oneself[:, None], slot], axis=1)
+
+
+def _features(agents: Agents) -> Int16[Array, "N F+1"]:
+    """One row per agent: the features that do not depend on the observer, and its population."""
+    limit = np.iinfo(np.int16).max
+    zero = jnp.zeros_like(agents.row)
+    columns = {
+        "age": jnp.minimum(agents.age, limit),
+        "row_difference": zero,
+        "col_difference": zero,
+        "damage": jnp.clip(agents.damage, 0, limit),
+        "same_population": zero,
+    }
+    rows = [columns.get(name, getattr(agents, name, None)) for name in FEATURES]
+    return jnp.stack([row.astype(jnp.int16) for row in [*rows, agents.population]], axis=-1)
+
+
+def _relative(seen: Int16[Array, "*B G"], observer: Int16[Array, "*B G"]) -> Int16[Array, "*B F"]:
+    """Fills in the features that depend on the observer."""
+    names = list(FEATURES)
+    columns = [seen[..., index] for index in range(NUM_FEATURES)]
+    for difference, of in (("row_difference", "row"), ("col_difference", "col")):
+        columns[names.index(difference)] = seen[..., names.index(of)] - observer[..., names.index(of)]
+    same = seen[..., NUM_FEATURES] == observer[..., NUM_FEATURES]
+    columns[names.index("same_population")] = same.astype(jnp.int16)
+    return jnp.stack(columns, axis=-1)
+
+
+def _window(
+    realm: Realm, observer: Bool[Array, "N"], leaving: Bool[Array, "N"] | None, config: Config
+) -> UInt8[Array, "N W W 2"]:
+    """The square around each agent: material and number of agents, cropped together as one 16-bit map."""
+    agents, radius = realm.agents, config.radius
+    count = jnp.zeros((config.rows, config.columns), jnp.int32)
+    count = count.at[agents.row, agents.col].add(agents.alive.astype(jnp.int32))
+    count = jnp.minimum(count, 255).astype(jnp.uint16)
+    both = observed_material(realm).astype(jnp.uint16) | (count << 8)
+    # Without the barrier XLA recomputes the map inside every agent's crop.
+    padded = jax.lax.optimization_barrier(jnp.pad(both, radius))
+    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(padded, (row, col), (config.view, config.view)))
+    window = crop(agents.row.astype(jnp.int32), agents.col.astype(jnp.int32))
+    if leaving is not None:
+        centre = window[:, radius, radius]
+        alone = (centre >> 8) < 255
+        window = window.at[:, radius, radius].add(jnp.where(leaving & alone, jnp.uint16(256), jnp.uint16(0)))
+    window = jnp.where(observer[:, None, None], window, 0)
+    return jax.lax.bitcast_convert_type(window, jnp.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySpec:
+    """Shape, type and inclusive bounds (scalars, or arrays along the last axis) of an array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    low: Any
+    high: Any
+
+
+def observation_spec(config: Config) -> dict[str, ArraySpec]:
+    """Specification of one realm's observation, by field; masks as ``mask.<argument>``."""
+    n, w, v = config.num_agents, config.view, config.num_visible
+    short = np.dtype(np.int16)
+    low, high = _feature_bounds(config)
+    specs = {
+        "tiles": ArraySpec((n, w, w, 2), np.dtype(np.uint8), 0, np.array([NUM_MATERIALS - 1, 255])),
+        "self": ArraySpec((n, NUM_FEATURES), short, low, high),
+        "visible": ArraySpec((n, v, NUM_FEATURES), short, low, high),
+        "visible_slot": ArraySpec((n, v), np.dtype(np.int32), -1, n - 1),
+    }
+    for head in heads(config):
+        for argument in head.arguments:
+            shape = (n, *argument.mask_shape)
+            specs[f"mask.{argument.name}"] = ArraySpec(shape, np.dtype(bool), False, True)
+    return specs
+
+
+def _feature_bounds(config: Config) -> tuple[np.ndarray, np.ndarray]:
+    reach = config.radius
+    known = {
+        "row": (0, config.rows - 1),
+        "col": (0, config.columns - 1),
+        "row_difference": (-reach, reach),
+        "col_difference": (-reach, reach),
+    }
+    bounds = [known.get(name, (low, high)) for name, (_, low, high) in FEATURES.items()]
+    low, high = zip(*bounds, strict=True)
+    return np.array(low, np.int16), np.array(high, np.int16)

@@ -1,0 +1,167 @@
+"""Realms from plain arrays: for tests, scenarios, probes, forks and recorded play."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from nmmo_jax.components import (
+    NEVER,
+    NO_DAMAGE,
+    Agents,
+    Realm,
+    empty_agents,
+    empty_probes,
+)
+from nmmo_jax.config import MAX_AMOUNT, MAX_TICKS, Config, Rules, as_rules
+from nmmo_jax.world.materials import WALKABLE, Material
+from nmmo_jax.world.tiles import check_map, make_tiles, pad_map
+
+_INT32_MAX = 2**31 - 1
+
+
+def make_realm(
+    config: Config,
+    material: Any,
+    *,
+    row: Any = (),
+    col: Any = (),
+    population: Any = 0,
+    slot: Any = None,
+    uid: Any = None,
+    health: Any = None,
+    food: Any = None,
+    water: Any = None,
+    freeze: Any = 0,
+    age: Any = 0,
+    damage: Any = NO_DAMAGE,
+    ready_tick: Any = 0,
+    tick: int = 0,
+    next_uid: int | None = None,
+    rules: Rules | None = None,
+    spawns: bool = False,
+) -> Realm:
+    """A realm from plain arrays, checked.
+
+    Per-agent values are sequences of K whole numbers, or one number for all; K is the length of ``row``.
+
+    Args:
+      config: capacities; the map is padded with lava to ``rows`` x ``columns``.
+      material: ``[rows, columns]`` underlying materials, at most the configured size.
+      row, col: where each agent stands, in tiles; walkable.
+      population: of each agent.
+      slot: of each agent; default, the lowest free one (of its population's block in layout ``blocks``), in order.
+      uid: order of birth; default, 0 to K - 1.
+      health, food, water: default, what ``rules`` gives a newborn. Health 0 (sequential mode): killed after its turn.
+      freeze, age: ticks.
+      damage: taken since the last vitals, -1 for none.
+      ready_tick: ``[rows, columns]`` or one number, the tick from which a forest is ready.
+      tick: of the realm.
+      next_uid: uid of the next newborn; default, one above the highest.
+      rules: for the defaults of health, food and water; default, ``Rules()``.
+      spawns: whether the map must have a tile on which agents can be born.
+
+    Raises:
+      ValueError: names the field, the value and what is allowed.
+    """
+    rules = as_rules(Rules() if rules is None else rules, config)
+    material = check_map(material, config, "material", spawns)
+    _whole("tick", tick, 0, MAX_TICKS, ())
+    row = np.atleast_1d(np.asarray(row, np.int64 if np.size(row) == 0 else None))
+    number = row.size
+    if number > config.num_agents:
+        raise ValueError(f"row: {number} agents: allowed are at most num_agents={config.num_agents}")
+    size = (number,)
+    values = {
+        "row": _whole("row", row, 0, material.shape[0] - 1, size),
+        "col": _whole("col", col, 0, material.shape[1] - 1, size),
+        "population": _whole("population", population, 0, config.num_populations - 1, size),
+        "uid": _whole("uid", np.arange(number) if uid is None else uid, 0, _INT32_MAX - 1, size),
+        "health": _whole("health", rules.start_health if health is None else health, 0, MAX_AMOUNT, size),
+        "food": _whole("food", rules.start_food if food is None else food, 0, MAX_AMOUNT, size),
+        "water": _whole("water", rules.start_water if water is None else water, 0, MAX_AMOUNT, size),
+        "freeze": _whole("freeze", freeze, 0, MAX_AMOUNT, size),
+        "age": _whole("age", age, 0, MAX_TICKS, size),
+        "damage": _whole("damage", damage, NO_DAMAGE, _INT32_MAX, size),
+    }
+    standing = material[values["row"], values["col"]]
+    if not np.isin(standing, WALKABLE).all():
+        bad = int(np.flatnonzero(~np.isin(standing, WALKABLE))[0])
+        raise ValueError(
+            f"row, col: agent {bad} at ({values['row'][bad]}, {values['col'][bad]}) on "
+            f"{Material(int(standing[bad])).name.lower()}: allowed are walkable tiles"
+        )
+    if np.unique(values["uid"]).size != number:
+        raise ValueError(f"uid={values['uid'].tolist()}: must differ from each other")
+    first_uid = int(values["uid"].max(initial=-1)) + 1
+    next_uid = first_uid if next_uid is None else next_uid
+    _whole("next_uid", next_uid, first_uid, _INT32_MAX, ())
+    slot = _slots(slot, values["population"], config)
+    ready = pad_map_of(_whole("ready_tick", ready_tick, 0, NEVER, material.shape), config)
+    tiles = make_tiles(jnp.asarray(pad_map(material, config))).replace(ready_tick=jnp.asarray(ready))
+    return Realm(
+        tick=jnp.asarray(tick, jnp.int32),
+        next_uid=jnp.asarray(next_uid, jnp.int32),
+        tiles=tiles,
+        agents=_fill(empty_agents(config), slot, values),
+        probes=empty_probes(config),
+    )
+
+
+def pad_map_of(values: np.ndarray, config: Config) -> np.ndarray:
+    """Numbers per tile, int32, padded with 0 to the configured size."""
+    return np.pad(
+        values.astype(np.int32),
+        ((0, config.rows - values.shape[0]), (0, config.columns - values.shape[1])),
+    )
+
+
+def _fill(agents: Agents, slot: np.ndarray, values: dict[str, np.ndarray]) -> Agents:
+    columns = {}
+    for name, value in {**values, "alive": np.ones(slot.size, bool)}.items():
+        column = np.array(getattr(agents, name))
+        column[slot] = value
+        columns[name] = jnp.asarray(column)
+    return agents.replace(**columns)
+
+
+def _slots(slot: Any, population: np.ndarray, config: Config) -> np.ndarray:
+    """The slot of each agent, given or the lowest that are free."""
+    number, blocks = population.size, config.layout == "blocks"
+    block = config.num_agents // config.num_populations
+    if slot is None:
+        if not blocks:
+            return np.arange(number)
+        rank = np.array([np.count_nonzero(population[:k] == p) for k, p in enumerate(population)], np.int64)
+        if (rank >= block).any():
+            full = int(population[rank >= block][0])
+            raise ValueError(f"population: more than {block} agents of population {full}: its block is full")
+        return population * block + rank
+    slot = _whole("slot", slot, 0, config.num_agents - 1, (number,))
+    if np.unique(slot).size != number:
+        raise ValueError(f"slot={slot.tolist()}: must differ from each other")
+    if blocks and (slot // block != population).any():
+        raise ValueError(
+            f"slot={slot.tolist()}: in layout 'blocks' population p has the slots p * {block} to (p + 1) * {block} - 1"
+        )
+    return slot
+
+
+def _whole(name: str, value: Any, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Whole numbers in the given interval, broadcast to ``shape``."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name}={value!r}: must be a rectangular array of numbers") from None
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name}: type {array.dtype}: must be whole numbers")
+    try:
+        array = np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name}: shape {array.shape}: must be {shape} or a single number") from None
+    outside = (array < low) | (array > high)
+    if outside.any():
+        raise ValueError(f"{name}={array[outside].flat[0]}: allowed are whole numbers from {low} to {high}")
+    return array.astype(np.int64)

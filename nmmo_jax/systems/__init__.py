@@ -1,0 +1,1 @@
+"""The systems of the game: pure functions over the tables, one file each."""

@@ -1,0 +1,121 @@
+"""Lifecycle: the dead and the expired leave, newborns arrive. Reads Tiles.spawn_tile; writes Agents."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, UInt32
+
+from nmmo_jax.bits import first_set
+from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, lookup
+from nmmo_jax.config import Config, Rules
+from nmmo_jax.draws import choose
+
+
+def cull(realm: Realm, outcome: Outcome, config: Config) -> tuple[Realm, Bool[Array, "N"], Bool[Array, "N"]]:
+    """Takes the dead, and who has reached ``max_lifetime``, from their places.
+
+    In sequential mode an agent killed after its own turn stays until the next tick's cull.
+
+    Returns:
+      The realm, who was terminated and who was truncated.
+    """
+    agents = realm.agents
+    no_health = agents.alive & (agents.health <= 0)
+    terminated = agents.alive & outcome.dead
+    if config.resolution == "simultaneous":
+        terminated |= no_health
+    truncated = jnp.zeros_like(terminated)
+    if config.max_lifetime is not None:
+        expired = agents.alive & (agents.age >= config.max_lifetime)
+        terminated |= expired & no_health
+        truncated = expired & ~terminated
+    leaves = terminated | truncated
+    agents = agents.replace(alive=agents.alive & ~leaves, uid=jnp.where(leaves, NO_UID, agents.uid))
+    return realm.replace(agents=agents), terminated, truncated
+
+
+def plan_births(
+    realm: Realm,
+    occupied: Bool[Array, "N"],
+    passed: Bool[Array, "A"],
+    words: UInt32[Array, "A 3"],
+    rules: Rules,
+    config: Config,
+) -> Births:
+    """Attempts at a birth, in order, each seeing the result of the one before.
+
+    Args:
+      occupied: slots that count as filled and cannot be given away.
+      passed: which attempts take place at all (their coin).
+      words: raw words (coin, population, tile) of each attempt.
+    """
+    attempts, populations = words.shape[0], config.num_populations
+    cap = jnp.minimum(rules.population_cap, config.num_agents)
+    has_tile = realm.tiles.num_spawn_tiles > 0
+    blocks = config.layout == "blocks"
+    groups = populations if blocks else 1  # slots are handed out within a group
+    group_size = config.num_agents // groups
+    places = occupied.reshape(groups, group_size)
+    free = first_set(~places, min(attempts, group_size))
+    group = jnp.arange(groups)
+    room = jnp.full(groups, config.num_agents)
+    if blocks:
+        room = cap // groups + (group < cap % groups)
+    filled = places.sum(axis=1, dtype=jnp.int32)
+
+    def attempt(carry, inputs):
+        born, total = carry
+        passed, word = inputs
+        eligible = (filled + born < room) & (total < cap)
+        number = eligible.sum()
+        chosen = jnp.argmax(jnp.cumsum(eligible) > choose(word[1], number))
+        succeeds = passed & has_tile & (number > 0)
+        slot = jnp.where(succeeds, chosen * group_size + free[chosen, born[chosen]], -1)
+        population = chosen if blocks else choose(word[1], populations)
+        born = born + (succeeds & (group == chosen))
+        return (born, total + succeeds), (slot, population)
+
+    carry = (jnp.zeros(groups, jnp.int32), filled.sum())
+    _, (slot, population) = jax.lax.scan(attempt, carry, (passed, words), unroll=min(attempts, 4))
+    succeeds = slot >= 0
+    uid = realm.next_uid + jnp.cumsum(succeeds, dtype=jnp.int32) - 1
+    place = realm.tiles.spawn_tile[choose(words[:, 2], realm.tiles.num_spawn_tiles)]
+    nothing = jnp.full(attempts, -1, jnp.int32)
+    return Births(
+        slot=slot.astype(jnp.int32),
+        uid=jnp.where(succeeds, uid, NO_UID),
+        parent_uid=nothing,
+        population=jnp.where(succeeds, population, nothing),
+        row=jnp.where(succeeds, place // config.columns, nothing),
+        col=jnp.where(succeeds, place % config.columns, nothing),
+    )
+
+
+def give_birth(realm: Realm, births: Births, rules: Rules) -> Realm:
+    """Fills slots with the newborns of the births table."""
+    agents, n = realm.agents, realm.agents.alive.size
+    succeeds = births.slot >= 0
+    attempts = jnp.arange(births.slot.size, dtype=jnp.int32)
+    attempt = jnp.full(n, -1, jnp.int32).at[jnp.where(succeeds, births.slot, n)].set(attempts, mode="drop")
+    born = attempt >= 0
+
+    def fill(old: jax.Array, new: jax.Array | int) -> jax.Array:
+        return jnp.where(born, new, old).astype(old.dtype)
+
+    agents = agents.replace(
+        alive=agents.alive | born,
+        uid=fill(agents.uid, lookup(births.uid, attempt, 0)),
+        population=fill(agents.population, lookup(births.population, attempt, 0)),
+        row=fill(agents.row, lookup(births.row, attempt, 0)),
+        col=fill(agents.col, lookup(births.col, attempt, 0)),
+        health=fill(agents.health, rules.start_health),
+        food=fill(agents.food, rules.start_food),
+        water=fill(agents.water, rules.start_water),
+        freeze=fill(agents.freeze, 0),
+        age=fill(agents.age, 0),
+        damage=fill(agents.damage, NO_DAMAGE),
+    )
+    probes = realm.probes
+    if probes.killer is not None:
+        probes = probes.replace(killer=jax.tree.map(lambda old: fill(old, -1), probes.killer))
+    next_uid = realm.next_uid + succeeds.sum(dtype=jnp.int32)
+    return realm.replace(agents=agents, probes=probes, next_uid=next_uid)

@@ -1,0 +1,31 @@
+"""Movement: one step in one of four directions. Reads Tiles.material; writes Agents.row and col."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int32
+
+from nmmo_jax.components import Realm, Tiles
+from nmmo_jax.config import Config
+from nmmo_jax.world.materials import is_walkable
+
+# Index of the action -> (rows, columns); 0 stays.
+DIRECTIONS = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
+
+
+def movement(realm: Realm, acting: Bool[Array, "N"], move: Int32[Array, "N"], config: Config) -> Realm:
+    """Moves who acts, unless frozen; nothing happens on the way to stone, water or the outside."""
+    agents = realm.agents
+    step = jnp.asarray(DIRECTIONS, jnp.int32)[move]
+    row, col = agents.row + step[:, 0], agents.col + step[:, 1]
+    moves = acting & (agents.freeze <= 0) & can_enter(realm.tiles, row, col, config)
+    agents = agents.replace(
+        row=jnp.where(moves, row, agents.row).astype(jnp.int16),
+        col=jnp.where(moves, col, agents.col).astype(jnp.int16),
+    )
+    return realm.replace(agents=agents)
+
+
+def can_enter(tiles: Tiles, row: Int32[Array, "*K"], col: Int32[Array, "*K"], config: Config) -> Bool[Array, "*K"]:
+    """Whether a place is inside the map and walkable (as observed: a depleted forest is walkable scrub)."""
+    inside = (row >= 0) & (row < config.rows) & (col >= 0) & (col < config.columns)
+    material = tiles.material.reshape(-1).at[row * config.columns + col].get(mode="clip")
+    return inside & is_walkable(material)

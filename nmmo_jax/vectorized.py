@@ -1,0 +1,107 @@
+"""Many realms side by side."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from nmmo_jax.actions import Action
+from nmmo_jax.autoreset import AutoReset
+from nmmo_jax.components import Tiles
+from nmmo_jax.config import RULE_FIELDS, Rules, as_rules, is_traced, rule_ndim
+from nmmo_jax.environment import Environment, Info
+from nmmo_jax.observations import Observation
+from nmmo_jax.world.tiles import check_map, pad_map
+
+
+class Vectorized:
+    """``Environment`` with a leading realm axis on everything; made by ``vectorize``.
+
+    Realm ``i`` uses ``fold_in(key, first_realm + i)``: a global index, so that splitting the realms over
+    devices or calls changes nothing. Rules may have the realm axis or not, leaf by leaf; so may tiles.
+    """
+
+    def __init__(self, env: Environment | AutoReset, num_realms: int, first_realm: int | jax.Array = 0):
+        if isinstance(num_realms, bool) or not isinstance(num_realms, int) or num_realms < 1:
+            raise ValueError(f"num_realms={num_realms!r}: must be a whole number, at least 1")
+        self.env, self.num_realms, self.first_realm = env, num_realms, first_realm
+        self.config, self.rules = env.config, env.rules
+
+    def reset(
+        self,
+        key: jax.Array,
+        rules: Rules | None = None,
+        tiles: Tiles | ArrayLike | None = None,
+        initial_population: int = 0,
+    ) -> tuple[Observation, Any]:
+        """New realms. ``tiles``: one map for all, or one per realm (``[num_realms, rows, columns]``)."""
+        rules, rule_axes = self._rules(rules)
+        tiles, tile_axis = self._tiles(tiles)
+
+        def reset(key, rules, tiles):
+            return self.env.reset(key, rules, tiles, initial_population)
+
+        return jax.vmap(reset, in_axes=(0, rule_axes, tile_axis))(self._keys(key), rules, tiles)
+
+    def step(
+        self, key: jax.Array, realm: Any, action: Action, rules: Rules | None = None
+    ) -> tuple[Observation, Any, jax.Array, jax.Array, jax.Array, Info]:
+        """One tick of all realms."""
+        rules, axes = self._rules(rules)
+        keys, env = self._keys(key), self.env
+        if not isinstance(env, AutoReset):
+            return jax.vmap(env.step, in_axes=(0, 0, 0, axes))(keys, realm, action, rules)
+        result = jax.vmap(env.advance, in_axes=(0, 0, 0, axes))(keys, realm, action, rules)
+        # One branch for the whole batch: most ticks no realm is renewed, and nothing is paid.
+        renew = jax.vmap(env.renew, in_axes=(0, axes, 0))
+        return jax.lax.cond(result[-1].horizon.any(), renew, lambda _k, _r, result: result, keys, rules, result)
+
+    def observe(self, realm: Any, rules: Rules | None = None) -> Observation:
+        """What the agents of all realms see now."""
+        rules, axes = self._rules(rules)
+        return jax.vmap(self.env.observe, in_axes=(0, axes))(realm, rules)
+
+    def _keys(self, key: jax.Array) -> jax.Array:
+        index = self.first_realm + jnp.arange(self.num_realms)
+        return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
+
+    def _rules(self, rules: Rules | None) -> tuple[Rules, Rules]:
+        rules = self.rules if rules is None else as_rules(rules, self.config)
+        axes = {}
+        for name in RULE_FIELDS:
+            leaf = getattr(rules, name)
+            axes[name] = 0 if leaf.ndim > rule_ndim(name) else None
+            if axes[name] == 0 and (leaf.ndim > rule_ndim(name) + 1 or leaf.shape[0] != self.num_realms):
+                raise ValueError(
+                    f"rules.{name}: shape {leaf.shape}: a realm axis must come first and have "
+                    f"num_realms={self.num_realms} entries"
+                )
+        return rules, Rules(**axes)
+
+    def _tiles(self, tiles: Tiles | ArrayLike | None) -> tuple[Any, int | None]:
+        if tiles is None:
+            return None, None
+        if isinstance(tiles, Tiles):
+            axis = 0 if tiles.material.ndim == 3 else None
+            number = len(tiles.material)
+        else:
+            axis = 0 if jnp.ndim(tiles) == 3 else None
+            number = jnp.shape(tiles)[0]
+            if not is_traced(tiles):  # under vmap the values can no longer be checked
+                maps = np.asarray(tiles) if axis == 0 else np.asarray(tiles)[None]
+                padded = [pad_map(check_map(m, self.config, f"tiles[{i}]"), self.config) for i, m in enumerate(maps)]
+                tiles = jnp.asarray(np.stack(padded) if axis == 0 else padded[0])
+        if axis == 0 and number != self.num_realms:
+            raise ValueError(f"tiles: {number} maps: must be num_realms={self.num_realms}")
+        return tiles, axis
+
+
+def vectorize(env: Environment | AutoReset, num_realms: int, first_realm: int | jax.Array = 0) -> Vectorized:
+    """``num_realms`` realms side by side.
+
+    Args:
+      first_realm: global index of the first, where several calls or devices share the realms of a run.
+    """
+    return Vectorized(env, num_realms, first_realm)

@@ -1,0 +1,1 @@
+"""Worlds: materials, terrain generation, Tiled maps and pools of maps."""

@@ -1,0 +1,98 @@
+"""From a plain array of materials to the tile table, checked."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Int32, UInt8
+
+from nmmo_jax.components import Tiles
+from nmmo_jax.config import Config
+from nmmo_jax.world.materials import NUM_MATERIALS, WALKABLE, Material, is_walkable
+
+
+def make_tiles(material: UInt8[Array, "R C"]) -> Tiles:
+    """The tile table of a map of the padded size; every forest is ready. Runs inside jit."""
+    spawn_tile, num_spawn_tiles = spawn_tiles(material)
+    return Tiles(
+        material=material.astype(jnp.uint8),
+        ready_tick=jnp.zeros(material.shape, jnp.int32),
+        spawn_tile=spawn_tile,
+        num_spawn_tiles=num_spawn_tiles,
+    )
+
+
+def spawn_tiles(material: Int[Array, "R C"]) -> tuple[Int32[Array, "S"], Int32[Array, ""]]:
+    """Where agents are born: the walkable, non-lava tiles on the bounding box of the non-lava area.
+
+    Returns:
+      Flat indices in row-major order (rest 0), as many as the perimeter of the padded map, and their number.
+    """
+    rows, columns = material.shape
+    solid = material != Material.LAVA
+
+    def bounds(occupied: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+        return jnp.argmax(occupied), size - 1 - jnp.argmax(occupied[::-1])
+
+    top, bottom = bounds(solid.any(axis=1), rows)
+    left, right = bounds(solid.any(axis=0), columns)
+    row, col = jnp.arange(rows)[:, None], jnp.arange(columns)[None, :]
+    inside = (row >= top) & (row <= bottom) & (col >= left) & (col <= right)
+    edge = (row == top) | (row == bottom) | (col == left) | (col == right)
+    chosen = (inside & edge & solid & is_walkable(material)).reshape(-1)
+    rank = jnp.cumsum(chosen) - 1
+    capacity = max_spawn_tiles(rows, columns)
+    table = jnp.zeros(capacity, jnp.int32)
+    table = table.at[jnp.where(chosen, rank, capacity)].set(jnp.arange(rows * columns), mode="drop")
+    return table, chosen.sum().astype(jnp.int32)
+
+
+def max_spawn_tiles(rows: int, columns: int) -> int:
+    """The perimeter of a map in tiles, which no spawn ring can exceed."""
+    return rows * columns - max(rows - 2, 0) * max(columns - 2, 0)
+
+
+def pad_map(material: np.ndarray, config: Config) -> np.ndarray:
+    """A map of the configured size: ``material`` in the upper left corner, lava around it."""
+    padded = np.full((config.rows, config.columns), Material.LAVA, np.uint8)
+    padded[: material.shape[0], : material.shape[1]] = material
+    return padded
+
+
+def check_map(material: Any, config: Config, name: str = "material", spawns: bool = True) -> np.ndarray:
+    """Checks a map of known values; raises ``ValueError`` with what is wrong and where.
+
+    Args:
+      material: ``[rows, columns]``, whole numbers 0 to 6, at most as large as the configured size.
+      name: what error messages call the map.
+      spawns: whether it needs a tile on which agents can be born.
+    """
+    array = np.asarray(material)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{name}: shape {array.shape}: must be a non-empty rectangle [rows, columns]")
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name}: type {array.dtype}: must be whole numbers 0 to {NUM_MATERIALS - 1}")
+    bad = np.argwhere((array < 0) | (array >= NUM_MATERIALS))
+    if bad.size:
+        row, col = bad[0]
+        raise ValueError(
+            f"{name}: material {array[row, col]} at row {row}, column {col}: allowed are 0 to {NUM_MATERIALS - 1}"
+        )
+    if array.shape[0] > config.rows or array.shape[1] > config.columns:
+        raise ValueError(
+            f"{name}: {array.shape[0]} x {array.shape[1]} tiles: larger than the configured "
+            f"rows={config.rows}, columns={config.columns}"
+        )
+    if spawns and not has_spawn_tile(array):
+        raise ValueError(f"{name}: no tile to spawn on: needs a walkable tile on the bounding box of its non-lava area")
+    return array.astype(np.uint8)
+
+
+def has_spawn_tile(material: np.ndarray) -> bool:
+    """Whether ``spawn_tiles`` would find any (NumPy, for checks before anything compiles)."""
+    rows, columns = np.nonzero(material != Material.LAVA)
+    if rows.size == 0:
+        return False
+    edge = (rows == rows.min()) | (rows == rows.max()) | (columns == columns.min()) | (columns == columns.max())
+    return bool(np.isin(material[rows[edge], columns[edge]], WALKABLE).any())

@@ -1,0 +1,436 @@
+"""A plain reference realm: the classic rulebook, one agent at a time, in ordinary Python.
+
+It shares no code with the simulator. It is slow and obvious on purpose: an agent is one small object in a
+list of slots, a tick is a loop over agents, and every number is a Python int, so nothing can overflow.
+Recorded play of the original program holds this file to the original, and this file holds the simulator to
+the rulebook, exactly, on whatever actions and draws both are given.
+
+>>> realm = Realm(Settings(num_agents=2, num_populations=1), Rules(), material)
+>>> realm.populate(2, words)                            # words: uint32[2, 3], see `Draws.spawn`
+>>> outcome = realm.step({"move": [1, 0], "style": [0, 2], "target": [-1, 0]}, draws)
+>>> observation = realm.observe()
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+LAVA, WATER, GRASS, SCRUB, FOREST, STONE, ORE = range(7)
+WALKABLE = (LAVA, GRASS, SCRUB, FOREST)
+OFFSETS = {0: (0, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1), 4: (-1, 0)}  # move -> change of (row, column)
+MAGE = 2
+NEVER = 2**31 - 1  # a waiting time or a ready tick that does not come
+FEATURES = 11
+COMPONENTS = ("uid", "population", "row", "col", "health", "food", "water", "freeze", "age", "damage")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What has a fixed size or is switched for good. The map has the size of the array handed to `Realm`."""
+
+    num_agents: int
+    num_populations: int
+    view: int = 15
+    num_visible: int = 16
+    layout: str = "blocks"  # or "free"
+    resolution: str = "simultaneous"  # or "sequential"
+    reward: str = "survival"  # or "death"
+    max_spawns: int = 1
+    max_lifetime: int | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Every number of the rulebook, with its classic value. Triples are (melee, range, mage)."""
+
+    start_health: int = 10
+    start_food: int = 32
+    start_water: int = 32
+    max_health: int = 10
+    max_food: int = 32
+    max_water: int = 32
+    forage_amount: int = 5
+    drink_amount: int = 5
+    heal_food_above: int = 16
+    heal_water_above: int = 16
+    heal_amount: int = 1
+    food_metabolism: int = 1
+    water_metabolism: int = 1
+    starvation_damage: int = 1
+    thirst_damage: int = 1
+    immunity_ticks: int = 15
+    attacks_enabled: bool = True  # chaos; False is law
+    attack_range: tuple[int, int, int] = (1, 2, 3)
+    attack_damage: tuple[int, int, int] = (10, 2, 1)
+    freeze_ticks: int = 3
+    immunity_blocks_drain: bool = False
+    population_cap: int | None = None  # None: as many as there are slots
+    spawn_rate: float = 1.0
+    regrowth_probability: float = 0.025  # not used here: waiting times come with the draws
+
+
+class Draws(NamedTuple):
+    """All the chance in one step."""
+
+    regrowth: Sequence[int]  # [num_agents], waiting time (at least 1) of a harvest by the agent in that slot
+    spawn: Sequence[Sequence[int]]  # [max_spawns, 3], 32-bit words: coin, population, tile
+
+
+@dataclass(eq=False)  # two agents with equal numbers are still two agents
+class Agent:
+    """One agent. `cause` and `killer` are notes for the obituary; no rule reads them."""
+
+    slot: int
+    uid: int
+    population: int
+    row: int
+    col: int
+    health: int
+    food: int
+    water: int
+    freeze: int = 0
+    age: int = 0
+    damage: int = -1  # -1: none
+    cause: str | None = None
+    killer: int = -1
+
+
+Hit = namedtuple("Hit", "actor target style")
+Birth = namedtuple("Birth", "slot uid parent population row col")
+# kind: birth, harvest, drink, attack or death; other: uid of the target or of the killer in combat, else -1
+Event = namedtuple("Event", "kind uid other row col")
+
+
+class Outcome(NamedTuple):
+    """What a step gives to the owners of the slots before it, and what happened in it."""
+
+    reward: np.ndarray  # float [num_agents]
+    terminated: np.ndarray  # bool [num_agents]
+    truncated: np.ndarray  # bool [num_agents]
+    cause: list[str | None]  # [num_agents]: lava, starvation, thirst or combat for the dead, else None
+    births: list[Birth]
+    events: list[Event]
+
+
+def choose(word: int, count: int) -> int:
+    """Index of the choice that a 32-bit word makes among `count`."""
+    return (int(word) * count) >> 32
+
+
+def distance(a: Agent, b: Agent) -> int:
+    """Chebyshev distance."""
+    return max(abs(a.row - b.row), abs(a.col - b.col))
+
+
+def spawn_tiles(material: np.ndarray) -> list[tuple[int, int]]:
+    """Walkable tiles without lava on the bounding box of all that is not lava, row by row."""
+    rows, cols = np.nonzero(material != LAVA)
+    if len(rows) == 0:
+        return []
+    top, bottom, left, right = rows.min(), rows.max(), cols.min(), cols.max()
+    return [
+        (row, col)
+        for row in range(top, bottom + 1)
+        for col in range(left, right + 1)
+        if row in (top, bottom) or col in (left, right)
+        if material[row, col] != LAVA and material[row, col] in WALKABLE
+    ]
+
+
+class Realm:
+    """One world."""
+
+    def __init__(self, settings: Settings, rules: Rules, material: np.ndarray):
+        self.settings = settings
+        self.rules = rules
+        self.material = np.array(material)
+        self.ready_tick = np.zeros(self.material.shape, np.int64)  # a forest is ready when this <= tick
+        self.tick = 0
+        self.next_uid = 0
+        self.slots: list[Agent | None] = [None] * settings.num_agents
+        self.departed: dict[int, Agent] = {}  # truncated in the last step: gone, but owed a last look
+        self.spawn_tiles = spawn_tiles(self.material)
+        self.visits = np.zeros((settings.num_populations, *self.material.shape), np.int64)
+        self.births: list[Birth] = []
+        self.events: list[Event] = []
+
+    # ------------------------------------------------------------------------------------------ state
+
+    def occupants(self) -> list[Agent]:
+        """Who holds a place, in slot order."""
+        return [agent for agent in self.slots if agent is not None]
+
+    def place(self, slot: int, population: int, row: int, col: int, uid: int | None = None, **stats) -> Agent:
+        """Put an agent into a slot by hand; what is not given is as at birth."""
+        rules = self.rules
+        stats = {"health": rules.start_health, "food": rules.start_food, "water": rules.start_water, **stats}
+        uid = self.next_uid if uid is None else int(uid)
+        self.next_uid = max(self.next_uid, uid + 1)
+        place = (int(slot), uid, int(population), int(row), int(col))
+        self.slots[slot] = agent = Agent(*place, **{name: int(value) for name, value in stats.items()})
+        return agent
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The agents as columns; an empty slot has uid and damage -1, and zeros."""
+        empty = Agent(0, -1, 0, 0, 0, 0, 0, 0)
+        rows = [agent or empty for agent in self.slots]
+        columns = {name: np.array([getattr(agent, name) for agent in rows], np.int64) for name in COMPONENTS}
+        return {"alive": np.array([agent is not None for agent in self.slots]), **columns}
+
+    def observed_material(self) -> np.ndarray:
+        """The map as it looks: a depleted forest is scrub."""
+        return np.where((self.material == FOREST) & (self.ready_tick > self.tick), SCRUB, self.material)
+
+    def at(self, row: int, col: int) -> int | None:
+        """Underlying material; None outside the map, so that nobody walks or drinks there."""
+        inside = 0 <= row < self.material.shape[0] and 0 <= col < self.material.shape[1]
+        return int(self.material[row, col]) if inside else None
+
+    def immune(self, agent: Agent) -> bool:
+        return agent.age < self.rules.immunity_ticks
+
+    def note(self, kind: str, agent: Agent, other: int = -1) -> None:
+        self.events.append(Event(kind, agent.uid, other, agent.row, agent.col))
+
+    # ------------------------------------------------------------------------------------------- tick
+
+    def step(self, action: Mapping[str, Sequence[int]], draws: Draws) -> Outcome:
+        """One tick: vitals, act, cull, spawn; forests regrow by appointment when the tick advances."""
+        self.births, self.events, self.departed = [], [], {}
+        oldest_first = sorted(self.occupants(), key=lambda agent: agent.uid)
+        if self.settings.resolution == "simultaneous":
+            survivors = self.resolve_at_once(oldest_first, action, draws)
+        else:
+            survivors = self.resolve_in_turn(oldest_first, action, draws)
+        reward, terminated, truncated, cause = self.cull(oldest_first, survivors)
+        for coin, population_word, tile_word in draws.spawn:
+            # The rate is a 32-bit float wherever it is used; 24 bits of the coin compare with it exactly.
+            if (int(coin) >> 8) < float(np.float32(self.rules.spawn_rate)) * 2**24:
+                self.give_birth(population_word, tile_word)
+        self.tick += 1
+        return Outcome(reward, terminated, truncated, cause, self.births, self.events)
+
+    def resolve_at_once(self, agents: list[Agent], action: Mapping, draws: Draws) -> set[Agent]:
+        """Each phase for everybody. Vitals meet only at forests, where going by age is the rule itself."""
+        living = [agent for agent in agents if self.vitals(agent, draws)]
+        hits = [hit for agent in living if (hit := self.aim(agent, action, living))]  # before anyone moves
+        for agent in living:
+            self.move(agent, action)
+        self.strike(hits)
+        return {agent for agent in living if agent.health > 0}
+
+    def resolve_in_turn(self, agents: list[Agent], action: Mapping, draws: Draws) -> set[Agent]:
+        """Everything for one agent after another. Who dies after its turn is found dead in the next tick."""
+        survivors = set()
+        for agent in agents:
+            if self.vitals(agent, draws):
+                hit = self.aim(agent, action, agents)  # the dead can be targeted until they are removed
+                self.move(agent, action)
+                self.strike([hit] if hit else [])
+                survivors.add(agent)
+        return survivors
+
+    def vitals(self, agent: Agent, draws: Draws) -> bool:
+        """Forage, drink, heal, burn, age. Returns whether the agent is alive to act."""
+        rules = self.rules
+        if agent.health <= 0:
+            agent.cause = agent.cause or "combat"  # nothing else leaves the dead in their place
+            return False
+        row, col = agent.row, agent.col
+        agent.freeze = max(0, agent.freeze - 1)
+        self.visits[agent.population, row, col] += 1
+        if self.at(row, col) == LAVA:
+            agent.cause = "lava"
+            return False
+
+        if self.at(row, col) == FOREST and self.ready_tick[row, col] <= self.tick:
+            agent.food = min(rules.max_food, agent.food + rules.forage_amount)
+            self.ready_tick[row, col] = min(NEVER, self.tick + int(draws.regrowth[agent.slot]))
+            self.note("harvest", agent)
+        around = [(row, col + 1), (row + 1, col), (row, col - 1), (row - 1, col)]
+        if any(self.at(*tile) == WATER for tile in around):
+            agent.water = min(rules.max_water, agent.water + rules.drink_amount)
+            self.note("drink", agent)
+        if agent.food > rules.heal_food_above and agent.water > rules.heal_water_above:
+            agent.health = min(rules.max_health, agent.health + rules.heal_amount)
+
+        agent.water = max(0, agent.water - rules.water_metabolism)
+        agent.food = max(0, agent.food - rules.food_metabolism)
+        if agent.food == 0:
+            agent.health = max(0, agent.health - rules.starvation_damage)
+            agent.cause = None if agent.health > 0 else "starvation"
+        if agent.water == 0 and agent.health > 0:
+            agent.health = max(0, agent.health - rules.thirst_damage)
+            agent.cause = None if agent.health > 0 else "thirst"
+        agent.damage = -1
+        agent.age += 1
+        return agent.health > 0
+
+    def aim(self, agent: Agent, action: Mapping, targetable: Iterable[Agent]) -> Hit | None:
+        """The attack the agent makes, if its action is a legal one from where it stands now."""
+        rules, style = self.rules, int(action["style"][agent.slot])
+        target = next((other for other in targetable if other.slot == action["target"][agent.slot]), None)
+        if not rules.attacks_enabled or style not in (0, 1, 2) or target is None or target is agent:
+            return None
+        if distance(agent, target) > rules.attack_range[style]:
+            return None
+        if rules.immunity_blocks_drain and self.immune(target):
+            return None
+        return Hit(agent, target, style)
+
+    def move(self, agent: Agent, action: Mapping) -> None:
+        down, right = OFFSETS.get(int(action["move"][agent.slot]), (0, 0))
+        row, col = agent.row + down, agent.col + right
+        # A forest and its scrub are both walkable, so the underlying material decides as the observed would.
+        if agent.freeze == 0 and self.at(row, col) in WALKABLE:
+            agent.row, agent.col = row, col
+
+    def strike(self, hits: list[Hit]) -> None:
+        """Carry out attacks together: sum per agent what it suffers, loses and gains, then clamp once."""
+        rules = self.rules
+        for agent in dict.fromkeys(one for hit in hits for one in (hit.actor, hit.target)):
+            received = [hit for hit in hits if hit.target is agent]
+            lost = sum(rules.attack_damage[hit.style] for hit in received)
+            gained = sum(rules.attack_damage[hit.style] for hit in hits if hit.actor is agent)
+            if lost > 0 or gained > 0:
+                agent.food = min(rules.max_food, max(0, agent.food - lost + gained))
+                agent.water = min(rules.max_water, max(0, agent.water - lost + gained))
+            if any(hit.style == MAGE for hit in received):
+                agent.freeze = rules.freeze_ticks
+            if lost > 0 and not self.immune(agent):
+                agent.damage = lost
+                agent.health = max(0, agent.health - lost)
+                if agent.health == 0 and agent.cause is None:
+                    worst = max(received, key=lambda hit: (rules.attack_damage[hit.style], -hit.actor.uid))
+                    agent.cause, agent.killer = "combat", worst.actor.uid
+        for hit in hits:
+            self.note("attack", hit.actor, hit.target.uid)
+
+    def cull(self, agents: list[Agent], survivors: set[Agent]) -> tuple:
+        """Remove the dead, and those whose time is up; pay everyone."""
+        size, limit = self.settings.num_agents, self.settings.max_lifetime
+        reward, cause = np.zeros(size), list[str | None]([None] * size)
+        terminated, truncated = np.zeros(size, bool), np.zeros(size, bool)
+        for agent in agents:
+            time_is_up = limit is not None and agent.age >= limit
+            if agent not in survivors or (time_is_up and agent.health <= 0):
+                terminated[agent.slot] = True
+                cause[agent.slot] = agent.cause
+                reward[agent.slot] = -1 if self.settings.reward == "death" else 0
+                self.slots[agent.slot] = None
+                self.note("death", agent, agent.killer)
+                continue
+            reward[agent.slot] = 1 if self.settings.reward == "survival" else 0
+            if time_is_up:
+                truncated[agent.slot] = True
+                self.slots[agent.slot] = None
+                self.departed[agent.slot] = agent
+        return reward, terminated, truncated, cause
+
+    # ----------------------------------------------------------------------------------------- births
+
+    def populate(self, count: int, words: Sequence[Sequence[int]]) -> list[Birth]:
+        """Up to `count` births at the start of a realm, with the coin ignored; returns all births so far."""
+        for _, population_word, tile_word in list(words)[:count]:
+            self.give_birth(population_word, tile_word)
+        return self.births
+
+    def give_birth(self, population_word: int, tile_word: int) -> None:
+        """One attempt: a population with room, its lowest free slot, a tile of the spawn ring."""
+        settings, rules = self.settings, self.rules
+        cap = settings.num_agents if rules.population_cap is None else rules.population_cap
+        taken = [*self.occupants(), *self.departed.values()]  # the truncated fill theirs for this tick
+        populations = range(settings.num_populations)
+        room = range(settings.num_agents)
+        if settings.layout == "blocks":
+            share, extra = divmod(cap, settings.num_populations)
+            counts = [sum(agent.population == p for agent in taken) for p in populations]
+            populations = [p for p in populations if counts[p] < share + (p < extra)]
+        if len(taken) >= cap or not populations or not self.spawn_tiles:
+            return
+        population = populations[choose(population_word, len(populations))]
+        if settings.layout == "blocks":
+            block = settings.num_agents // settings.num_populations
+            room = range(population * block, (population + 1) * block)
+        slot = min(set(room) - {agent.slot for agent in taken})
+        row, col = self.spawn_tiles[choose(tile_word, len(self.spawn_tiles))]
+        agent = self.place(slot, population, row, col)
+        self.births.append(Birth(slot, agent.uid, -1, population, agent.row, agent.col))
+        self.note("birth", agent)
+
+    # ------------------------------------------------------------------------------------ observation
+
+    def observe(self) -> dict[str, np.ndarray]:
+        """What every slot sees and may do, in raw integers."""
+        size, view, seen = self.settings.num_agents, self.settings.view, self.settings.num_visible
+        half = view // 2
+        observation = {
+            "tiles": np.zeros((size, view, view, 2), np.uint8),
+            "self": np.zeros((size, FEATURES), np.int16),
+            "visible": np.zeros((size, seen, FEATURES), np.int16),
+            "visible_slot": np.full((size, seen), -1, np.int32),
+            "move": np.zeros((size, 5), bool),
+            "style": np.zeros((size, 3), bool),
+            "target": np.zeros((size, 3, seen), bool),
+        }
+        for name in ("move", "style", "target"):
+            observation[name][..., 0] = True  # the first choice means nothing, and may always be made
+        material = np.pad(self.observed_material(), half, constant_values=LAVA)
+        heads = np.zeros(material.shape, np.int64)
+        for agent in self.occupants():
+            heads[agent.row + half, agent.col + half] += 1
+        for slot in range(size):
+            observer = self.slots[slot] or self.departed.get(slot)
+            if observer is None:
+                continue
+            window = (slice(observer.row, observer.row + view), slice(observer.col, observer.col + view))
+            counts = heads[window].copy()
+            counts[half, half] += slot in self.departed  # seen by itself alone
+            observation["tiles"][slot] = np.stack([material[window], np.minimum(counts, 255)], axis=-1)
+            observation["self"][slot] = self.features(observer, observer)
+            visible = self.in_sight(observer)
+            known = slice(len(visible))
+            observation["visible"][slot, known] = [self.features(observer, other) for other in visible]
+            observation["visible_slot"][slot, known] = [other.slot for other in visible]
+            if observer.health > 0:  # a corpse that still holds its place may do nothing
+                observation["move"][slot] = [self.may_move(observer, move) for move in OFFSETS]
+                observation["style"][slot] = True
+                observation["target"][slot, :, known] = [
+                    [self.may_target(observer, other, style) for other in visible] for style in range(3)
+                ]
+        return observation
+
+    def in_sight(self, observer: Agent) -> list[Agent]:
+        """The observer, then those in the window: first within the longest range, then the rest, by slot."""
+        half = self.settings.view // 2
+        others = [a for a in self.occupants() if a is not observer and distance(observer, a) <= half]
+        reach = max(self.rules.attack_range)
+        others.sort(key=lambda other: (distance(observer, other) > reach, other.slot))
+        return [observer, *others][: self.settings.num_visible]
+
+    def features(self, observer: Agent, other: Agent) -> np.ndarray:
+        """The eleven numbers about `other` in the eyes of `observer`."""
+        numbers = [
+            *(other.age, other.health, other.food, other.water, other.row, other.col),
+            *(other.row - observer.row, other.col - observer.col),
+            *(max(0, other.damage), int(other.population == observer.population), other.freeze),
+        ]
+        return np.clip(numbers, -(2**15), 2**15 - 1)
+
+    def may_move(self, agent: Agent, move: int) -> bool:
+        down, right = OFFSETS[move]
+        thawed = agent.freeze <= 1  # vitals count it down before the agent moves
+        return move == 0 or (thawed and self.at(agent.row + down, agent.col + right) in WALKABLE)
+
+    def may_target(self, observer: Agent, other: Agent, style: int) -> bool:
+        rules = self.rules
+        if other is observer:
+            return True  # oneself means nothing
+        if rules.immunity_blocks_drain and other.age + 1 < rules.immunity_ticks:
+            return False
+        return rules.attacks_enabled and distance(observer, other) <= rules.attack_range[style]
