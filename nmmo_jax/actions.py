@@ -23,14 +23,14 @@ class Argument:
     Attributes:
       name: the field of ``Action`` and the key of the mask.
       size: how many choices a policy has.
-      nothing: the choice that does nothing, always allowed; None where the head's other argument says so.
+      nothing: the choice that means nothing and is always allowed.
       mask_shape: of one agent's mask.
       meaning: what is chosen.
     """
 
     name: str
     size: int
-    nothing: int | None
+    nothing: int
     mask_shape: tuple[int, ...]
     meaning: str
 
@@ -47,7 +47,7 @@ def heads(config: Config) -> tuple[Head, ...]:
     """The action heads of the classic game."""
     styles, visible = len(STYLES), config.num_visible
     move = Argument("move", len(DIRECTIONS), 0, (len(DIRECTIONS),), "0 stay, 1 column+1, 2 row+1, 3 column-1, 4 row-1")
-    style = Argument("style", styles, None, (styles,), "0 melee, 1 range, 2 mage")
+    style = Argument("style", styles, 0, (styles,), "0 melee, 1 range, 2 mage")
     target = Argument(
         "target",
         visible,
@@ -131,5 +131,5 @@ def action_mask(
     legal = (visible_slot >= 0) & ~blocked & able[:, None] & rules.attacks_enabled
     target = legal[:, None, :] & (distance[:, None, :] <= rules.attack_range[:, None])
     target = target.at[:, :, 0].set(True)
-    style = jnp.broadcast_to(able[:, None], (able.size, len(STYLES)))
+    style = jnp.broadcast_to(able[:, None], (able.size, len(STYLES))).at[:, 0].set(True)
     return {"move": move, "style": style, "target": target}

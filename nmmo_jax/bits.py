@@ -13,6 +13,8 @@ def first_set(mask: Bool[Array, "*B M"], count: int) -> Int32[Array, "*B K"]:
     For small counts the mask is packed into 32-bit words whose lowest set bit is taken ``count`` times:
     on a CPU some fifteen times faster than sorting for 16 of 128.
     """
+    if count == 0:
+        return jnp.zeros((*mask.shape[:-1], 0), jnp.int32)
     if count > _MAX_UNROLLED:
         return _first_set_by_rank(mask, count)
     words = _pack(mask)

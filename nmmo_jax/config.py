@@ -111,10 +111,10 @@ class Rules(flax.struct.PyTreeNode):
     The unit, meaning, type and allowed interval of every field are in its metadata.
     """
 
-    start_health: Any = _rule("health", "of a newborn; at most max_health", 10)
+    start_health: Any = _rule("health", "of a newborn; at most max_health", 10, low=1)
     start_food: Any = _rule("food", "of a newborn; at most max_food", 32)
     start_water: Any = _rule("water", "of a newborn; at most max_water", 32)
-    max_health: Any = _rule("health", "most an agent can have", 10)
+    max_health: Any = _rule("health", "most an agent can have", 10, low=1)
     max_food: Any = _rule("food", "most an agent can have", 32)
     max_water: Any = _rule("water", "most an agent can have", 32)
     forage_amount: Any = _rule("food", "from harvesting a ready forest", 5)

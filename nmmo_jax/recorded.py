@@ -56,6 +56,11 @@ class Recording:
         """T."""
         return self.arrays["move"].shape[0]
 
+    @property
+    def num_agents(self) -> int:
+        """N."""
+        return self.arrays["move"].shape[1]
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
@@ -133,7 +138,7 @@ def compare(recording: Recording, mode: str) -> Difference | None:
     presence = "present" if mode == "sequential" or law else "alive"
     config, rules = preset(
         "law" if law else "chaos",
-        num_agents=arrays["move"].shape[1],
+        num_agents=recording.num_agents,
         num_populations=1,
         rows=arrays["map0"].shape[0],
         columns=arrays["map0"].shape[1],

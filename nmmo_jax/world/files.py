@@ -1,0 +1,51 @@
+"""Maps in files: one call to read and one to write, whatever the format."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from nmmo_jax.world.tiled import ANY_SIZE, Encoding, PathLike, read_tmx, write_tmx
+from nmmo_jax.world.tiles import check_map
+
+
+def load_map(path: PathLike, tileset: PathLike | None = None, layer: str | None = None) -> UInt8[np.ndarray, "R C"]:
+    """Reads a map from a ``.tmx`` or ``.npy`` file.
+
+    Args:
+      path: the file.
+      tileset: for ``.tmx``, see ``read_tmx``.
+      layer: for ``.tmx``, see ``read_tmx``.
+
+    Raises:
+      ValueError: another suffix, or a file that holds no map; names the file.
+      OSError: the file cannot be read.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".tmx":
+        return read_tmx(path, tileset, layer)
+    if suffix != ".npy":
+        raise ValueError(f"{path}: maps are .tmx or .npy files")
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a false size costs no memory
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not a .npy file: {error}") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: an archive of arrays: must be a single one, as numpy.save writes it")
+    return check_map(array, ANY_SIZE, str(path), spawns=False)
+
+
+def save_map(path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Encoding = "csv") -> None:
+    """Writes a map as ``.tmx`` (with ``encoding``, see ``write_tmx``) or ``.npy`` (uint8).
+
+    Raises:
+      ValueError: another suffix, an unknown encoding, or no map.
+      OSError: the file cannot be written.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".tmx":
+        write_tmx(path, material, encoding)
+    elif suffix == ".npy":
+        np.save(path, check_map(material, ANY_SIZE, "material", spawns=False))
+    else:
+        raise ValueError(f"{path}: maps are written as .tmx or .npy")

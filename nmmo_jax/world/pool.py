@@ -1,0 +1,115 @@
+"""Maps to draw from: prepared once, drawn by index inside jit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32, PRNGKeyArray, UInt8
+
+from nmmo_jax.components import Tiles
+from nmmo_jax.config import Config
+from nmmo_jax.draws import choose
+from nmmo_jax.world.terrain import check_size, generate
+from nmmo_jax.world.tiles import check_map, pad_map, spawn_tiles
+
+SPLITS = {"train": 2**31, "held_out": 2**31 + 1}  # what the seed is folded with; no tick is as large
+MAX_MAPS = 2**16
+# Maps are generated in batches, the last one cut: one compilation for pools of any count, little memory.
+_BATCH, _BATCH_TILES = 64, 2**22
+
+
+@flax.struct.dataclass
+class MapPool:
+    """M maps of one padded size; a pytree, so it can be closed over or passed through jit.
+
+    >>> pool = MapPool.generated(seed=0, count=64, config=config)
+    >>> obs, realm = env.reset(key, tiles=pool.sample(key))
+    """
+
+    material: UInt8[Array, "M R C"]
+    spawn_tile: Int32[Array, "M S"]
+    num_spawn_tiles: Int32[Array, "M"]
+
+    @classmethod
+    def generated(cls, seed: int | PRNGKeyArray, count: int, config: Config, split: str = "train") -> "MapPool":
+        """Generated terrain. The ``held_out`` maps of a seed are none of its ``train`` maps, however many there are.
+
+        Map ``i`` depends on seed, split and ``i`` only: a larger pool begins with the maps of a smaller one.
+
+        Args:
+          seed: whole number, or a JAX key.
+          count: number of maps, 1 to 65,536.
+          config: gives the size and the border.
+          split: ``train`` or ``held_out``.
+
+        Raises:
+          ValueError: names the argument, its value and what is allowed.
+        """
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MAX_MAPS:
+            raise ValueError(f"count={count!r}: allowed are whole numbers from 1 to {MAX_MAPS}")
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r}: allowed are {', '.join(map(repr, SPLITS))}")
+        check_size(config)
+        key = jax.random.fold_in(_as_key(seed), SPLITS[split])
+        batch = max(1, min(_BATCH, _BATCH_TILES // (config.rows * config.columns)))
+        size = (config.rows, config.columns, config.border)
+        batches = [_generate(key, start + jnp.arange(batch), *size) for start in range(0, count, batch)]
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *batches)
+
+    @classmethod
+    def from_maps(cls, maps: Sequence[Any], config: Config, names: Sequence[str] | None = None) -> "MapPool":
+        """Given maps, of any sizes up to the configured one; lava fills the rest.
+
+        Args:
+          maps: arrays of materials ``[rows, columns]``.
+          config: gives the padded size.
+          names: what error messages call the maps (their files, say); default ``maps[0]``, ``maps[1]``, ...
+
+        Raises:
+          ValueError: no map, or one that cannot be played on: says which, what is wrong and where.
+        """
+        if not 1 <= len(maps) <= MAX_MAPS:
+            raise ValueError(f"maps: {len(maps)} of them: allowed are 1 to {MAX_MAPS}")
+        names = [f"maps[{i}]" for i in range(len(maps))] if names is None else names
+        checked = [check_map(one, config, name) for one, name in zip(maps, names, strict=True)]
+        return _prepare(jnp.asarray(np.stack([pad_map(one, config) for one in checked])))
+
+    def __len__(self) -> int:
+        return self.material.shape[0]
+
+    def tiles(self, index: Int32[Array, "*B"] | int) -> Tiles:
+        """The maps of these indices as tile tables ``[*B, ...]``, every forest ready."""
+        material = self.material[index]
+        return Tiles(
+            material=material,
+            ready_tick=jnp.zeros(material.shape, jnp.int32),
+            spawn_tile=self.spawn_tile[index],
+            num_spawn_tiles=self.num_spawn_tiles[index],
+        )
+
+    def sample(self, key: PRNGKeyArray, shape: tuple[int, ...] = ()) -> Tiles:
+        """Tile tables ``[*shape, ...]`` of maps drawn uniformly, with replacement. Runs inside jit and vmap."""
+        return self.tiles(choose(jax.random.bits(key, shape, jnp.uint32), len(self)))
+
+
+def _as_key(seed: int | PRNGKeyArray) -> PRNGKeyArray:
+    if isinstance(seed, jax.Array):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed!r}: allowed are whole numbers from 0 to 2^32 - 1, and JAX keys")
+    return jax.random.key(int(seed))
+
+
+@jax.jit(static_argnames=("rows", "columns", "border"))
+def _generate(key: PRNGKeyArray, index: Int32[Array, "M"], rows: int, columns: int, border: int) -> MapPool:
+    config = Config(rows=rows, columns=columns, border=border)
+    return _prepare(jax.vmap(lambda i: generate(jax.random.fold_in(key, i), config))(index))
+
+
+@jax.jit
+def _prepare(material: UInt8[Array, "M R C"]) -> MapPool:
+    spawn_tile, num_spawn_tiles = jax.vmap(spawn_tiles)(material)
+    return MapPool(material, spawn_tile, num_spawn_tiles)

@@ -1,0 +1,312 @@
+"""Invariants of play, on random worlds found by hypothesis."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from worlds import random_action, random_draws, random_realm, random_rules
+
+from nmmo_jax import Action, Config, Environment, Rules, digest, make_realm, transition, vectorize
+from nmmo_jax.components import Agents, Realm
+from nmmo_jax.config import MAX_AMOUNT, as_rules
+from nmmo_jax.draws import draw
+from nmmo_jax.environment import observe
+from nmmo_jax.world.materials import WALKABLE, Material
+
+BLOCKS = Config(num_agents=20, num_populations=5, rows=14, columns=11, view=7, num_visible=5, max_spawns=2)
+FREE = Config(
+    num_agents=12, num_populations=5, rows=9, columns=9, view=5, num_visible=4, layout="free", max_lifetime=15
+)
+IN_TURN = Config(num_agents=10, num_populations=2, rows=8, columns=10, view=5, num_visible=4, resolution="sequential")
+LONELY = Config(num_agents=60, num_populations=3, rows=14, columns=30, view=3, num_visible=2)
+CONFIGS = {"blocks": BLOCKS, "free": FREE, "sequential": IN_TURN}
+N_STEPS = 12
+
+quick = settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@functools.cache
+def env_of(name: str) -> Environment:
+    return Environment(CONFIGS[name])
+
+
+@functools.cache
+def jit_step(name: str):
+    return jax.jit(env_of(name).step)
+
+
+jit_transition = jax.jit(transition, static_argnames="config")
+jit_observe = jax.jit(observe, static_argnames="config")
+jit_digest = jax.jit(digest)
+
+
+def world(config: Config, seed: int) -> tuple[np.random.Generator, Rules, Realm]:
+    rng = np.random.default_rng(seed)
+    rules = as_rules(random_rules(rng, config), config)
+    return rng, rules, random_realm(rng, config, rules)
+
+
+def actions(rng: np.random.Generator, config: Config) -> Action:
+    return Action(**random_action(rng, config.num_agents))
+
+
+def leaves_equal(a, b) -> None:
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@quick
+@given(seed=seeds)
+def test_invariants_of_play(name, seed):
+    config = CONFIGS[name]
+    rng, rules, realm = world(config, seed)
+    key = jax.random.key(seed)
+    seen: set[int] = set()
+    held = set(np.asarray(realm.agents.uid)[np.asarray(realm.agents.alive)].tolist())
+    for _ in range(N_STEPS):
+        _, realm, _, _, _, _ = jit_step(name)(key, realm, actions(rng, config), rules)
+        agents: Agents = jax.device_get(realm.agents)
+        alive = agents.alive
+        material = np.asarray(realm.tiles.material)
+        assert np.isin(material[agents.row[alive], agents.col[alive]], WALKABLE).all()
+        for stat in ("health", "food", "water"):
+            assert (getattr(agents, stat)[alive] >= 0).all()
+            assert (getattr(agents, stat)[alive] <= int(getattr(rules, f"max_{stat}"))).all()
+        assert ((agents.freeze[alive] >= 0) & (agents.freeze[alive] <= max(4, int(rules.freeze_ticks)))).all()
+        if config.resolution == "simultaneous":
+            assert (agents.health[alive] > 0).all()
+        cap, populations = int(rules.population_cap), config.num_populations
+        assert alive.sum() <= cap
+        if config.layout == "blocks":
+            block = config.num_agents // populations
+            slots = np.flatnonzero(alive)
+            assert (agents.population[alive] == slots // block).all()
+            quota = np.array([cap // populations + (p < cap % populations) for p in range(populations)])
+            assert (np.bincount(agents.population[alive], minlength=populations) <= quota).all()
+        now = set(agents.uid[alive].tolist())
+        assert len(now) == alive.sum()
+        assert (agents.uid[~alive] == -1).all()
+        assert not (now - held) & seen, "a uid came back"
+        seen |= held | now
+        held = now
+        assert max(now, default=-1) < int(realm.next_uid)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@quick
+@given(seed=seeds)
+def test_empty_slots_are_inert(name, seed):
+    """Neither what an empty slot holds nor what is done there changes anything that is seen or lives."""
+    config = CONFIGS[name]
+    rng, rules, realm = world(config, seed)
+    action, draws = random_action(rng, config.num_agents), random_draws(rng, config)
+    alive = np.asarray(realm.agents.alive)
+
+    def scribble(column):
+        column = np.asarray(column)
+        junk = rng.integers(0, 8, column.shape)
+        return jnp.asarray(np.where(alive, column, junk).astype(column.dtype))
+
+    junk = jax.tree.map(scribble, realm.agents).replace(alive=realm.agents.alive, uid=realm.agents.uid)
+    other = realm.replace(agents=junk)
+    wild = {k: np.where(alive, v, random_action(rng, config.num_agents)[k]) for k, v in action.items()}
+    leaves_equal(jit_observe(realm, rules, config), jit_observe(other, rules, config))
+    assert (jit_digest(realm) == jit_digest(other)).all()
+    first = jit_transition(realm, Action(**action), draws, rules, config)
+    second = jit_transition(other, Action(**wild), draws, rules, config)
+    assert (jit_digest(first[0]) == jit_digest(second[0])).all()
+    leaves_equal(first[1:4], second[1:4])
+    leaves_equal(jit_observe(first[0], rules, config), jit_observe(second[0], rules, config))
+
+
+@quick
+@given(seed=seeds)
+def test_slots_do_not_matter(seed):
+    """In layout free the same agents in other slots live the same lives, tick after tick."""
+    config = FREE
+    rng, rules, realm = world(config, seed)
+    key = jax.random.key(seed)
+    rules = rules.replace(spawn_rate=jnp.float32(0))
+    order = rng.permutation(config.num_agents)  # new slot k holds what was in slot order[k]
+    new_slot = np.argsort(order)
+    other = realm.replace(agents=jax.tree.map(lambda column: column[order], realm.agents))
+    for _ in range(4):
+        action = random_action(rng, config.num_agents)
+        target = action["target"]
+        in_range = (target >= 0) & (target < config.num_agents)
+        moved_target = np.where(in_range, new_slot[np.where(in_range, target, 0)], target).astype(np.int32)
+        moved = {name: (moved_target if name == "target" else value)[order] for name, value in action.items()}
+        _, realm, reward, *_ = jit_step("free")(key, realm, Action(**action), rules)
+        _, other, other_reward, *_ = jit_step("free")(key, other, Action(**moved), rules)
+        np.testing.assert_array_equal(np.asarray(reward)[order], other_reward)
+        alive = np.asarray(other.agents.alive)
+        for a, b in zip(jax.tree.leaves(realm.agents), jax.tree.leaves(other.agents), strict=True):
+            np.testing.assert_array_equal(np.asarray(a)[order][alive], np.asarray(b)[alive])
+        np.testing.assert_array_equal(realm.tiles.ready_tick, other.tiles.ready_tick)
+
+
+@quick
+@given(seed=seeds)
+def test_removing_an_agent_changes_only_what_it_caused(seed):
+    """Below the cap, where the removed could meet nobody: all others, newborns included, live as before.
+
+    They may live in other slots, so lives are compared by uid.
+    """
+    config = LONELY
+    rng = np.random.default_rng(seed)
+    material = rng.choice([2, 4], size=(config.rows, config.columns)).astype(np.uint8)
+    material[:, 14:16] = Material.STONE
+    material[:, 16:] = Material.GRASS  # the lonely one lives on the right, where there is nothing to contend for
+    number = 5
+    row, col = rng.integers(2, 12, number), rng.integers(0, 14, number)
+    row[-1], col[-1] = 6, 24
+    realm = make_realm(config, material, row=row, col=col, population=rng.integers(0, 3, number), spawns=True)
+    slot = int(np.flatnonzero(np.asarray(realm.agents.uid) == number - 1)[0])
+    without = realm.replace(
+        agents=realm.agents.replace(alive=realm.agents.alive.at[slot].set(False), uid=realm.agents.uid.at[slot].set(-1))
+    )
+    rules = as_rules(Rules(attacks_enabled=False, regrowth_probability=0.3), config)
+    moves = rng.integers(0, 5, (10, 100))  # by tick and uid
+
+    def lives(realm: Realm) -> dict[int, tuple]:
+        alive = np.flatnonzero(realm.agents.alive)
+        rows = zip(*(np.asarray(leaf)[alive].tolist() for leaf in jax.tree.leaves(realm.agents)), strict=True)
+        return dict(zip(np.asarray(realm.agents.uid)[alive].tolist(), rows, strict=True))
+
+    for tick in range(10):
+        realm, without = (
+            jit_lonely()(jax.random.key(seed), one, Action(move=moves[tick][one.agents.uid]), rules)[1]
+            for one in (realm, without)
+        )
+        expected = lives(realm)
+        expected.pop(number - 1, None)
+        assert lives(without) == expected
+        np.testing.assert_array_equal(realm.tiles.ready_tick, without.tiles.ready_tick)
+
+
+@functools.cache
+def jit_lonely():
+    return jax.jit(Environment(LONELY).step)
+
+
+@quick
+@given(seed=seeds)
+def test_draws_depend_on_uid_and_tick_alone(seed):
+    rng, rules, realm = world(BLOCKS, seed)
+    key = jax.random.key(seed)
+    order = rng.permutation(BLOCKS.num_agents)
+    shuffled = realm.replace(agents=jax.tree.map(lambda column: column[order], realm.agents))
+    one, other = draw(key, realm, rules, BLOCKS), draw(key, shuffled, rules, BLOCKS)
+    np.testing.assert_array_equal(np.asarray(one.regrowth)[order], other.regrowth)
+    np.testing.assert_array_equal(one.spawn, other.spawn)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_same_key_same_bits_and_jit_changes_nothing(name):
+    config = CONFIGS[name]
+    rng, rules, realm = world(config, 1)
+    action, key = actions(rng, config), jax.random.key(1)
+    first, again = (jit_step(name)(key, realm, action, rules) for _ in range(2))
+    leaves_equal(first, again)
+    with jax.disable_jit():
+        leaves_equal(first, env_of(name).step(key, realm, action, rules))
+
+
+def test_one_realm_and_many():
+    """vmap = loop, by global index; splitting the realms over calls changes nothing."""
+    env, key, number = env_of("blocks"), jax.random.key(5), 4
+    rng = np.random.default_rng(0)
+    many = vectorize(env, number)
+    grass = np.full((BLOCKS.rows, BLOCKS.columns), Material.GRASS, np.uint8)
+    _, realms = jax.jit(many.reset, static_argnames="initial_population")(key, tiles=grass, initial_population=9)
+    halves = [vectorize(env, 2, first) for first in (0, 2)]
+    for _ in range(5):
+        action = jax.tree.map(lambda *x: np.stack(x), *(actions(rng, BLOCKS) for _ in range(number)))
+        result = jax.jit(many.step)(key, realms, action)
+        for index in range(number):
+            one = jit_step("blocks")(
+                jax.random.fold_in(key, index), *jax.tree.map(lambda x, i=index: x[i], (realms, action))
+            )
+            leaves_equal(one, jax.tree.map(lambda x, i=index: x[i], result))
+        parts = [
+            jax.jit(half.step)(key, *jax.tree.map(lambda x, k=k: x[2 * k : 2 * k + 2], (realms, action)))
+            for k, half in enumerate(halves)
+        ]
+        leaves_equal(jax.tree.map(lambda *x: np.concatenate(x), *parts), result)
+        realms = result[1]
+
+
+@quick
+@given(seed=seeds)
+def test_realms_are_independent(seed):
+    """What happens in one realm of a batch does not show in another."""
+    rng = np.random.default_rng(seed)
+    rules = as_rules(Rules(), BLOCKS)
+    realms = [random_realm(rng, BLOCKS, rules) for _ in range(3)]
+    acts = [actions(rng, BLOCKS) for _ in range(3)]
+    key = jax.random.key(seed)
+
+    def stack(items):
+        return jax.tree.map(lambda *x: jnp.stack(x), *items)
+
+    one = jit_batch()(key, stack(realms), stack(acts))
+    realms[1], acts[1] = random_realm(rng, BLOCKS, rules), actions(rng, BLOCKS)
+    other = jit_batch()(key, stack(realms), stack(acts))
+    leaves_equal(*(jax.tree.map(lambda x: x[jnp.array([0, 2])], result) for result in (one, other)))
+
+
+@functools.cache
+def jit_batch():
+    return jax.jit(vectorize(env_of("blocks"), 3).step)
+
+
+@pytest.mark.parametrize("value", [0, 1, MAX_AMOUNT])
+def test_extreme_rules_do_not_overflow(value):
+    """Everyone on one tile, all attacking one agent, with the smallest and largest numbers."""
+    config = Config(num_agents=64, num_populations=1, rows=8, columns=8, view=3, num_visible=4)
+    low = max(value, 1)
+    rules = as_rules(
+        Rules(
+            start_health=low,
+            max_health=low,
+            start_food=value,
+            max_food=value,
+            start_water=value,
+            max_water=value,
+            forage_amount=value,
+            drink_amount=value,
+            heal_amount=value,
+            food_metabolism=value,
+            water_metabolism=value,
+            starvation_damage=value,
+            thirst_damage=value,
+            attack_damage=(value, value, value),
+            attack_range=(value, value, value),
+            freeze_ticks=value,
+            immunity_ticks=0,
+            heal_food_above=value,
+            heal_water_above=value,
+        ),
+        config,
+    )
+    material = np.full((8, 8), Material.GRASS, np.uint8)
+    n = config.num_agents
+    realm = make_realm(config, material, row=np.full(n, 4), col=np.full(n, 4), rules=rules, health=low, food=value)
+    everyone_on_zero = Action(style=np.zeros(n, np.int32), target=np.zeros(n, np.int32))
+    step = jax.jit(Environment(config, rules).step)
+    for _ in range(3):
+        _, realm, *_ = step(jax.random.key(0), realm, everyone_on_zero)
+        agents: Agents = jax.device_get(realm.agents)
+        for stat in ("health", "food", "water", "freeze"):
+            column = getattr(agents, stat)[agents.alive]
+            assert (column >= 0).all(), stat
+            assert (column <= low).all(), stat
+        damage = agents.damage[agents.alive]
+        assert ((damage >= -1) & (damage <= n * value)).all()
