@@ -30,7 +30,7 @@ name another with PYTHON=/path/to/python3.12))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help simulate test test-slow lint format setup lock clean
+.PHONY: help simulate test test-slow lint format docs setup lock clean
 
 help:  ## list the targets and variables
 	@echo "Targets:"
@@ -60,6 +60,9 @@ lint: $(STAMP)  ## ruff (rules and formatting), then basedpyright (types)
 format: $(STAMP)  ## let ruff format the code and repair what it can
 	@$(BIN)/python -m ruff check --fix-only .
 	@$(BIN)/python -m ruff format .
+
+docs: $(STAMP)  ## write what docs/ has from the code (the table of rules)
+	@$(BIN)/python docs/generate.py
 
 setup: $(STAMP)  ## create the environment and install into it (the others do so when needed)
 

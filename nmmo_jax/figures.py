@@ -16,6 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from nmmo_jax.measure import Measured
 from nmmo_jax.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.world.draw import map_image
+from nmmo_jax.world.materials import Material
 
 DPI = 150
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
@@ -73,8 +74,9 @@ def population_figure(measured: Measured, policies: tuple[str, ...], title: str,
             deviation = measured.population[:, 1, group.populations[0]]
             low, high = np.maximum(mean - deviation, 0), mean + deviation
             axes.fill_between(tick, low, high, color=group.style["color"], alpha=0.1, linewidth=0)
-    axes.axhline(quota, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
-    axes.set(ylabel="living agents per realm", ylim=(0, None))
+    if len(policies) <= _FEW:
+        axes.axhline(quota, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), label="places")
+    axes.set(ylabel="living agents per realm\n(band: ± 1 standard deviation between realms)", ylim=(0, None))
     axes.set_title(f"Population: {title}", loc="left")
     _legend(axes)
     below.plot(tick, measured.depleted, color="0.25", linewidth=1.2)
@@ -105,7 +107,8 @@ def survival_figure(measured: Measured, policies: tuple[str, ...], title: str, c
         axes.step(np.arange(shown), survival[:shown], where="post", label=label, linewidth=1.4, **group.style)
         longest = max(longest, shown)
     axes.axhline(0.5, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
-    axes.set(xlabel="age (ticks)", ylabel="share still living (Kaplan-Meier)", xlim=(0, longest), ylim=(0, 1.02))
+    axes.set(xlim=(0, longest), ylim=(0, 1.02), ylabel="share still living (Kaplan-Meier)")
+    axes.set_xlabel(f"age (ticks), while at least {_AT_RISK} lives have come so far")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_title(f"Survival: {title}", loc="left")
     _legend(axes)
@@ -124,15 +127,18 @@ def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str,
     across = min(4, len(panels))
     down = math.ceil(len(panels) / across)
     figure = Figure(figsize=(0.8 + 2.6 * across, 0.8 + 2.7 * down), layout="constrained")
-    shades = map_image(material, 1) @ np.array([0.299, 0.587, 0.114]) / 255  # ITU-R BT.601 luma
+    pale = 0.35 * map_image(material, 1) / 255 + 0.65
     summed = [visits[panel.populations].sum(axis=0) for panel in panels]
     norm = LogNorm(1, max(10, max(int(one.max()) for one in summed)))
+    shown = (material != Material.LAVA) | (sum(summed) > 0)
+    (top, bottom), (left, right) = (np.flatnonzero(shown.any(axis))[[0, -1]] for axis in (1, 0))
     every = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes in every.flat[len(panels) :]:
         axes.set_visible(False)
     for axes, panel, one in zip(every.flat, panels, summed, strict=False):
-        axes.imshow(0.55 + 0.45 * shades, cmap="gray", vmin=0, vmax=1)
-        axes.imshow(np.ma.masked_equal(one, 0), norm=norm, cmap="inferno_r", alpha=0.9)
+        axes.imshow(pale)
+        axes.imshow(np.ma.masked_equal(one, 0), norm=norm, cmap="inferno_r")
+        axes.set(xlim=(left - 1, right + 1), ylim=(bottom + 1, top - 1))
         axes.set_title(panel.label, fontsize="medium", loc="left")
         axes.tick_params(labelsize="small")
     figure.supxlabel("column (tiles)", fontsize="medium")

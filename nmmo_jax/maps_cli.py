@@ -92,7 +92,8 @@ class Show:
         for path in self.paths:
             material = load_map(path, self.tileset, self.layer)
             console.print(_summary(str(path), material), soft_wrap=True)
-            console.print(picture(material, console.width, console.color_system in ("256", "truecolor")))
+            width = console.width if console.is_terminal else material.shape[1]
+            console.print(picture(material, width, console.color_system in ("256", "truecolor")), soft_wrap=True)
             console.print(_shares(material))
             if self.png is not None:
                 write_map_png(self.png, material)

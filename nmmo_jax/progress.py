@@ -30,6 +30,7 @@ class Progress:
         )
         self._task = self._bar.add_task("compiling", total=ticks, start=False, rates="")
         self._began = self._said = 0.0
+        self._first_steps = 0
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
@@ -51,7 +52,8 @@ class Progress:
         """
         now = time.perf_counter()
         if not self._began:
-            self._began, self._first_steps = now, steps  # what the first chunk took is not known
+            self._began = self._said = now
+            self._first_steps = steps  # the time they took is not known
             self._bar.start_task(self._task)
         rate = (steps - self._first_steps) / max(now - self._began, 1e-9)
         rates = f"{rate:,.0f} agent-steps/s · {living:.0f} agents per realm"

@@ -12,8 +12,10 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from nmmo_jax.components import Cause
 from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
 from nmmo_jax.environment import Environment
 from nmmo_jax.figures import DPI
@@ -31,6 +33,7 @@ from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 
 _QUANTILES = (0.1, 0.5, 0.9)
+_DIED = {Cause.LAVA: "dead:\nlava", Cause.STARVATION: "\nhunger", Cause.THIRST: "\nthirst", Cause.COMBAT: "\ncombat"}
 
 
 def censored_lives(measured: Measured, env: Environment) -> np.ndarray:
@@ -140,35 +143,44 @@ def versions() -> dict[str, Any]:
 
 
 def table(metrics: dict[str, Any], title: str) -> Table:
-    """The numbers per population, for a terminal."""
-    rich = Table(title=title, title_justify="left", title_style="bold")
-    rich.add_column("", justify="right")
-    rich.add_column("policy")
+    """The numbers per population, for a terminal of 80 columns or more."""
+    caption = (
+        "Lifetimes in ticks: mean of completed lives; median by Kaplan-Meier, which counts those still alive. "
+        "food/yield: food harvested, over the most that the maps can be expected to yield."
+    )
+    rows = Table(title=title, caption=caption, box=SIMPLE_HEAD, padding=0)
+    rows.title_justify = rows.caption_justify = "left"
     truncated = metrics["all"]["truncations"] > 0
-    causes = [cause.name.lower() for cause in CAUSES]
-    names = ["births", *causes, *(["truncated"] if truncated else []), "alive at end"]
-    for name in [*names, "mean lifetime", "median", "mean population", "food / yield"]:
-        rich.add_column(name, justify="right")
+    causes = {cause.name.lower(): _DIED[cause] for cause in CAUSES}
+    rows.add_column("", justify="right")
+    rows.add_column("policy")
+    counts = ["births", *causes.values(), *(["trun-\ncated"] if truncated else []), "alive\nat end"]
+    for name in [*counts, "life,\nmean", "life,\nmedian", "popu-\nlation", "food/\nyield"]:
+        rows.add_column(name, justify="right")
 
-    def add(index: str, policy: str, row: dict[str, Any], **style: Any) -> None:
-        lifetime, share = row["lifetime"], row["food_harvested_over_yield"]
+    def add(index: str, policy: str, row: dict[str, Any], last: bool = False) -> None:
+        lifetime = row["lifetime"]
         counts = [row["births"], *(row["deaths_by_cause"][cause] for cause in causes)]
         counts += [row["truncations"]] if truncated else []
-        rich.add_row(
+        rows.add_row(
             index,
             policy,
             *(f"{count:,}" for count in [*counts, row["still_alive"]]),
-            "-" if lifetime["mean"] is None else f"{lifetime['mean']:.1f}",
-            "-" if lifetime["median_kaplan_meier"] is None else f"{lifetime['median_kaplan_meier']}",
-            f"{row['mean_population']:.1f}",
-            "-" if share is None else f"{share:.1%}",
-            **style,
+            _number(lifetime["mean"], ".1f"),
+            _number(lifetime["median_kaplan_meier"], "d"),
+            _number(row["mean_population"], ".1f"),
+            _number(row["food_harvested_over_yield"], ".1%"),
+            end_section=last,
         )
 
     for row in metrics["populations"]:
-        add(str(row["population"]), row["policy"], row, end_section=row is metrics["populations"][-1])
+        add(str(row["population"]), row["policy"], row, last=row is metrics["populations"][-1])
     add("", "all", metrics["all"])
-    return rich
+    return rows
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:

@@ -90,13 +90,14 @@ class Simulate:
           ValueError, OSError: what cannot be played or written, before anything is compiled.
         """
         use_all_cores()
+        self._check_numbers()
         maps = self._load_maps()
         env = self._environment(maps)
         policies = self._policies()
         policy = play(policies)
         out = self._open_folder()
 
-        names = [str(path) for path in self.map] or [f"generated {i}" for i in range(self.maps)]
+        names = [str(path) for path in self.map] or [f"generated map {i}" for i in range(self.maps)]
         with Progress(self.ticks) as progress:
             if maps:
                 pool = MapPool.from_maps(maps, env.config, names)
@@ -126,6 +127,17 @@ class Simulate:
         self._tell(out, metrics)
         return 130 if measured.interrupted else 0
 
+    def _check_numbers(self) -> None:
+        """Checks the numbers that nothing below checks."""
+        for name, value, low, high in (
+            ("realms", self.realms, 1, 2**20),
+            ("ticks", self.ticks, 1, MAX_TICKS),
+            ("seed", self.seed, 0, 2**32 - 1),
+            ("initial-population", self.initial_population, 0, self.agents),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"--{name} {value}: allowed are {low} to {high:,}")
+
     def _load_maps(self) -> list[np.ndarray]:
         """The maps of --map, checked."""
         if self.tileset is not None and not self.map:
@@ -140,14 +152,6 @@ class Simulate:
 
     def _environment(self, maps: list[np.ndarray]) -> Environment:
         """Configuration and rules, checked, and that the run can be counted."""
-        for name, value, low, high in (
-            ("realms", self.realms, 1, 2**20),
-            ("ticks", self.ticks, 1, MAX_TICKS),
-            ("seed", self.seed, 0, 2**32 - 1),
-            ("initial-population", self.initial_population, 0, self.agents),
-        ):
-            if not low <= value <= high:
-                raise ValueError(f"--{name} {value}: allowed are {low} to {high:,}")
         config, rules = preset(
             self.game,
             num_agents=self.agents,
@@ -217,18 +221,20 @@ class Simulate:
             "material": material,
         }
         write(out / "data.npz", lambda file: np.savez_compressed(file, **arrays))
-        title = f"{self.game}, {self.realms} realms, {measured.ticks:,} ticks, seed {self.seed}"
+        maps = Path(metrics["maps"][0]["name"]).name if len(metrics["maps"]) == 1 else f"{len(metrics['maps'])} maps"
+        title = f"{self.game}, {self.realms} realms, {maps}, {measured.ticks:,} ticks, seed {self.seed}"
         if measured.interrupted:
             title += " (interrupted)"
         quota = float(env.rules.population_cap) / self.populations
         write_figure(out / "population.png", population_figure(measured, policies, title, quota))
         write_figure(out / "survival.png", survival_figure(measured, policies, title, censored))
         for i, one in enumerate(metrics["maps"][:_MOST_VISITS]):
-            figure = visits_figure(measured.visits[i], material[i], policies, f"{title}, map {one['name']}")
+            where = title if len(metrics["maps"]) == 1 else f"{title}: {Path(one['name']).name}"
+            figure = visits_figure(measured.visits[i], material[i], policies, where)
             write_figure(out / ("visits.png" if i == 0 else f"visits-{i + 1}.png"), figure)
 
     def _tell(self, out: Path, metrics: dict[str, Any]) -> None:
-        console = Console(highlight=False, soft_wrap=True)
+        console = Console(highlight=False)
         console.print(table(metrics, f"{self.game}: {metrics['realms']} realms, {metrics['ticks']:,} ticks"))
         console.print(
             f"{metrics['agent_steps']:,} agent-steps in {metrics['play_seconds']:.1f} s "

@@ -96,7 +96,7 @@ class MapPool:
 
 
 def _as_key(seed: int | PRNGKeyArray) -> PRNGKeyArray:
-    if isinstance(seed, jax.Array):
+    if isinstance(seed, jax.Array) and (seed.shape == (2,) or jnp.issubdtype(seed.dtype, jax.dtypes.prng_key)):
         return seed
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed!r}: allowed are whole numbers from 0 to 2^32 - 1, and JAX keys")

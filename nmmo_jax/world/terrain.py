@@ -13,7 +13,7 @@ from jaxtyping import Array, Int32, PRNGKeyArray, UInt8, UInt32
 
 from nmmo_jax.config import Config
 from nmmo_jax.world.materials import Material
-from nmmo_jax.world.noise import POSITION_BITS, STRETCH, VALUE_BITS, permutation, simplex
+from nmmo_jax.world.noise import PERIOD, POSITION_BITS, STRETCH, VALUE_BITS, permutation, simplex
 
 OCTAVES = 8
 TILES_PER_UNIT = 5  # 16 units of the first octave's noise on 80 tiles
@@ -35,9 +35,8 @@ def generate(key: PRNGKeyArray, config: Config) -> UInt8[Array, "R C"]:
       ValueError: the map has no room for the border and the ring.
     """
     check_size(config)
-    table_key, corner_key = jax.random.split(key)
-    corner = jax.random.bits(corner_key, dtype=jnp.uint32)
-    material = materials(heights(permutation(table_key), corner, config.rows, config.columns))
+    words = jax.random.bits(key, (PERIOD + 1,), jnp.uint32)
+    material = materials(heights(permutation(words[:PERIOD]), words[PERIOD], config.rows, config.columns))
     row, col = jnp.arange(config.rows)[:, None], jnp.arange(config.columns)[None, :]
     to_row_edge = jnp.minimum(row, config.rows - 1 - row)
     to_edge = jnp.minimum(to_row_edge, jnp.minimum(col, config.columns - 1 - col))

@@ -1,0 +1,24 @@
+"""What the documentation says is what the code does."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import nmmo_jax
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_table_of_rules_is_up_to_date():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    assert generate.PAGE.read_text() == generate.page(), "run `make docs`"
+    for name in nmmo_jax.config.RULE_FIELDS:
+        assert f"`{name}`" in generate.PAGE.read_text()
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
