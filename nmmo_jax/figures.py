@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
 from nmmo_jax.measure import Measured
 from nmmo_jax.statistics import kaplan_meier, survival_quantile
@@ -22,6 +22,7 @@ DPI = 150
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 _FEW = 8  # populations that are drawn one by one; more are drawn by policy
+_LOGARITHMIC = 20  # times the shortest median is the longest age that a linear axis shows
 _AT_RISK = 10  # survival is drawn while so many lives have come that far
 
 
@@ -70,13 +71,14 @@ def population_figure(measured: Measured, policies: tuple[str, ...], title: str,
     for group in groups(policies):
         mean = measured.population[:, 0, group.populations].sum(axis=1)
         axes.plot(tick, mean, label=group.label, linewidth=1.4, **group.style)
-        if len(group.populations) == 1:
-            deviation = measured.population[:, 1, group.populations[0]]
+        deviation = measured.population[:, 1, group.populations[0]]
+        if len(group.populations) == 1 and deviation.any():
             low, high = np.maximum(mean - deviation, 0), mean + deviation
             axes.fill_between(tick, low, high, color=group.style["color"], alpha=0.1, linewidth=0)
     if len(policies) <= _FEW:
         axes.axhline(quota, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), label="places")
-    axes.set(ylabel="living agents per realm\n(band: ± 1 standard deviation between realms)", ylim=(0, None))
+    band = "\n(band: ± 1 standard deviation between realms)" if axes.collections else ""
+    axes.set(ylabel=f"living agents per realm{band}", ylim=(0, None))
     axes.set_title(f"Population: {title}", loc="left")
     _legend(axes)
     below.plot(tick, measured.depleted, color="0.25", linewidth=1.2)
@@ -95,7 +97,7 @@ def survival_figure(measured: Measured, policies: tuple[str, ...], title: str, c
     """
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
-    longest = 1
+    longest, shortest = 1, math.inf
     for group in groups(policies):
         died = np.asarray(measured.tally.died)[group.populations].sum(axis=0)
         survival, reached = kaplan_meier(died, censored[group.populations].sum(axis=0))
@@ -105,10 +107,13 @@ def survival_figure(measured: Measured, policies: tuple[str, ...], title: str, c
         median = survival_quantile(survival, 0.5)
         label = f"{group.label}: " + ("median not reached" if median is None else f"median {median}")
         axes.step(np.arange(shown), survival[:shown], where="post", label=label, linewidth=1.4, **group.style)
-        longest = max(longest, shown)
+        longest, shortest = max(longest, shown), min(shortest, median or math.inf)
     axes.axhline(0.5, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
     axes.set(xlim=(0, longest), ylim=(0, 1.02), ylabel="share still living (Kaplan-Meier)")
     axes.set_xlabel(f"age (ticks), while at least {_AT_RISK} lives have come so far")
+    if longest > _LOGARITHMIC * shortest:
+        axes.set(xscale="log", xlim=(1, longest))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_title(f"Survival: {title}", loc="left")
     _legend(axes)
@@ -126,12 +131,13 @@ def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str,
     panels = groups(policies)
     across = min(4, len(panels))
     down = math.ceil(len(panels) / across)
-    figure = Figure(figsize=(0.8 + 2.6 * across, 0.8 + 2.7 * down), layout="constrained")
     pale = 0.35 * map_image(material, 1) / 255 + 0.65
     summed = [visits[panel.populations].sum(axis=0) for panel in panels]
     norm = LogNorm(1, max(10, max(int(one.max()) for one in summed)))
     shown = (material != Material.LAVA) | (sum(summed) > 0)
     (top, bottom), (left, right) = (np.flatnonzero(shown.any(axis))[[0, -1]] for axis in (1, 0))
+    height = np.clip(2.5 * (bottom - top + 3) / (right - left + 3), 1, 6)
+    figure = Figure(figsize=(0.8 + 2.6 * across, 0.9 + (height + 0.3) * down), layout="constrained")
     every = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes in every.flat[len(panels) :]:
         axes.set_visible(False)

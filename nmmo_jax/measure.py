@@ -20,16 +20,13 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nmmo_jax import statistics
-from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.environment import Environment
-from nmmo_jax.observations import Observation
+from nmmo_jax.scripted import Policy
 from nmmo_jax.statistics import Tally
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
-
-Policy = Callable[[jax.Array, Observation, Realm], Action]  # of one realm: key, what its agents see, the realm
 
 _INT32_MAX = 2**31 - 1
 _MOST_TICKS = 256  # per chunk

@@ -135,8 +135,7 @@ def _window(
     count = count.at[agents.row, agents.col].add(agents.alive.astype(jnp.int32))
     count = jnp.minimum(count, 255).astype(jnp.uint16)
     both = observed_material(realm).astype(jnp.uint16) | (count << 8)
-    # Without the barrier XLA recomputes the map inside every agent's crop.
-    padded = jax.lax.optimization_barrier(jnp.pad(both, radius))
+    padded = materialise(jnp.pad(both, radius))
     crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(padded, (row, col), (config.view, config.view)))
     window = crop(agents.row.astype(jnp.int32), agents.col.astype(jnp.int32))
     if leaving is not None:

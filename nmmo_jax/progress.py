@@ -21,12 +21,13 @@ class Progress:
         self._console = Console(stderr=True) if console is None else console
         self._bar = Bar(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("ticks · {task.fields[rates]}"),
+            TextColumn("{task.fields[rates]}"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=self._console,
+            expand=True,
         )
         self._task = self._bar.add_task("compiling", total=ticks, start=False, rates="")
         self._began = self._said = 0.0
@@ -56,8 +57,8 @@ class Progress:
             self._first_steps = steps  # the time they took is not known
             self._bar.start_task(self._task)
         rate = (steps - self._first_steps) / max(now - self._began, 1e-9)
-        rates = f"{rate:,.0f} agent-steps/s · {living:.0f} agents per realm"
+        rates = f"{rate:,.0f} agent-steps/s, {living:.0f} alive per realm"
         self._bar.update(self._task, completed=ticks, description="playing", rates=rates)
         if not self._console.is_terminal and (now - self._said > _LINE_SECONDS or ticks == self.ticks):
             self._said = now
-            self._console.print(f"{ticks:,} of {self.ticks:,} ticks · {rates}", highlight=False, soft_wrap=True)
+            self._console.print(f"{ticks:,} of {self.ticks:,} ticks, {rates}", highlight=False, soft_wrap=True)

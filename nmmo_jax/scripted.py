@@ -1,90 +1,103 @@
-"""Scripted policies: pure functions of what one realm's agents see, to play against and to measure learners by.
+"""Scripted policies: pure functions of what the agents of one realm see, to play against and to measure learners by.
 
-Each draws one number per agent, so that equal agents differ. What is returned for empty slots means nothing.
+Each draws a number per agent, so that agents in the same place differ. What comes out for empty slots means nothing.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int32, PRNGKeyArray, UInt
+from jaxtyping import Array, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action
-from nmmo_jax.foraging import FAR, Places, forage, heading, may_stand
-from nmmo_jax.observations import Observation
-from nmmo_jax.systems.movement import DIRECTIONS
-from nmmo_jax.world.materials import Material
+from nmmo_jax.components import Realm
+from nmmo_jax.draws import choose
+from nmmo_jax.foraging import MOVES, Mask, forage, heading, in_peace
+from nmmo_jax.observations import FEATURES, Observation
+from nmmo_jax.planner import planner
+from nmmo_jax.windows import look, safe_moves
 
-STEPS = 20  # how long a way within the window is followed
-RACE_STEPS = 3
-MAX_RADIUS = 15
+STRAY = 64  # in 256: how often a wanderer leaves its heading
 
-Mask = dict[str, Bool[Array, "N ..."]]
-Bits = UInt[Array, "W N"]
+Policy = Callable[[PRNGKeyArray, Observation, Realm], Action]
+
+
+def random(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
+    """Uniform over all five moves, also those that fail; then over styles; then over oneself and whom that reaches."""
+    n = obs.self.shape[0]
+    word = jax.random.bits(key, (3, n), jnp.uint32)
+    style = choose(word[1], mask["style"].shape[1])
+    target = jnp.take_along_axis(mask["target"], style[:, None, None], axis=1)[:, 0]
+    rank = jnp.cumsum(target, axis=1, dtype=jnp.int32)
+    index = jnp.argmax(rank > choose(word[2], rank[:, -1])[:, None], axis=1)
+    return Action(move=choose(word[0], MOVES), style=style, target=slot_of(obs, index))
+
+
+def wanderer(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
+    """Walks about, mostly straight on, around stone and water, and never onto lava."""
+    word = jax.random.bits(key, (obs.self.shape[0], MOVES), jnp.uint8).astype(jnp.int32)
+    ahead = (jnp.arange(MOVES) == heading(obs)[:, None]) & (word[:, :1] >= STRAY)
+    safe = safe_moves(obs, mask).at[:, 0].set(False)
+    score = jnp.where(safe, 1 + word + 256 * ahead, 0)
+    return in_peace(jnp.argmax(score, axis=1).astype(jnp.int32))
 
 
 def forager(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
-    return Action(move=forage(key, obs, look(obs, mask)))
+    """Goes to the forests and the water it sees; attacks nobody."""
+    return in_peace(forage(key, obs, look(obs, mask)))
 
 
-def look(obs: Observation, mask: Mask) -> Places:
-    radius = min(obs.tiles.shape[1] // 2, MAX_RADIUS)
-    middle = obs.tiles.shape[1] // 2
-    window = obs.tiles[:, middle - radius : middle + radius + 1, middle - radius : middle + radius + 1]
-    material, count = window[..., 0], window[..., 1].at[:, radius, radius].set(0)
-    ground = pack(may_stand(material))
-    forest = pack(material == Material.FOREST)
-    shore = spread(pack(material == Material.WATER)) & ground
-    here = jnp.zeros_like(ground).at[radius].set(1 << radius)
-    others = pack(count > 0)
-    free = forest & ~here & ~lost_races(here, others, ground)
-    food, water, away = flood(jnp.stack([free, shore, frontier(obs, ground)]), ground)
-    on_forest, beside_water = (forest & here).any(axis=0), (shore & here).any(axis=0)
-    safe = (cross(ground) & mask["move"].T).at[0].set(True)
-    return Places(food.T, water.T, away.T, safe.T, on_forest, beside_water)
+def fighter(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
+    """Moves as a forager does and attacks the weakest in reach, others before its own population.
+
+    Weakest: lowest health, then lowest food. Of the styles that reach the target the first is taken, in the
+    classic game the one that does most damage.
+    """
+    names = list(FEATURES)
+    health, food, same = (obs.visible[..., names.index(name)] for name in ("health", "food", "same_population"))
+    strength = (health.astype(jnp.int32) << 15) | food.astype(jnp.int32)  # health and food are below 2^15
+    in_reach = mask["target"].any(axis=1).at[:, 0].set(False)
+    for candidates in (in_reach & (same == 0), in_reach):
+        strength = jnp.where(candidates.any(axis=1, keepdims=True) & ~candidates, jnp.iinfo(jnp.int32).max, strength)
+    index = jnp.where(in_reach.any(axis=1), jnp.argmin(strength, axis=1), 0)
+    reaches = jnp.take_along_axis(mask["target"], index[:, None, None], axis=2)[:, :, 0]
+    move = forage(key, obs, look(obs, mask))
+    return Action(move=move, style=jnp.argmax(reaches, axis=1).astype(jnp.int32), target=slot_of(obs, index))
 
 
-def pack(mask: Bool[Array, "N W W"]) -> Bits:
-    width = mask.shape[-1]
-    dtype = jnp.uint16 if width <= 16 else jnp.uint32
-    return (mask.astype(dtype) << jnp.arange(width, dtype=dtype)).sum(axis=-1, dtype=dtype).T
+def slot_of(obs: Observation, index: Int32[Array, "N"]) -> Int32[Array, "N"]:
+    """The slot of the agent at a position of the list of visible agents."""
+    return jnp.take_along_axis(obs.visible_slot, index[:, None], axis=1)[:, 0]
 
 
-def spread(bits):
-    empty = jnp.zeros_like(bits[..., :1, :])
-    above = jnp.concatenate([empty, bits[..., :-1, :]], axis=-2)
-    below = jnp.concatenate([bits[..., 1:, :], empty], axis=-2)
-    return bits | (bits << 1) | (bits >> 1) | above | below
+POLICIES: dict[str, Policy] = {
+    "random": lambda key, obs, realm: random(key, obs, obs.mask),
+    "wanderer": lambda key, obs, realm: wanderer(key, obs, obs.mask),
+    "forager": lambda key, obs, realm: forager(key, obs, obs.mask),
+    "fighter": lambda key, obs, realm: fighter(key, obs, obs.mask),
+    "planner": lambda key, obs, realm: planner(key, obs, obs.mask, realm),
+}
 
 
-def cross(bits) -> Bool[Array, "*B 5 N"]:
-    middle = bits.shape[-2] // 2
-    return jnp.stack([(bits[..., middle + r, :] >> (middle + c)) & 1 for r, c in DIRECTIONS], axis=-2).astype(bool)
+def play(names: tuple[str, ...]) -> Policy:
+    """One policy for a whole realm, in which population p plays ``names[p % len(names)]``.
 
+    >>> policy = play(("forager", "random"))
+    >>> action = policy(key, obs, realm)
 
-def lost_races(here, others, ground):
-    def step(_, state):
-        mine, theirs = state
-        reached = spread(theirs) & ground & ~mine
-        return mine | (spread(mine) & ground & ~theirs & ~reached), theirs | reached
+    Raises:
+      ValueError: a name that is not in ``POLICIES``, or no name.
+    """
+    known = list(POLICIES)
+    if isinstance(names, str) or not names or not set(names) <= set(known):
+        raise ValueError(f"policies={names!r}: must be names, at least one, out of {', '.join(known)}")
+    distinct = sorted(set(names), key=known.index)
+    position = [distinct.index(name) for name in names]
 
-    return jax.lax.fori_loop(0, RACE_STEPS, step, (here, others))[1]
+    def policy(key: PRNGKeyArray, obs: Observation, realm: Realm) -> Action:
+        keys = [jax.random.fold_in(key, known.index(name)) for name in distinct]
+        actions = [POLICIES[name](k, obs, realm) for k, name in zip(keys, distinct, strict=True)]
+        which = jnp.asarray(position)[realm.agents.population % len(names)]
+        return jax.tree.map(lambda *choices: jax.lax.select_n(which, *choices), *actions)
 
-
-def frontier(obs, ground):
-    towards = heading(obs)
-    width = ground.shape[0]
-    row = jnp.arange(width)[:, None]
-    full = (1 << width) - 1
-    horizontal = jnp.where(towards == 1, 1 << (width - 1), jnp.where(towards == 3, 1, 0))
-    rows = ((towards == 2) & (row == width - 1)) | ((towards == 4) & (row == 0))
-    return jnp.where(rows, full, horizontal).astype(ground.dtype) & ground
-
-
-def flood(sources, ground):
-    def step(k, state):
-        reached, distance = state
-        distance = jnp.minimum(distance, jnp.where(cross(reached), k.astype(jnp.uint8), jnp.uint8(FAR)))
-        return spread(reached) & ground, distance
-
-    shape = (*sources.shape[:-2], len(DIRECTIONS), sources.shape[-1])
-    distance = jnp.full(shape, FAR, jnp.uint8)
-    return jax.lax.fori_loop(0, STEPS, step, (sources, distance))[1].astype(jnp.int32)
+    return policy

@@ -40,7 +40,8 @@ class Simulate:
     game: Literal["law", "chaos"] = "chaos"
     """law: no attacks. chaos: attacks with melee, range and mage."""
     policy: tuple[str, ...] = ()
-    """Policy of every population, or one name for each. Default: a mixture, so that policies can be compared."""
+    """One name for all populations, or one for each: random, wanderer, forager, fighter, planner. Default: several,
+    so that they can be compared."""
     realms: int = 8
     """Worlds played side by side."""
     ticks: int = 1000
@@ -80,7 +81,7 @@ class Simulate:
 
     out: Path | None = None
     """Folder for the results. Default: runs/simulate-DATE-TIME."""
-    overwrite: bool = False
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Write into --out although it is not empty, replacing earlier results."""
 
     def run(self) -> int:
@@ -133,7 +134,7 @@ class Simulate:
             ("realms", self.realms, 1, 2**20),
             ("ticks", self.ticks, 1, MAX_TICKS),
             ("seed", self.seed, 0, 2**32 - 1),
-            ("initial-population", self.initial_population, 0, self.agents),
+            ("initial-population", self.initial_population, 0, max(self.agents, 0)),
         ):
             if not low <= value <= high:
                 raise ValueError(f"--{name} {value}: allowed are {low} to {high:,}")
@@ -156,8 +157,8 @@ class Simulate:
             self.game,
             num_agents=self.agents,
             num_populations=self.populations,
-            rows=self.rows or max((one.shape[0] for one in maps), default=_SIDE),
-            columns=self.columns or max((one.shape[1] for one in maps), default=_SIDE),
+            rows=max((one.shape[0] for one in maps), default=_SIDE) if self.rows is None else self.rows,
+            columns=max((one.shape[1] for one in maps), default=_SIDE) if self.columns is None else self.columns,
             border=self.border,
             resolution=self.mode,
             max_lifetime=self.max_lifetime,
@@ -221,28 +222,30 @@ class Simulate:
             "material": material,
         }
         write(out / "data.npz", lambda file: np.savez_compressed(file, **arrays))
-        maps = Path(metrics["maps"][0]["name"]).name if len(metrics["maps"]) == 1 else f"{len(metrics['maps'])} maps"
-        title = f"{self.game}, {self.realms} realms, {maps}, {measured.ticks:,} ticks, seed {self.seed}"
-        if measured.interrupted:
-            title += " (interrupted)"
+        title = self._title(metrics)
         quota = float(env.rules.population_cap) / self.populations
         write_figure(out / "population.png", population_figure(measured, policies, title, quota))
         write_figure(out / "survival.png", survival_figure(measured, policies, title, censored))
         for i, one in enumerate(metrics["maps"][:_MOST_VISITS]):
-            where = title if len(metrics["maps"]) == 1 else f"{title}: {Path(one['name']).name}"
+            where = title if len(metrics["maps"]) == 1 else f"{title}; {Path(one['name']).name}"
             figure = visits_figure(measured.visits[i], material[i], policies, where)
             write_figure(out / ("visits.png" if i == 0 else f"visits-{i + 1}.png"), figure)
 
+    def _title(self, metrics: dict[str, Any]) -> str:
+        """What was played, in a line."""
+        maps, realms = metrics["maps"], "1 realm" if self.realms == 1 else f"{self.realms} realms"
+        where = Path(maps[0]["name"]).name if len(maps) == 1 else f"{len(maps)} maps"
+        stop = ", interrupted" if metrics["interrupted"] else ""
+        return f"{self.game}, {realms}, {where}, {metrics['ticks']:,} ticks{stop}, seed {self.seed}"
+
     def _tell(self, out: Path, metrics: dict[str, Any]) -> None:
         console = Console(highlight=False)
-        console.print(table(metrics, f"{self.game}: {metrics['realms']} realms, {metrics['ticks']:,} ticks"))
+        console.print(table(metrics, self._title(metrics)))
         console.print(
             f"{metrics['agent_steps']:,} agent-steps in {metrics['play_seconds']:.1f} s "
             f"({metrics['agent_steps_per_second']:,.0f} per second), after {metrics['compile_seconds']:.1f} s "
             f"of compiling. On average {metrics['forests_depleted']:.1%} of the forests were depleted."
         )
-        if metrics["interrupted"]:
-            console.print(f"Interrupted after {metrics['ticks']:,} of {self.ticks:,} ticks.")
         console.print(f"Results: {out}", markup=False)
 
 
@@ -264,7 +267,8 @@ def parse_rules(given: tuple[str, ...]) -> dict[str, Any]:
         if name in _OWN_FLAGS:
             raise ValueError(f"--rule {text}: use {_OWN_FLAGS[name]}")
         if name not in RULE_FIELDS:
-            raise ValueError(f"--rule {text}: no such rule; there are {', '.join(sorted(RULE_FIELDS))}")
+            names = ", ".join(sorted(set(RULE_FIELDS) - set(_OWN_FLAGS)))
+            raise ValueError(f"--rule {text}: no such rule; there are {names}")
         if name in rules:
             raise ValueError(f"--rule {text}: given twice")
         words = {"true": 1, "false": 0}
