@@ -9,6 +9,7 @@ from typing import NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, Int32
 
 from nmmo_jax.components import Realm
@@ -82,6 +83,8 @@ class Orders(NamedTuple):
 def as_orders(action: Action, config: Config) -> Orders:
     """The action with everything out of range, or left out, turned into nothing.
 
+    Without a style or without a target there is no attack.
+
     Raises:
       ValueError: an array is not of integers or not of shape ``[num_agents]``.
     """
@@ -93,10 +96,13 @@ def as_orders(action: Action, config: Config) -> Orders:
         value = getattr(action, name)
         if value is None:
             return jnp.full(n, nothing, jnp.int32)
-        value = jnp.asarray(value)
+        value = value if isinstance(value, jax.Array) else np.asarray(value)
         if not jnp.issubdtype(value.dtype, jnp.integer) or value.shape != (n,):
             raise ValueError(f"action.{name}: {value.dtype} of shape {value.shape}: must be integers of shape ({n},)")
-        return jnp.where((value >= 0) & (value < size), value, nothing).astype(jnp.int32)
+        if value.dtype.itemsize > 4:  # before it could wrap around
+            value = value.clip(0 if value.dtype.kind == "u" else -1, 2**31 - 1)
+        value = jnp.asarray(value).astype(jnp.int32)
+        return jnp.where((value >= 0) & (value < size), value, nothing)
 
     style = known("style", len(STYLES), -1)
     target = jnp.where(style >= 0, known("target", n, -1), -1)

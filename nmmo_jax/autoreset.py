@@ -10,7 +10,7 @@ from jaxtyping import Array, Int32
 
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm, Tiles
-from nmmo_jax.config import Rules
+from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.draws import Stream
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
@@ -54,7 +54,7 @@ class AutoReset:
         ``info.final_observation`` the old one's last; reward, flags and info are the old one's.
         """
         result = self.advance(key, episode, action, rules)
-        rules = self.rules if rules is None else rules
+        rules = as_rules(self.rules if rules is None else rules, self.config)
         return jax.lax.cond(result[-1].horizon, self.renew, lambda _k, _r, result: result, key, rules, result)
 
     def advance(self, key: jax.Array, episode: Episode, action: Action, rules: Rules | None = None) -> Step:

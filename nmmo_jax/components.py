@@ -27,6 +27,7 @@ class Tiles(flax.struct.PyTreeNode):
     ready_tick: Int32[Array, "R C"]  # tick from which a forest is ready (0 at first, NEVER: not again)
     spawn_tile: Int32[Array, "S"]  # flat indices (row * C + column) of the spawn tiles, row-major; rest 0
     num_spawn_tiles: Int32[Array, ""]
+    size: Int32[Array, "2"]  # rows and columns of the map itself; what is padded beyond cannot be entered
 
 
 class Agents(flax.struct.PyTreeNode):

@@ -22,6 +22,7 @@ REWARDS = ("survival", "death")
 
 MAX_AGENTS = 65_536  # with MAX_AMOUNT the largest sum over all agents still fits int32
 MAX_AMOUNT = 30_000  # amounts are stored as int16
+MAX_POPULATIONS = 2**15 - 1  # an agent's population is stored as int16
 MAX_TICKS = 1_000_000_000
 MAX_SIDE = 8_192
 
@@ -67,7 +68,7 @@ class Config:
 
     def __post_init__(self):
         _check_int("num_agents", self.num_agents, 1, MAX_AGENTS)
-        _check_int("num_populations", self.num_populations, 1, self.num_agents)
+        _check_int("num_populations", self.num_populations, 1, min(self.num_agents, MAX_POPULATIONS))
         _check_int("rows", self.rows, 1, MAX_SIDE)
         _check_int("columns", self.columns, 1, MAX_SIDE)
         _check_int("view", self.view, 1, 255)
@@ -163,16 +164,28 @@ def rule_ndim(name: str) -> int:
     return 1 if name in STYLE_RULES else 0
 
 
-def as_rules(rules: Rules, config: Config) -> Rules:
+def as_rules(rules: Rules, config: Config, batched: bool = False) -> Rules:
     """Rules as arrays of their declared types, with ``population_cap`` filled in.
 
-    Values that are known (not traced) are checked: ``ValueError`` names field, value and what is allowed.
+    Shapes are checked, and values where they are known (not traced).
+
+    Args:
+      batched: whether leaves may have a leading realm axis.
+
+    Raises:
+      ValueError: names the field, the value and what is allowed.
     """
     if not isinstance(rules, Rules):
         raise ValueError(f"rules={rules!r}: must be a Rules")
     if rules.population_cap is None:
         rules = rules.replace(population_cap=config.num_agents)
     leaves = {name: _rule_array(name, getattr(rules, name)) for name in RULE_FIELDS}
+    for name, leaf in leaves.items():
+        if leaf.ndim - rule_ndim(name) not in ((0, 1) if batched else (0,)):
+            raise ValueError(
+                f"rules.{name}: shape {leaf.shape}: must be {'three values' if rule_ndim(name) else 'one value'}"
+                + (", or that for each realm" if batched else "; rules per realm go with vectorize")
+            )
     rules = Rules(**leaves)
     _validate_known(rules, config)
     return rules
@@ -180,6 +193,8 @@ def as_rules(rules: Rules, config: Config) -> Rules:
 
 def _rule_array(name: str, value: Any) -> jax.Array:
     metadata = RULE_FIELDS[name].metadata
+    if isinstance(value, tuple | list) and any(map(is_traced, value)):
+        value = jnp.stack([jnp.asarray(one) for one in value])
     if isinstance(value, jax.Array) and value.dtype == jnp.dtype(metadata["dtype"]):
         array = value
     else:
@@ -194,9 +209,11 @@ def _known(name: str, value: Any, metadata: Any) -> np.ndarray:
     """A known rule as NumPy, in the range of its type; checked before it can wrap around."""
     try:
         array = np.asarray(value)
-        numbers = array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"rules.{name}={value!r}: must be a number") from None
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in ("biuf" if metadata["dtype"] == "bool" else "iuf"):
+        raise ValueError(f"rules.{name}={value!r}: must be a number")
+    numbers = array.astype(np.float64)
     low, high, dtype = metadata["low"], metadata["high"], metadata["dtype"]
     bad = ~((numbers >= low) & (numbers <= high))
     if dtype != "float32":
@@ -216,7 +233,9 @@ def _validate_known(rules: Rules, config: Config) -> None:
         _known(name, value, RULE_FIELDS[name].metadata)
     for stat in ("health", "food", "water"):
         start, most = known.get(f"start_{stat}"), known.get(f"max_{stat}")
-        if start is not None and most is not None and np.any(start > most):
+        if start is None or most is None or (start.ndim and most.ndim and start.shape != most.shape):
+            continue  # realm axes that differ are refused by name in vectorize
+        if np.any(start > most):
             raise ValueError(f"rules.start_{stat}={start}: must be at most rules.max_{stat}={most}")
     cap = known.get("population_cap")
     if cap is not None and np.any(cap > config.num_agents):
@@ -252,7 +271,8 @@ def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
             raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules has that name")
     config = Config(**{k: v for k, v in overrides.items() if k in config_fields})
     values = {**PRESETS[name], **{k: v for k, v in overrides.items() if k in RULE_FIELDS}}
-    values.setdefault("population_cap", config.num_agents)
+    if values.get("population_cap") is None:
+        values["population_cap"] = config.num_agents
     rules = Rules(**values)
     as_rules(rules, config)
     return config, rules

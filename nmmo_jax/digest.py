@@ -25,6 +25,7 @@ def digest(realm: Realm) -> UInt32[Array, "2"]:
     columns = [
         realm.tick,
         realm.next_uid,
+        tiles.size,
         tiles.material,
         jnp.where(forest, jnp.maximum(tiles.ready_tick - realm.tick, 0), 0),
     ]

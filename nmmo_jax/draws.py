@@ -14,7 +14,7 @@ from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, Int32, UInt32
 
 from nmmo_jax.components import NEVER, Draws, Realm
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config, Rules, as_rules
 
 
 class Stream(IntEnum):
@@ -22,13 +22,15 @@ class Stream(IntEnum):
 
     REGROWTH = 0
     SPAWN = 1
-    INITIAL = 2
-    TERRAIN = 3
-    EPISODE = 4
+    # Folded into the key of a whole run, beside its ticks: beyond any of them.
+    INITIAL = 2**31 + 2
+    TERRAIN = 2**31 + 3
+    EPISODE = 2**31 + 4
 
 
 def draw(key: jax.Array, realm: Realm, rules: Rules, config: Config) -> Draws:
     """All the chance of one tick. ``key`` is the tick's own: ``step`` folds ``realm.tick`` into the run's key."""
+    rules = as_rules(rules, config)
     word, _ = words(jax.random.fold_in(key, Stream.REGROWTH), realm.agents.uid, jnp.zeros_like(realm.agents.uid))
     return Draws(
         regrowth=waiting_time(word, rules.regrowth_probability),

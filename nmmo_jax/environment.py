@@ -29,7 +29,7 @@ from nmmo_jax.systems.lifecycle import cull, give_birth, plan_births
 from nmmo_jax.systems.movement import movement
 from nmmo_jax.systems.vitals import vitals
 from nmmo_jax.world.terrain import generate
-from nmmo_jax.world.tiles import check_map, make_tiles, pad_map
+from nmmo_jax.world.tiles import check_map, make_tiles
 
 
 class Info(flax.struct.PyTreeNode):
@@ -92,6 +92,7 @@ def transition(
     Returns:
       realm, reward, terminated, truncated, info; the last four belong to who held the slot before.
     """
+    rules = as_rules(rules, config)
     before = realm
     orders = as_orders(action, config)
     outcome = empty_outcome(config)
@@ -120,7 +121,7 @@ def transition(
         outcome=outcome,
         births=births,
         horizon=jnp.asarray(False) if config.horizon is None else realm.tick >= config.horizon,
-        events=collect_events(acted, outcome, terminated, truncated, births, config) if config.events else None,
+        events=collect_events(before, acted, outcome, terminated, truncated, births, config) if config.events else None,
         ledger=account(before, acted, outcome, terminated | truncated, births, rules, config)
         if config.ledger
         else None,
@@ -138,7 +139,7 @@ class Environment:
 
     def __init__(self, config: Config | None = None, rules: Rules | None = None):
         self.config = Config() if config is None else config
-        self.rules = as_rules(Rules() if rules is None else rules, self.config)
+        self.rules = as_rules(Rules() if rules is None else rules, self.config, batched=True)
 
     def reset(
         self,
@@ -169,8 +170,7 @@ class Environment:
         if tiles is None:
             tiles = make_tiles(generate(jax.random.fold_in(key, Stream.TERRAIN), config))
         elif not isinstance(tiles, Tiles):
-            known = tiles if is_traced(tiles) else pad_map(check_map(tiles, config, "tiles"), config)
-            tiles = make_tiles(jnp.asarray(known))
+            tiles = self._tiles(tiles)
         if tiles.material.shape != (config.rows, config.columns):
             raise ValueError(
                 f"tiles: shape {tiles.material.shape}: must be ({config.rows}, {config.columns}), "
@@ -209,7 +209,18 @@ class Environment:
         return observation_spec(self.config)
 
     def _rules(self, rules: Rules | None) -> Rules:
-        return self.rules if rules is None else as_rules(rules, self.config)
+        return as_rules(self.rules if rules is None else rules, self.config)
+
+    def _tiles(self, material: ArrayLike) -> Tiles:
+        """The tile table of a map, checked where it is known."""
+        config = self.config
+        array = jnp.asarray(material if is_traced(material) else check_map(material, config, "tiles"))
+        if array.ndim != 2 or array.shape[0] > config.rows or array.shape[1] > config.columns:
+            raise ValueError(
+                f"tiles: shape {array.shape}: must be [rows, columns], at most ({config.rows}, {config.columns})"
+            )
+        padding = [(0, config.rows - array.shape[0]), (0, config.columns - array.shape[1])]
+        return make_tiles(jnp.pad(array, padding), (array.shape[0], array.shape[1]))
 
 
 def make(game: str, **overrides: Any) -> Environment:

@@ -44,6 +44,7 @@ class Events(flax.struct.PyTreeNode):
 
 
 def collect_events(
+    before: Realm,
     acted: Realm,
     outcome: Outcome,
     terminated: Bool[Array, "N"],
@@ -53,9 +54,10 @@ def collect_events(
 ) -> Events:
     """Gathers the events of a tick: by kind, and by slot (births: by attempt) within a kind.
 
-    Places are where the agent stood after acting.
+    Places are where the agent stood: before moving for harvest, drink and attack; at its death or truncation.
 
     Args:
+      before: the realm before the tick.
       acted: the realm after all have acted, before cull.
     """
     agents = acted.agents
@@ -87,6 +89,11 @@ def collect_events(
     happened = jnp.concatenate([*(kind[0] for kind in kinds.values()), births.slot >= 0])
     empty = jnp.full(births.slot.size, -1, jnp.int32)
 
+    def place(name: str, of_births: jax.Array) -> jax.Array:
+        stood, went = getattr(before.agents, name), getattr(agents, name)
+        moved = (Event.DEATH, Event.TRUNCATION)
+        return jnp.concatenate([*((went if kind in moved else stood).astype(jnp.int32) for kind in kinds), of_births])
+
     def column(of_agents: jax.Array, of_births: jax.Array) -> jax.Array:
         return jnp.concatenate([jnp.tile(of_agents.astype(jnp.int32), len(kinds)), of_births])
 
@@ -100,8 +107,8 @@ def collect_events(
         "uid": column(agents.uid, births.uid),
         "other_uid": kind_column(1, births.parent_uid),
         "population": column(agents.population, births.population),
-        "row": column(agents.row, births.row),
-        "col": column(agents.col, births.col),
+        "row": place("row", births.row),
+        "col": place("col", births.col),
         "amount": kind_column(2, empty * 0),
         "detail": kind_column(3, empty),
         "style": kind_column(4, empty),

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Int16, Int32, UInt8
 from nmmo_jax.actions import action_mask, heads
 from nmmo_jax.bits import first_set
 from nmmo_jax.components import Agents, Realm, observed_material
-from nmmo_jax.config import MAX_AMOUNT, Config, Rules
+from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
 from nmmo_jax.world.materials import NUM_MATERIALS
 
 # Name -> (meaning, lowest, highest; None: depends on the configuration).
@@ -57,6 +57,7 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
       leaving: slots whose agent was just truncated. Each gets its final row, its own view as if
         it still stood there; the others do not see it.
     """
+    rules = as_rules(rules, config)
     realm = realm.replace(agents=materialise(realm.agents))
     observer = realm.agents.alive if leaving is None else realm.agents.alive | leaving
     visible_slot = find_visible(realm.agents, observer, rules, config)

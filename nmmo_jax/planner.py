@@ -8,7 +8,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, UInt8, Int32, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, Int32, PRNGKeyArray, UInt8
 
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm

@@ -40,6 +40,7 @@ from nmmo_jax.world.materials import Material
 
 _CHUNK = 50  # ticks per call: bounds memory, and one compilation serves any length
 _STATE = ("food", "water", "health", "freeze", "damage", "timeAlive")
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _FLAGS = ("immune", "alive", "present")
 
 
@@ -66,14 +67,15 @@ class Recording:
 class Difference:
     """The first place at which the simulator and a recording part."""
 
-    tick: int  # 0: the first, after which state index 1 is compared
+    tick: int  # 0: the first, after which state index 1 is compared; -1: the initial state
     array: str
     where: str  # the agent, or the tile
     expected: Any
     got: Any
 
     def __str__(self) -> str:
-        return f"tick {self.tick}, {self.where}, {self.array}: expected {self.expected}, got {self.got}"
+        when = f"tick {self.tick}" if self.tick >= 0 else "before the first tick"
+        return f"{when}, {self.where}, {self.array}: expected {self.expected}, got {self.got}"
 
 
 def read_recording(path: Path) -> Recording:
@@ -83,15 +85,14 @@ def read_recording(path: Path) -> Recording:
       ValueError: names the file and what is wrong with it (not an archive, cut short, an array that is missing
         or of the wrong shape or kind, a value that is not allowed).
     """
+    with open(path, "rb") as file:  # a file that cannot be opened is an OSError, as everywhere
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path}: not a recording (.npz), or cut short")
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except OSError as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
-        raise ValueError(f"{path}: not a recording: {error}") from None
-    except (ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not a recording, or cut short: {error}") from None
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: not a recording, or damaged: {error}") from None
     _check_arrays(path, arrays)
     meta = dict(item.split("=", 1) for item in arrays["meta"].astype(str).reshape(-1) if "=" in item)
     if "family" not in meta:
@@ -101,6 +102,8 @@ def read_recording(path: Path) -> Recording:
 
 def _check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     required = ("map0", "tiles_end", "move", "style", "target", "acted", "pos", *_STATE, *_FLAGS, "meta")
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError(f"{path}: not a recording: holds something other than arrays")
     missing = [name for name in required if name not in arrays]
     if missing:
         raise ValueError(f"{path}: not a recording: without {', '.join(missing)}")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -17,7 +18,7 @@ from nmmo_jax.config import MAX_AMOUNT, MAX_TICKS, Config, Rules, as_rules
 from nmmo_jax.world.materials import WALKABLE, Material
 from nmmo_jax.world.tiles import check_map, make_tiles, pad_map
 
-_INT32_MAX = 2**31 - 1
+_make_tiles = jax.jit(make_tiles)
 
 
 def make_realm(
@@ -72,17 +73,18 @@ def make_realm(
     if number > config.num_agents:
         raise ValueError(f"row: {number} agents: allowed are at most num_agents={config.num_agents}")
     size = (number,)
+    least_health = 0 if config.resolution == "sequential" else 1  # else the dead do not stay
     values = {
         "row": _whole("row", row, 0, material.shape[0] - 1, size),
         "col": _whole("col", col, 0, material.shape[1] - 1, size),
         "population": _whole("population", population, 0, config.num_populations - 1, size),
-        "uid": _whole("uid", np.arange(number) if uid is None else uid, 0, _INT32_MAX - 1, size),
-        "health": _whole("health", rules.start_health if health is None else health, 0, MAX_AMOUNT, size),
+        "uid": _whole("uid", np.arange(number) if uid is None else uid, 0, NEVER - 1, size),
+        "health": _whole("health", rules.start_health if health is None else health, least_health, MAX_AMOUNT, size),
         "food": _whole("food", rules.start_food if food is None else food, 0, MAX_AMOUNT, size),
         "water": _whole("water", rules.start_water if water is None else water, 0, MAX_AMOUNT, size),
         "freeze": _whole("freeze", freeze, 0, MAX_AMOUNT, size),
         "age": _whole("age", age, 0, MAX_TICKS, size),
-        "damage": _whole("damage", damage, NO_DAMAGE, _INT32_MAX, size),
+        "damage": _whole("damage", damage, NO_DAMAGE, NEVER, size),
     }
     standing = material[values["row"], values["col"]]
     if not np.isin(standing, WALKABLE).all():
@@ -95,24 +97,16 @@ def make_realm(
         raise ValueError(f"uid={values['uid'].tolist()}: must differ from each other")
     first_uid = int(values["uid"].max(initial=-1)) + 1
     next_uid = first_uid if next_uid is None else next_uid
-    _whole("next_uid", next_uid, first_uid, _INT32_MAX, ())
+    _whole("next_uid", next_uid, first_uid, NEVER, ())
     slot = _slots(slot, values["population"], config)
-    ready = pad_map_of(_whole("ready_tick", ready_tick, 0, NEVER, material.shape), config)
-    tiles = make_tiles(jnp.asarray(pad_map(material, config))).replace(ready_tick=jnp.asarray(ready))
+    ready = pad_map(_whole("ready_tick", ready_tick, 0, NEVER, material.shape), config).astype(np.int32)
+    tiles = _make_tiles(jnp.asarray(pad_map(material, config)), material.shape).replace(ready_tick=jnp.asarray(ready))
     return Realm(
         tick=jnp.asarray(tick, jnp.int32),
         next_uid=jnp.asarray(next_uid, jnp.int32),
         tiles=tiles,
         agents=_fill(empty_agents(config), slot, values),
         probes=empty_probes(config),
-    )
-
-
-def pad_map_of(values: np.ndarray, config: Config) -> np.ndarray:
-    """Numbers per tile, int32, padded with 0 to the configured size."""
-    return np.pad(
-        values.astype(np.int32),
-        ((0, config.rows - values.shape[0]), (0, config.columns - values.shape[1])),
     )
 
 

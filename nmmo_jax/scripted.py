@@ -17,7 +17,7 @@ from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.planner import planner
 from nmmo_jax.windows import look, safe_moves
 
-STRAY = 64  # in 256: how often a wanderer leaves its heading
+STRAY = 32  # in 256: how often a wanderer leaves its heading
 
 Policy = Callable[[PRNGKeyArray, Observation, Realm], Action]
 

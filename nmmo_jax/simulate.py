@@ -22,7 +22,10 @@ from nmmo_jax.world.terrain import check_size
 from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
 
-DEFAULT_POLICIES = {"chaos": ("forager", "fighter", "wanderer", "random"), "law": ("forager", "wanderer", "random")}
+DEFAULT_POLICIES = {
+    "chaos": ("fighter", "forager", "wanderer", "random"),
+    "law": ("planner", "forager", "wanderer", "random"),
+}
 _SIDE = 80  # tiles, of generated maps
 _MOST_VISITS = 8  # maps of which visits are drawn
 _OUTPUTS = ("metrics.json", "data.npz", "population.png", "survival.png", "visits*.png")

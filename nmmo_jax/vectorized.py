@@ -13,7 +13,7 @@ from nmmo_jax.components import Tiles
 from nmmo_jax.config import RULE_FIELDS, Rules, as_rules, is_traced, rule_ndim
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
-from nmmo_jax.world.tiles import check_map, pad_map
+from nmmo_jax.world.tiles import check_map
 
 
 class Vectorized:
@@ -70,7 +70,7 @@ class Vectorized:
         return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
 
     def _rules(self, rules: Rules | None) -> tuple[Rules, Rules]:
-        rules = self.rules if rules is None else as_rules(rules, self.config)
+        rules = as_rules(self.rules if rules is None else rules, self.config, batched=True)
         axes = {}
         for name in RULE_FIELDS:
             leaf = getattr(rules, name)
@@ -86,18 +86,29 @@ class Vectorized:
         if tiles is None:
             return None, None
         if isinstance(tiles, Tiles):
-            axis = 0 if tiles.material.ndim == 3 else None
-            number = len(tiles.material)
+            axis, number = (0 if tiles.material.ndim == 3 else None), len(tiles.material)
         else:
-            axis = 0 if jnp.ndim(tiles) == 3 else None
-            number = jnp.shape(tiles)[0]
             if not is_traced(tiles):  # under vmap the values can no longer be checked
-                maps = np.asarray(tiles) if axis == 0 else np.asarray(tiles)[None]
-                padded = [pad_map(check_map(m, self.config, f"tiles[{i}]"), self.config) for i, m in enumerate(maps)]
-                tiles = jnp.asarray(np.stack(padded) if axis == 0 else padded[0])
+                tiles = self._checked(tiles)
+            axis, number = (0 if jnp.ndim(tiles) == 3 else None), jnp.shape(tiles)[0]
         if axis == 0 and number != self.num_realms:
             raise ValueError(f"tiles: {number} maps: must be num_realms={self.num_realms}")
         return tiles, axis
+
+    def _checked(self, tiles: ArrayLike) -> jax.Array:
+        try:
+            array = np.asarray(tiles)
+        except ValueError:
+            raise ValueError(
+                "tiles: of different shapes: must be [rows, columns] or [num_realms, rows, columns]; "
+                "MapPool.from_maps takes maps of different size"
+            ) from None
+        if array.ndim == 3:
+            for index, one in enumerate(array):
+                check_map(one, self.config, f"tiles[{index}]")
+        else:
+            check_map(array, self.config, "tiles")
+        return jnp.asarray(array)
 
 
 def vectorize(env: Environment | AutoReset, num_realms: int, first_realm: int | jax.Array = 0) -> Vectorized:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 
 from nmmo_jax.recorded import compare, read_recording
 
@@ -36,15 +37,15 @@ class Verify:
                 difference = compare(recording, self.mode)
             except (ValueError, OSError) as error:
                 unreadable += 1
-                console.print(f"[red]error[/]    {_escape(_with_path(path, error))}")
+                console.print(f"[red]error[/]    {escape(_with_path(path, error))}")
                 continue
             size = f"{recording.num_ticks} ticks, {recording.num_agents} agents"
             if difference is None:
                 matching += 1
-                console.print(f"[green]match[/]    {_escape(str(path))} ({size})")
+                console.print(f"[green]match[/]    {escape(str(path))} ({size})")
             else:
                 differing += 1
-                console.print(f"[red]differs[/]  {_escape(str(path))} ({size}): {_escape(str(difference))}")
+                console.print(f"[red]differs[/]  {escape(str(path))} ({size}): {escape(str(difference))}")
         console.print(f"{self.mode}: {matching} match, {differing} differ, {unreadable} cannot be read")
         return 2 if unreadable else int(differing > 0)
 
@@ -52,7 +53,3 @@ class Verify:
 def _with_path(path: Path, error: Exception) -> str:
     text = str(error).splitlines()[0]
     return text if str(path) in text else f"{path}: {text}"
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")

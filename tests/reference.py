@@ -13,7 +13,7 @@ the rulebook, exactly, on whatever actions and draws both are given.
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import Counter, namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -100,10 +100,11 @@ class Agent:
     killer: int = -1
 
 
-Hit = namedtuple("Hit", "actor target style")
+Hit = namedtuple("Hit", "actor target style row col")  # row, col: where the actor stood before moving
 Birth = namedtuple("Birth", "slot uid parent population row col")
 # kind: birth, harvest, drink, attack or death; other: uid of the target or of the killer in combat, else -1
-Event = namedtuple("Event", "kind uid other row col")
+# amount: food or water gained, damage asked for by an attack, age at death
+Event = namedtuple("Event", "kind uid other row col amount")
 
 
 class Outcome(NamedTuple):
@@ -158,6 +159,7 @@ class Realm:
         self.visits = np.zeros((settings.num_populations, *self.material.shape), np.int64)
         self.births: list[Birth] = []
         self.events: list[Event] = []
+        self.ledger = Counter()  # (population, stat_reason) -> units in the last tick
 
     # ------------------------------------------------------------------------------------------ state
 
@@ -194,14 +196,22 @@ class Realm:
     def immune(self, agent: Agent) -> bool:
         return agent.age < self.rules.immunity_ticks
 
-    def note(self, kind: str, agent: Agent, other: int = -1) -> None:
-        self.events.append(Event(kind, agent.uid, other, agent.row, agent.col))
+    def note(self, kind: str, agent: Agent, other: int = -1, amount: int = 0, place: tuple = ()) -> None:
+        row, col = place or (agent.row, agent.col)
+        self.events.append(Event(kind, agent.uid, other, row, col, amount))
+
+    def change(self, agent: Agent, stat: str, value: int, reason: str) -> int:
+        """Set a stat, and book the difference under its reason; returns the size of the difference."""
+        amount = abs(value - getattr(agent, stat))
+        setattr(agent, stat, value)
+        self.ledger[agent.population, f"{stat}_{reason}"] += amount
+        return amount
 
     # ------------------------------------------------------------------------------------------- tick
 
     def step(self, action: Mapping[str, Sequence[int]], draws: Draws) -> Outcome:
         """One tick: vitals, act, cull, spawn; forests regrow by appointment when the tick advances."""
-        self.births, self.events, self.departed = [], [], {}
+        self.births, self.events, self.departed, self.ledger = [], [], {}, Counter()
         oldest_first = sorted(self.occupants(), key=lambda agent: agent.uid)
         if self.settings.resolution == "simultaneous":
             survivors = self.resolve_at_once(oldest_first, action, draws)
@@ -249,23 +259,23 @@ class Realm:
             return False
 
         if self.at(row, col) == FOREST and self.ready_tick[row, col] <= self.tick:
-            agent.food = min(rules.max_food, agent.food + rules.forage_amount)
+            gain = self.change(agent, "food", min(rules.max_food, agent.food + rules.forage_amount), "forage")
             self.ready_tick[row, col] = min(NEVER, self.tick + int(draws.regrowth[agent.slot]))
-            self.note("harvest", agent)
+            self.note("harvest", agent, amount=gain)
         around = [(row, col + 1), (row + 1, col), (row, col - 1), (row - 1, col)]
         if any(self.at(*tile) == WATER for tile in around):
-            agent.water = min(rules.max_water, agent.water + rules.drink_amount)
-            self.note("drink", agent)
+            gain = self.change(agent, "water", min(rules.max_water, agent.water + rules.drink_amount), "drink")
+            self.note("drink", agent, amount=gain)
         if agent.food > rules.heal_food_above and agent.water > rules.heal_water_above:
-            agent.health = min(rules.max_health, agent.health + rules.heal_amount)
+            self.change(agent, "health", min(rules.max_health, agent.health + rules.heal_amount), "healing")
 
-        agent.water = max(0, agent.water - rules.water_metabolism)
-        agent.food = max(0, agent.food - rules.food_metabolism)
+        self.change(agent, "water", max(0, agent.water - rules.water_metabolism), "metabolism")
+        self.change(agent, "food", max(0, agent.food - rules.food_metabolism), "metabolism")
         if agent.food == 0:
-            agent.health = max(0, agent.health - rules.starvation_damage)
+            self.change(agent, "health", max(0, agent.health - rules.starvation_damage), "starvation")
             agent.cause = None if agent.health > 0 else "starvation"
         if agent.water == 0 and agent.health > 0:
-            agent.health = max(0, agent.health - rules.thirst_damage)
+            self.change(agent, "health", max(0, agent.health - rules.thirst_damage), "thirst")
             agent.cause = None if agent.health > 0 else "thirst"
         agent.damage = -1
         agent.age += 1
@@ -281,7 +291,7 @@ class Realm:
             return None
         if rules.immunity_blocks_drain and self.immune(target):
             return None
-        return Hit(agent, target, style)
+        return Hit(agent, target, style, agent.row, agent.col)
 
     def move(self, agent: Agent, action: Mapping) -> None:
         down, right = OFFSETS.get(int(action["move"][agent.slot]), (0, 0))
@@ -298,18 +308,25 @@ class Realm:
             lost = sum(rules.attack_damage[hit.style] for hit in received)
             gained = sum(rules.attack_damage[hit.style] for hit in hits if hit.actor is agent)
             if lost > 0 or gained > 0:
-                agent.food = min(rules.max_food, max(0, agent.food - lost + gained))
-                agent.water = min(rules.max_water, max(0, agent.water - lost + gained))
+                for stat, most in (("food", rules.max_food), ("water", rules.max_water)):
+                    held = getattr(agent, stat) + gained
+                    after = min(most, max(0, held - lost))
+                    drained = min(lost, held)  # what the others really took; the rest of the change was gained
+                    self.ledger[agent.population, f"{stat}_drained"] += drained
+                    self.ledger[agent.population, f"{stat}_gained"] += after - getattr(agent, stat) + drained
+                    setattr(agent, stat, after)
             if any(hit.style == MAGE for hit in received):
                 agent.freeze = rules.freeze_ticks
             if lost > 0 and not self.immune(agent):
                 agent.damage = lost
-                healthy, agent.health = agent.health > 0, max(0, agent.health - lost)
+                healthy = agent.health > 0
+                self.change(agent, "health", max(0, agent.health - lost), "damage")
                 if healthy and agent.health == 0 and agent.cause is None:
                     worst = max(received, key=lambda hit: (rules.attack_damage[hit.style], -hit.actor.uid))
                     agent.cause, agent.killer = "combat", worst.actor.uid
         for hit in hits:
-            self.note("attack", hit.actor, hit.target.uid)
+            amount = 0 if self.immune(hit.target) else rules.attack_damage[hit.style]
+            self.note("attack", hit.actor, hit.target.uid, amount, (hit.row, hit.col))
 
     def cull(self, agents: list[Agent], survivors: set[Agent]) -> tuple:
         """Remove the dead, and those whose time is up; pay everyone."""
@@ -322,15 +339,20 @@ class Realm:
                 terminated[agent.slot] = True
                 cause[agent.slot] = agent.cause
                 reward[agent.slot] = -1 if self.settings.reward == "death" else 0
-                self.slots[agent.slot] = None
-                self.note("death", agent, agent.killer)
+                self.leave(agent)
+                self.note("death", agent, agent.killer, agent.age)
                 continue
             reward[agent.slot] = 1 if self.settings.reward == "survival" else 0
             if time_is_up:
                 truncated[agent.slot] = True
-                self.slots[agent.slot] = None
+                self.leave(agent)
                 self.departed[agent.slot] = agent
         return reward, terminated, truncated, cause
+
+    def leave(self, agent: Agent) -> None:
+        self.slots[agent.slot] = None
+        for stat in ("health", "food", "water"):
+            self.ledger[agent.population, f"{stat}_death"] += getattr(agent, stat)
 
     # ----------------------------------------------------------------------------------------- births
 
@@ -360,6 +382,8 @@ class Realm:
         slot = min(set(room) - {agent.slot for agent in taken})
         row, col = self.spawn_tiles[choose(tile_word, len(self.spawn_tiles))]
         agent = self.place(slot, population, row, col)
+        for stat in ("health", "food", "water"):
+            self.ledger[population, f"{stat}_birth"] += getattr(agent, stat)
         self.births.append(Birth(slot, agent.uid, -1, population, agent.row, agent.col))
         self.note("birth", agent)
 

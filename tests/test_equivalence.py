@@ -6,6 +6,7 @@ flags, causes, births, events, visits and the ledger.
 """
 
 import dataclasses
+import itertools
 
 import jax
 import numpy as np
@@ -74,13 +75,20 @@ jit_play = jax.jit(play, static_argnames="config")
 jit_observe = jax.jit(observe, static_argnames="config")
 
 
+def inside(realm: Realm) -> tuple[slice, slice]:
+    """The map without its padding, which the reference does not have."""
+    rows, columns = np.asarray(realm.tiles.size)
+    return slice(0, rows), slice(0, columns)
+
+
 def reference_of(config: Config, rules: Rules, realm: Realm) -> reference.Realm:
     """The reference realm in the same state."""
     names = {field.name for field in dataclasses.fields(reference.Settings)}
     settings = reference.Settings(**{k: v for k, v in dataclasses.asdict(config).items() if k in names})
     plain = {name: np.asarray(getattr(rules, name)).tolist() for name in RULE_FIELDS}
-    twin = reference.Realm(settings, reference.Rules(**plain), np.asarray(realm.tiles.material))
-    twin.ready_tick = np.array(realm.tiles.ready_tick, np.int64)
+    map_only = inside(realm)
+    twin = reference.Realm(settings, reference.Rules(**plain), np.asarray(realm.tiles.material)[map_only])
+    twin.ready_tick = np.array(realm.tiles.ready_tick, np.int64)[map_only]
     twin.tick = int(realm.tick)
     agents = jax.device_get(realm.agents)
     for slot in np.flatnonzero(agents.alive):
@@ -98,8 +106,10 @@ def assert_same_state(realm: Realm, twin: reference.Realm) -> None:
         np.testing.assert_array_equal(getattr(agents, name)[alive], expected[name][alive], err_msg=name)
     assert (agents.uid[~alive] == -1).all()
     forest = twin.material == reference.FOREST
-    np.testing.assert_array_equal(np.asarray(realm.tiles.ready_tick)[forest], twin.ready_tick[forest])
-    np.testing.assert_array_equal(realm.probes.visits, twin.visits)
+    np.testing.assert_array_equal(np.asarray(realm.tiles.ready_tick)[inside(realm)][forest], twin.ready_tick[forest])
+    visits = np.asarray(realm.probes.visits)
+    np.testing.assert_array_equal(visits[:, *inside(realm)], twin.visits)
+    assert visits.sum() == twin.visits.sum()
     assert (int(realm.tick), int(realm.next_uid)) == (twin.tick, twin.next_uid)
 
 
@@ -125,17 +135,25 @@ def assert_same_outcome(result, expected: reference.Outcome, owners: np.ndarray)
     events = info.events
     assert events.overflow == 0
     assert (events.kind[events.count :] == -1).all()
+    columns = (events.uid, events.other_uid, events.row, events.col, events.amount)
     got = [
-        (Event(events.kind[i]).name.lower(), events.uid[i], events.other_uid[i])
+        (Event(events.kind[i]).name.lower(), *(int(column[i]) for column in columns))
         for i in range(events.count)
         if events.kind[i] != Event.TRUNCATION
     ]
-    assert sorted(got) == sorted((e.kind, e.uid, e.other) for e in expected.events)
+    assert sorted(got) == sorted(expected.events)
+    population_of = {uid: population for uid, population in zip(info.uid, info.population, strict=True) if uid >= 0}
+    population_of |= {birth.uid: birth.population for birth in expected.births}
+    for i in range(events.count):
+        assert events.population[i] == population_of[events.uid[i]]
+        assert (events.detail[i] >= 0) == (events.kind[i] in (Event.ATTACK, Event.DEATH))
     assert (events.kind[: events.count] == Event.TRUNCATION).sum() == truncated.sum()
     assert (info.population[~owners] == -1).all()
 
 
-def assert_ledger_adds_up(before: dict, after: dict, ledger, populations: int) -> None:
+def assert_same_ledger(before: dict, after: dict, ledger, expected: dict, populations: int) -> None:
+    for name in (*itertools.chain(*SOURCES.values()), *itertools.chain(*SINKS.values())):
+        np.testing.assert_array_equal(getattr(ledger, name), [expected[p, name] for p in range(populations)], name)
     for stat in SOURCES:
         for population in range(populations):
             totals = [
@@ -151,7 +169,6 @@ def play_one(config: Config, seed: int, ticks: int) -> int:
     rng = np.random.default_rng(seed)
     rules = as_rules(random_rules(rng, config), config)
     realm = random_realm(rng, config, rules)
-    # The padded map is what the simulator has, and outside is lava either way.
     twin = reference_of(config, rules, realm)
     assert_same_observation(jit_observe(realm, rules, config), twin)
     lived = 0
@@ -165,7 +182,8 @@ def play_one(config: Config, seed: int, ticks: int) -> int:
         assert_same_outcome(result, expected, before["alive"])
         if rng.random() < 0.5:  # the reference is slow to look around
             assert_same_observation(result[-1], twin)
-        assert_ledger_adds_up(before, twin.arrays(), result[4].ledger, config.num_populations)
+        ledger = jax.device_get(result[4].ledger)
+        assert_same_ledger(before, twin.arrays(), ledger, twin.ledger, config.num_populations)
         lived += int(result[4].acted.sum())
     return lived
 

@@ -1,4 +1,4 @@
-"""Combat: who aims at whom, and what the hits do. Reads and writes Agents and Probes.killer_*."""
+"""Combat: who aims at whom, and what the hits do. Reads and writes Agents and Probes.killer."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from nmmo_jax.components import NO_UID, Cause, Killer, Outcome, Realm
 from nmmo_jax.config import STYLES, Rules
 
 MAGE = STYLES.index("mage")
-_INT32_MAX = 2**31 - 1
+NOBODY = 2**31 - 1  # above every uid
 
 
 def aim(
@@ -96,7 +96,7 @@ def _killers(realm: Realm, at: Int32[Array, "N"], style: Int32[Array, "N"], harm
     uid, n = realm.agents.uid, at.size
     largest = jnp.zeros(n, jnp.int32).at[at].max(harm, mode="drop")
     leads = (harm > 0) & (harm == largest.at[at].get(mode="clip"))
-    killer = jnp.full(n, _INT32_MAX, jnp.int32).at[jnp.where(leads, at, n)].min(uid, mode="drop")
+    killer = jnp.full(n, NOBODY, jnp.int32).at[jnp.where(leads, at, n)].min(uid, mode="drop")
     is_killer = leads & (uid == killer.at[at].get(mode="clip"))
     killer_style = jnp.full(n, -1, jnp.int32).at[jnp.where(is_killer, at, n)].set(style, mode="drop")
-    return Killer(uid=jnp.where(killer == _INT32_MAX, NO_UID, killer), style=killer_style)
+    return Killer(uid=jnp.where(killer == NOBODY, NO_UID, killer), style=killer_style)

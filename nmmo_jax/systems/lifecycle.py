@@ -1,4 +1,6 @@
-"""Lifecycle: the dead and the expired leave, newborns arrive. Reads Tiles.spawn_tile; writes Agents."""
+"""Lifecycle: the dead and the expired leave, newborns arrive. Reads Tiles.spawn_tile; writes Agents,
+Realm.next_uid and Probes.killer.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -26,6 +26,6 @@ def movement(realm: Realm, acting: Bool[Array, "N"], move: Int32[Array, "N"], co
 
 def can_enter(tiles: Tiles, row: Int32[Array, "*K"], col: Int32[Array, "*K"], config: Config) -> Bool[Array, "*K"]:
     """Whether a place is inside the map and walkable (as observed: a depleted forest is walkable scrub)."""
-    inside = (row >= 0) & (row < config.rows) & (col >= 0) & (col < config.columns)
+    inside = (row >= 0) & (row < tiles.size[0]) & (col >= 0) & (col < tiles.size[1])
     material = tiles.material.reshape(-1).at[row * config.columns + col].get(mode="clip")
     return inside & is_walkable(material)

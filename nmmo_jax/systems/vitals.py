@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.components import NEVER, NO_DAMAGE, Cause, Draws, Outcome, Realm
 from nmmo_jax.config import Config, Rules
+from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.world.materials import Material
 
 # Below every tick, so that a claim on a forest wins against its ready_tick.
@@ -102,7 +103,7 @@ def _beside_water(realm: Realm, config: Config) -> Bool[Array, "N"]:
     material = realm.tiles.material.reshape(-1)
     row, col = realm.agents.row.astype(jnp.int32), realm.agents.col.astype(jnp.int32)
     beside = jnp.zeros(row.shape, bool)
-    for d_row, d_col in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+    for d_row, d_col in DIRECTIONS[1:]:
         r, c = row + d_row, col + d_col
         inside = (r >= 0) & (r < config.rows) & (c >= 0) & (c < config.columns)
         beside |= inside & (material.at[r * config.columns + c].get(mode="clip") == Material.WATER)

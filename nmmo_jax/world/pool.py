@@ -32,6 +32,7 @@ class MapPool:
     material: UInt8[Array, "M R C"]
     spawn_tile: Int32[Array, "M S"]
     num_spawn_tiles: Int32[Array, "M"]
+    size: Int32[Array, "M 2"]  # rows and columns without the padding
 
     @classmethod
     def generated(cls, seed: int | PRNGKeyArray, count: int, config: Config, split: str = "train") -> "MapPool":
@@ -75,7 +76,8 @@ class MapPool:
             raise ValueError(f"maps: {len(maps)} of them: allowed are 1 to {MAX_MAPS}")
         names = [f"maps[{i}]" for i in range(len(maps))] if names is None else names
         checked = [check_map(one, config, name) for one, name in zip(maps, names, strict=True)]
-        return _prepare(jnp.asarray(np.stack([pad_map(one, config) for one in checked])))
+        padded = np.stack([pad_map(one, config) for one in checked])
+        return _prepare(jnp.asarray(padded), jnp.asarray([one.shape for one in checked], jnp.int32))
 
     def __len__(self) -> int:
         return self.material.shape[0]
@@ -88,6 +90,7 @@ class MapPool:
             ready_tick=jnp.zeros(material.shape, jnp.int32),
             spawn_tile=self.spawn_tile[index],
             num_spawn_tiles=self.num_spawn_tiles[index],
+            size=self.size[index],
         )
 
     def sample(self, key: PRNGKeyArray, shape: tuple[int, ...] = ()) -> Tiles:
@@ -106,10 +109,11 @@ def _as_key(seed: int | PRNGKeyArray) -> PRNGKeyArray:
 @jax.jit(static_argnames=("rows", "columns", "border"))
 def _generate(key: PRNGKeyArray, index: Int32[Array, "M"], rows: int, columns: int, border: int) -> MapPool:
     config = Config(rows=rows, columns=columns, border=border)
-    return _prepare(jax.vmap(lambda i: generate(jax.random.fold_in(key, i), config))(index))
+    material = jax.vmap(lambda i: generate(jax.random.fold_in(key, i), config))(index)
+    return _prepare(material, jnp.broadcast_to(jnp.asarray((rows, columns), jnp.int32), (index.size, 2)))
 
 
 @jax.jit
-def _prepare(material: UInt8[Array, "M R C"]) -> MapPool:
+def _prepare(material: UInt8[Array, "M R C"], size: Int32[Array, "M 2"]) -> MapPool:
     spawn_tile, num_spawn_tiles = jax.vmap(spawn_tiles)(material)
-    return MapPool(material, spawn_tile, num_spawn_tiles)
+    return MapPool(material, spawn_tile, num_spawn_tiles, size)

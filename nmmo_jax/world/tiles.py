@@ -12,14 +12,19 @@ from nmmo_jax.config import Config
 from nmmo_jax.world.materials import NUM_MATERIALS, WALKABLE, Material, is_walkable
 
 
-def make_tiles(material: UInt8[Array, "R C"]) -> Tiles:
-    """The tile table of a map of the padded size; every forest is ready. Runs inside jit."""
+def make_tiles(material: UInt8[Array, "R C"], size: Int32[Array, "2"] | tuple[int, int] | None = None) -> Tiles:
+    """The tile table of a map padded with lava to the configured size; every forest is ready. Runs inside jit.
+
+    Args:
+      size: rows and columns of the map without its padding; default, all of it.
+    """
     spawn_tile, num_spawn_tiles = spawn_tiles(material)
     return Tiles(
         material=material.astype(jnp.uint8),
         ready_tick=jnp.zeros(material.shape, jnp.int32),
         spawn_tile=spawn_tile,
         num_spawn_tiles=num_spawn_tiles,
+        size=jnp.asarray(material.shape if size is None else size, jnp.int32),
     )
 
 
@@ -53,11 +58,9 @@ def max_spawn_tiles(rows: int, columns: int) -> int:
     return rows * columns - max(rows - 2, 0) * max(columns - 2, 0)
 
 
-def pad_map(material: np.ndarray, config: Config) -> np.ndarray:
-    """A map of the configured size: ``material`` in the upper left corner, lava around it."""
-    padded = np.full((config.rows, config.columns), Material.LAVA, np.uint8)
-    padded[: material.shape[0], : material.shape[1]] = material
-    return padded
+def pad_map(values: np.ndarray, config: Config) -> np.ndarray:
+    """Values per tile in the upper left corner of an array of the configured size; the rest is 0, lava."""
+    return np.pad(values, ((0, config.rows - values.shape[0]), (0, config.columns - values.shape[1])))
 
 
 def check_map(material: Any, config: Config, name: str = "material", spawns: bool = True) -> np.ndarray:
@@ -68,7 +71,10 @@ def check_map(material: Any, config: Config, name: str = "material", spawns: boo
       name: what error messages call the map.
       spawns: whether it needs a tile on which agents can be born.
     """
-    array = np.asarray(material)
+    try:
+        array = np.asarray(material)
+    except ValueError:
+        raise ValueError(f"{name}: rows of different length: must be a rectangle [rows, columns]") from None
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"{name}: shape {array.shape}: must be a non-empty rectangle [rows, columns]")
     if not np.issubdtype(array.dtype, np.integer):

@@ -1,0 +1,344 @@
+"""The scripted policies: what each promises, and random play against the statistics of the original.
+
+One compiled run of a small world in which every population plays another policy serves most of the checks,
+by the rules of law and of chaos.
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nmmo_jax import Action, Cause, Config, Environment, Material, Rules, make, make_realm, vectorize
+from nmmo_jax.observations import FEATURES
+from nmmo_jax.scripted import POLICIES, play, random
+
+GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+RECORDED = {game: sorted(GOLDEN.glob(f"stats_{game.title()}_m0_s*.npz")) for game in ("law", "chaos")}
+needs_recordings = pytest.mark.skipif(
+    not all(RECORDED.values()), reason="no recorded statistics beside this repository"
+)
+
+NAMES = tuple(POLICIES)
+REALMS, TICKS = 3, 350
+SMALL = Config(num_agents=40, num_populations=len(NAMES), rows=48, columns=48, border=4)
+GAMES = {"law": Rules(attacks_enabled=False), "chaos": Rules()}
+
+
+def simulate(env, names, realms, ticks, watch, tiles=None):
+    """A jitted function (rules, key) -> what ``watch(before, obs, action, info)`` saw, [ticks, realms, ...]."""
+    policy, worlds = jax.vmap(play(names)), vectorize(env, realms)
+
+    def run(rules, key):
+        def tick(state, t):
+            obs, realm = state
+            keys = jax.random.split(jax.random.fold_in(key, t), realms)
+            action = policy(keys, obs, realm)
+            after_obs, after, _, _, _, info = worlds.step(key, realm, action, rules)
+            return (after_obs, after), watch(realm, obs, action, info)
+
+        return jax.lax.scan(tick, worlds.reset(key, rules, tiles), jnp.arange(ticks))[1]
+
+    return jax.jit(run)
+
+
+# --------------------------------------------------------------------------------------------- a small world
+
+
+def everything(realm, obs, action, info):
+    agents = realm.agents
+    standing = jax.vmap(lambda material, row, col: material[row, col])(realm.tiles.material, agents.row, agents.col)
+    names = list(FEATURES)
+    return {
+        "population": info.population,
+        "age": info.age,
+        "cause": info.cause,
+        "uid": info.uid,
+        "standing": standing,
+        "slot": obs.visible_slot,
+        "health": obs.visible[..., names.index("health")],
+        "food": obs.visible[..., names.index("food")],
+        "same": obs.visible[..., names.index("same_population")] == 1,
+        "may_move": obs.mask["move"],
+        "may_hit": obs.mask["target"],
+        "move": action.move,
+        "style": action.style,
+        "target": action.target,
+    }
+
+
+@pytest.fixture(scope="module")
+def small_world():
+    run = simulate(Environment(SMALL), NAMES, REALMS, TICKS, everything)
+    return {game: jax.tree.map(np.asarray, run(rules, jax.random.key(3))) for game, rules in GAMES.items()}
+
+
+def of(history, name):
+    """The part of a history that concerns the agents that play a policy, agent-ticks first."""
+    chosen = history["population"] == NAMES.index(name)
+    assert chosen.sum() > 500
+    return {key: value[chosen] for key, value in history.items()}
+
+
+@pytest.mark.parametrize("game", ["law", "chaos"])
+def test_only_random_play_meets_lava_or_walls(small_world, game):
+    for name in NAMES:
+        seen = of(small_world[game], name)
+        burnt = (seen["standing"] == Material.LAVA).sum()
+        bumps = ~np.take_along_axis(seen["may_move"], seen["move"][:, None], axis=1)[:, 0]
+        assert seen["move"].min() >= 0 and seen["move"].max() == 4
+        if name == "random":
+            assert burnt > 100 and bumps.sum() > 100
+        else:
+            assert burnt == 0 and not bumps.any()
+
+
+def test_wanderers_keep_walking_and_mostly_straight_on(small_world):
+    history = small_world["law"]
+    wanders = history["population"] == NAMES.index("wanderer")
+    free = history["may_move"][..., 1:].sum(axis=-1) == 4  # nothing in the way (but perhaps lava)
+    assert (history["move"][wanders & free] == 0).mean() < 0.01
+    again = wanders[1:] & (history["uid"][1:] == history["uid"][:-1]) & free[1:] & free[:-1]
+    share = (history["move"][1:] == history["move"][:-1])[again].mean()
+    assert 0.55 < share < 0.95  # 0.25 if each step were drawn anew
+
+
+def mean_life(history, name):
+    """Ticks lived by a policy's agents for each death, an estimate of the mean lifetime that needs no full lives."""
+    seen = of(history, name)
+    return len(seen["age"]) / max((seen["cause"] != Cause.NONE).sum(), 1)
+
+
+def test_foresight_lengthens_lives(small_world):
+    lives = {name: mean_life(small_world["law"], name) for name in NAMES}
+    print(lives)
+    assert lives["wanderer"] > 3 * lives["random"]
+    assert lives["forager"] > 10 * lives["random"] and lives["forager"] > 2 * lives["wanderer"]
+    assert lives["planner"] > 10 * lives["random"] and lives["planner"] > lives["forager"]
+
+
+def test_fighters_live_longer_than_their_prey(small_world):
+    print({name: mean_life(small_world["chaos"], name) for name in NAMES})
+    assert mean_life(small_world["chaos"], "fighter") > 1.2 * mean_life(small_world["chaos"], "forager")
+
+
+@pytest.mark.parametrize("game", ["law", "chaos"])
+def test_targets_are_oneself_nobody_or_in_reach(small_world, game):
+    own = np.broadcast_to(np.arange(SMALL.num_agents), small_world[game]["target"].shape)
+    history = {**small_world[game], "own": own}
+    attacks = {}
+    for name in NAMES:
+        seen = of(history, name)
+        real = (seen["target"] != seen["own"]) & (seen["target"] != -1)
+        reach = np.take_along_axis(seen["may_hit"], seen["style"][:, None, None], axis=1)[:, 0]
+        assert ((seen["slot"] == seen["target"][:, None]) & reach)[real].any(axis=1).all()
+        attacks[name] = real.sum()
+    fights = attacks.pop("fighter"), attacks.pop("random")
+    assert all(n > 20 for n in fights) if game == "chaos" else fights == (0, 0)
+    assert not any(attacks.values())
+
+
+def test_fighters_hit_the_weakest_in_reach_with_the_first_style_that_reaches(small_world):
+    seen = of(small_world["chaos"], "fighter")
+    kinds = set()
+    for k in range(len(seen["move"])):
+        reach = seen["may_hit"][k].any(axis=0)
+        reach[0] = False
+        candidates = np.flatnonzero(reach & ~seen["same"][k])
+        if candidates.size == 0:
+            candidates = np.flatnonzero(reach)
+        if candidates.size == 0:
+            assert seen["target"][k] == seen["slot"][k, 0]
+            continue
+        weakest = min(candidates, key=lambda v, k=k: (seen["health"][k, v], seen["food"][k, v]))
+        chosen = int(np.flatnonzero(seen["slot"][k] == seen["target"][k])[0])
+        for stat in ("health", "food"):
+            assert seen[stat][k, chosen] == seen[stat][k, weakest]
+        assert chosen in candidates
+        assert seen["style"][k] == np.flatnonzero(seen["may_hit"][k, :, chosen])[0]
+        kinds.add((candidates.size > 1, bool(seen["same"][k, chosen])))
+    assert len(kinds) == 4  # few and many in reach, of others and of its own population
+
+
+def test_random_play_is_uniform(small_world):
+    """Each number of choices with equal shares, within 4.5 standard deviations; several thousand draws."""
+
+    def check(draws, choices):
+        count = np.bincount(draws, minlength=choices)
+        assert count.size == choices
+        expected = draws.size / choices
+        assert np.abs(count - expected).max() < 4.5 * np.sqrt(expected * (1 - 1 / choices)), count
+
+    histories = [of(small_world[game], "random") for game in ("law", "chaos")]
+    check(np.concatenate([seen["move"] for seen in histories]), 5)
+    check(np.concatenate([seen["style"] for seen in histories]), 3)
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """Agents in a row, and what they see: three on the first tile, two two tiles on, one a tile further."""
+    config = Config(num_agents=8, num_populations=2, rows=9, columns=20, layout="free")
+    realm = make_realm(config, np.full((9, 20), Material.GRASS), row=[4] * 6, col=[8, 8, 8, 10, 10, 11])
+    realm = realm.replace(agents=realm.agents.replace(population=jnp.arange(8, dtype=jnp.int16) % 2))
+    return jax.jit(Environment(config).observe)(realm), realm
+
+
+def test_random_targets_are_uniform_over_oneself_and_those_in_reach(crowd):
+    obs, _ = crowd
+    keys = jax.random.split(jax.random.key(5), 6000)
+    action = jax.jit(jax.vmap(lambda key: random(key, obs, obs.mask)))(keys)
+    style, target = np.asarray(action.style[:, 0]), np.asarray(action.target[:, 0])
+    for chosen, reached in enumerate((3, 5, 6)):  # melee: its tile; range: two further; mage: all
+        count = np.bincount(target[style == chosen], minlength=reached)
+        assert count.size == reached
+        expected = count.sum() / reached
+        assert np.abs(count - expected).max() < 4.5 * np.sqrt(expected)
+    # Agents on one tile, with the same choices, choose apart.
+    assert (np.asarray(action.move[:, 0]) == np.asarray(action.move[:, 1])).mean() < 0.25
+
+
+# ------------------------------------------------------------------------------------------ single situations
+
+
+def test_foragers_on_their_way():
+    """An agent beside water drinks up; one that is full goes to the forest it sees, around a wall; one that
+    another comes before leaves the forest to it."""
+    config = Config(num_agents=2, num_populations=1, rows=21, columns=21)
+    material = np.full((21, 21), Material.GRASS)
+    material[10, 4] = Material.WATER
+    material[10, 13] = Material.FOREST
+    material[7:14, 12] = Material.STONE
+    env = Environment(config)
+
+    @jax.jit
+    def act(realm):
+        return [POLICIES[name](jax.random.key(0), env.observe(realm), realm) for name in ("forager", "planner")]
+
+    def moves(**where):
+        return [int(action.move[0]) for action in act(make_realm(config, material, **where))]
+
+    assert moves(row=[10], col=[5], food=20, water=12) == [0, 0]
+    assert moves(row=[9], col=[11], food=20, water=30) == [4, 4]  # up and around the wall, five steps from its end
+    assert moves(row=[11], col=[11], food=20, water=30) == [2, 2]
+    assert moves(row=[10], col=[6], food=20, water=2) == [3, 3]
+    assert moves(row=[10, 10], col=[15, 14], food=20, water=30)[0] != 3
+    assert moves(row=[10, 8], col=[15, 15], food=20, water=30) == [3, 3]
+
+
+def test_play_gives_each_population_its_policy(crowd):
+    key = jax.random.key(2)
+    both = jax.jit(play(("wanderer", "random")))(key, *crowd)
+    single = {name: jax.jit(play((name,)))(key, *crowd) for name in ("wanderer", "random")}
+    for slot in range(8):
+        expected = single["random" if slot % 2 else "wanderer"]
+        for field in ("move", "style", "target"):
+            assert getattr(both, field)[slot] == getattr(expected, field)[slot]
+
+
+def test_jit_changes_nothing(crowd):
+    policy, key = play(("wanderer",)), jax.random.key(4)
+    plain, compiled = policy(key, *crowd), jax.jit(policy)(key, *crowd)
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(compiled), strict=True))
+
+
+@pytest.mark.parametrize("names", [(), ("forager", "dreamer"), "forager"])
+def test_unknown_policies_are_refused(names):
+    with pytest.raises(ValueError, match="random, wanderer, forager, fighter, planner"):
+        play(names)
+
+
+# ----------------------------------------------------------------------------------- the original's statistics
+
+
+def lives_and_population(realm, obs, action, info):
+    died = info.cause != Cause.NONE
+    lava = (info.cause == Cause.LAVA).astype(jnp.int16)
+    return {
+        "age": jnp.where(died, info.age, -1).astype(jnp.int16),
+        "lava": lava,
+        "living": (realm.agents.alive & (realm.agents.health > 0)).sum(axis=1),
+    }
+
+
+def summary(age, birth, lava, living, ticks):
+    """Estimates with their standard errors: mean lifetime, share of deaths by lava, mean population.
+
+    Only lives that began 200 ticks before the end count: hardly any of them is unfinished then. The population
+    is averaged over blocks of 100 ticks, long against how long it remembers, and the errors taken over blocks.
+    """
+    begun = birth < ticks - 200
+    age, lava = age[begun], lava[begun]
+    share = lava.mean()
+    blocks = living[200:].reshape(-1, 100, *living.shape[1:]).mean(axis=1).ravel()
+    return {
+        "lifetime": (age.mean(), age.std() / np.sqrt(age.size)),
+        "lava": (share, np.sqrt(share * (1 - share) / age.size)),
+        "population": (blocks.mean(), blocks.std(ddof=1) / np.sqrt(blocks.size)),
+        "median": (np.median(age), 1.0),
+    }
+
+
+def recorded_summary(game):
+    files = [np.load(path) for path in RECORDED[game]]
+    age, birth, cause = (np.concatenate([f[key] for f in files]) for key in ("lifetimes", "birth_tick", "cause"))
+    living = np.stack([f["pop"] for f in files], axis=1)
+    return summary(age, birth, cause == 0, living, living.shape[0])
+
+
+def simulated_summary(history):
+    age = np.asarray(history["age"])
+    tick, realm, slot = np.nonzero(age >= 0)
+    age = age[tick, realm, slot]
+    return summary(
+        age,
+        tick - age,
+        np.asarray(history["lava"])[tick, realm, slot] == 1,
+        np.asarray(history["living"]),
+        len(history["age"]),
+    )
+
+
+@pytest.fixture(scope="module")
+def random_worlds():
+    """Random play on the map of the recordings, by resolution: a function of rules and key."""
+    tiles = np.load(RECORDED["law"][0])["map0"]
+    runs = {}
+    for resolution, realms, ticks in (("simultaneous", 8, 1200), ("sequential", 4, 1200)):
+        env = make("chaos", resolution=resolution)
+        runs[resolution] = simulate(env, ("random",), realms, ticks, lives_and_population, jnp.asarray(tiles))
+    return runs
+
+
+@needs_recordings
+@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
+@pytest.mark.parametrize("game", ["law", "chaos"])
+def test_random_play_lives_as_in_the_original(random_worlds, game, resolution):
+    ours = simulated_summary(random_worlds[resolution](GAMES[game], jax.random.key(17)))
+    theirs = recorded_summary(game)
+    for name, (value, error) in theirs.items():
+        own_value, own_error = ours[name]
+        assert abs(own_value - value) < 4 * np.hypot(error, own_error), (name, ours[name], theirs[name])
+    assert ours["lifetime"][1] < 0.35 and ours["population"][1] < 0.5 and ours["lava"][1] < 0.01
+
+
+@pytest.mark.slow
+def test_the_planner_lives_clearly_longer_than_the_forager():
+    """Each alone in its worlds, law, 128 agents: ticks lived per death after the worlds have filled."""
+    lives = {}
+    for name in ("forager", "planner"):
+        run = simulate(make("law"), (name,), 8, 1000, lives_and_population)
+        history = run(GAMES["law"], jax.random.key(1))
+        deaths = (np.asarray(history["age"])[300:] >= 0).sum()
+        lives[name] = np.asarray(history["living"])[300:].sum() / deaths
+    assert lives["forager"] > 120
+    assert lives["planner"] > 1.2 * lives["forager"]
+
+
+def test_every_policy_gives_whole_actions(crowd):
+    for name in NAMES:
+        shapes = jax.eval_shape(POLICIES[name], jax.random.key(0), *crowd)
+        assert isinstance(shapes, Action)
+        assert {(s.shape, s.dtype) for s in jax.tree.leaves(shapes)} == {((8,), jnp.dtype(jnp.int32))}
+        assert len(jax.tree.leaves(shapes)) == 3
