@@ -1,5 +1,6 @@
 """Invariants of play, on random worlds found by hypothesis."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from worlds import random_action, random_draws, random_realm, random_rules
 
 from nmmo_jax import Action, Config, Environment, Rules, digest, make_realm, transition, vectorize
-from nmmo_jax.components import Agents, Realm
-from nmmo_jax.config import MAX_AMOUNT, as_rules
+from nmmo_jax.components import Agents, Draws, Realm
+from nmmo_jax.config import MAX_AGENTS, MAX_AMOUNT, as_rules
 from nmmo_jax.draws import draw
 from nmmo_jax.environment import observe
 from nmmo_jax.world.materials import WALKABLE, Material
@@ -22,8 +23,9 @@ FREE = Config(
     num_agents=12, num_populations=5, rows=9, columns=9, view=5, num_visible=4, layout="free", max_lifetime=15
 )
 IN_TURN = Config(num_agents=10, num_populations=2, rows=8, columns=10, view=5, num_visible=4, resolution="sequential")
+FREE_IN_TURN = dataclasses.replace(FREE, resolution="sequential")
 LONELY = Config(num_agents=60, num_populations=3, rows=14, columns=30, view=3, num_visible=2)
-CONFIGS = {"blocks": BLOCKS, "free": FREE, "sequential": IN_TURN}
+CONFIGS = {"blocks": BLOCKS, "free": FREE, "sequential": IN_TURN, "free in turn": FREE_IN_TURN}
 N_STEPS = 12
 
 quick = settings(
@@ -111,8 +113,8 @@ def test_empty_slots_are_inert(name, seed):
 
     def scribble(column):
         column = np.asarray(column)
-        junk = rng.integers(0, 8, column.shape)
-        return jnp.asarray(np.where(alive, column, junk).astype(column.dtype))
+        junk = rng.choice([-(2**31), -32_768, -1, 0, 3, 7, 32_767, 2**31 - 1], column.shape)
+        return jnp.asarray(np.where(alive, column, junk.astype(column.dtype)))
 
     junk = jax.tree.map(scribble, realm.agents).replace(alive=realm.agents.alive, uid=realm.agents.uid)
     other = realm.replace(agents=junk)
@@ -122,15 +124,17 @@ def test_empty_slots_are_inert(name, seed):
     first = jit_transition(realm, Action(**action), draws, rules, config)
     second = jit_transition(other, Action(**wild), draws, rules, config)
     assert (jit_digest(first[0]) == jit_digest(second[0])).all()
-    leaves_equal(first[1:4], second[1:4])
-    leaves_equal(jit_observe(first[0], rules, config), jit_observe(second[0], rules, config))
+    leaves_equal(first[1:], second[1:])
+    truncated = first[3]
+    leaves_equal(jit_observe(first[0], rules, config, truncated), jit_observe(second[0], rules, config, truncated))
 
 
+@pytest.mark.parametrize("name", ["free", "free in turn"])
 @quick
 @given(seed=seeds)
-def test_slots_do_not_matter(seed):
+def test_slots_do_not_matter(name, seed):
     """In layout free the same agents in other slots live the same lives, tick after tick."""
-    config = FREE
+    config = CONFIGS[name]
     rng, rules, realm = world(config, seed)
     key = jax.random.key(seed)
     rules = rules.replace(spawn_rate=jnp.float32(0))
@@ -143,8 +147,8 @@ def test_slots_do_not_matter(seed):
         in_range = (target >= 0) & (target < config.num_agents)
         moved_target = np.where(in_range, new_slot[np.where(in_range, target, 0)], target).astype(np.int32)
         moved = {name: (moved_target if name == "target" else value)[order] for name, value in action.items()}
-        _, realm, reward, *_ = jit_step("free")(key, realm, Action(**action), rules)
-        _, other, other_reward, *_ = jit_step("free")(key, other, Action(**moved), rules)
+        _, realm, reward, *_ = jit_step(name)(key, realm, Action(**action), rules)
+        _, other, other_reward, *_ = jit_step(name)(key, other, Action(**moved), rules)
         np.testing.assert_array_equal(np.asarray(reward)[order], other_reward)
         alive = np.asarray(other.agents.alive)
         for a, b in zip(jax.tree.leaves(realm.agents), jax.tree.leaves(other.agents), strict=True):
@@ -208,7 +212,7 @@ def test_draws_depend_on_uid_and_tick_alone(seed):
     np.testing.assert_array_equal(one.spawn, other.spawn)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["blocks", "sequential"])
 def test_same_key_same_bits_and_jit_changes_nothing(name):
     config = CONFIGS[name]
     rng, rules, realm = world(config, 1)
@@ -219,24 +223,24 @@ def test_same_key_same_bits_and_jit_changes_nothing(name):
         leaves_equal(first, env_of(name).step(key, realm, action, rules))
 
 
-def test_one_realm_and_many():
-    """vmap = loop, by global index; splitting the realms over calls changes nothing."""
-    env, key, number = env_of("blocks"), jax.random.key(5), 4
+@pytest.mark.parametrize("name", ["blocks", "sequential"])
+def test_one_realm_and_many(name):
+    """vmap = loop, by global index, with rules per realm; splitting the realms over calls changes nothing."""
+    env, key, number = env_of(name), jax.random.key(5), 4
     rng = np.random.default_rng(0)
-    many = vectorize(env, number)
-    grass = np.full((BLOCKS.rows, BLOCKS.columns), Material.GRASS, np.uint8)
-    _, realms = jax.jit(many.reset, static_argnames="initial_population")(key, tiles=grass, initial_population=9)
-    halves = [vectorize(env, 2, first) for first in (0, 2)]
-    for _ in range(5):
-        action = jax.tree.map(lambda *x: np.stack(x), *(actions(rng, BLOCKS) for _ in range(number)))
-        result = jax.jit(many.step)(key, realms, action)
+    worlds = [world(env.config, seed)[1:] for seed in range(number)]
+    rules, realms = (jax.tree.map(lambda *x: jnp.stack(x), *column) for column in zip(*worlds, strict=True))
+    many = jax.jit(vectorize(env, number).step)
+    halves = [jax.jit(vectorize(env, 2, first).step) for first in (0, 2)]
+    for _ in range(3):
+        action = jax.tree.map(lambda *x: np.stack(x), *(actions(rng, env.config) for _ in range(number)))
+        result = many(key, realms, action, rules)
         for index in range(number):
-            one = jit_step("blocks")(
-                jax.random.fold_in(key, index), *jax.tree.map(lambda x, i=index: x[i], (realms, action))
-            )
+            mine = jax.tree.map(lambda x, i=index: x[i], (realms, action, rules))
+            one = jit_step(name)(jax.random.fold_in(key, index), *mine)
             leaves_equal(one, jax.tree.map(lambda x, i=index: x[i], result))
         parts = [
-            jax.jit(half.step)(key, *jax.tree.map(lambda x, k=k: x[2 * k : 2 * k + 2], (realms, action)))
+            half(key, *jax.tree.map(lambda x, k=k: x[2 * k : 2 * k + 2], (realms, action, rules)))
             for k, half in enumerate(halves)
         ]
         leaves_equal(jax.tree.map(lambda *x: np.concatenate(x), *parts), result)
@@ -268,45 +272,40 @@ def jit_batch():
 
 
 @pytest.mark.parametrize("value", [0, 1, MAX_AMOUNT])
-def test_extreme_rules_do_not_overflow(value):
+@pytest.mark.parametrize("number", [64, MAX_AGENTS])
+def test_extreme_rules_do_not_overflow(value, number):
     """Everyone on one tile, all attacking one agent, with the smallest and largest numbers."""
-    config = Config(num_agents=64, num_populations=1, rows=8, columns=8, view=3, num_visible=4)
-    low = max(value, 1)
-    rules = as_rules(
-        Rules(
-            start_health=low,
-            max_health=low,
-            start_food=value,
-            max_food=value,
-            start_water=value,
-            max_water=value,
-            forage_amount=value,
-            drink_amount=value,
-            heal_amount=value,
-            food_metabolism=value,
-            water_metabolism=value,
-            starvation_damage=value,
-            thirst_damage=value,
-            attack_damage=(value, value, value),
-            attack_range=(value, value, value),
-            freeze_ticks=value,
-            immunity_ticks=0,
-            heal_food_above=value,
-            heal_water_above=value,
-        ),
-        config,
+    config = Config(num_agents=number, num_populations=1, rows=8, columns=8, view=3, num_visible=4, ledger=True)
+    most = max(value, 1)
+    stats = {f"{kind}_{stat}": most for kind in ("start", "max") for stat in ("health", "food", "water")}
+    amounts = ("forage_amount", "drink_amount", "heal_amount", "freeze_ticks", "heal_food_above", "heal_water_above")
+    none = ("food_metabolism", "water_metabolism", "immunity_ticks")
+    rules = Rules(
+        **stats,
+        **dict.fromkeys(amounts, value),
+        **dict.fromkeys(none, 0),
+        attack_damage=(value, value, value),
+        attack_range=(value, value, value),
+        spawn_rate=0.0,
     )
+    rules = as_rules(rules, config)
     material = np.full((8, 8), Material.GRASS, np.uint8)
-    n = config.num_agents
-    realm = make_realm(config, material, row=np.full(n, 4), col=np.full(n, 4), rules=rules, health=low, food=value)
-    everyone_on_zero = Action(style=np.zeros(n, np.int32), target=np.zeros(n, np.int32))
-    step = jax.jit(Environment(config, rules).step)
-    for _ in range(3):
-        _, realm, *_ = step(jax.random.key(0), realm, everyone_on_zero)
-        agents: Agents = jax.device_get(realm.agents)
-        for stat in ("health", "food", "water", "freeze"):
-            column = getattr(agents, stat)[agents.alive]
-            assert (column >= 0).all(), stat
-            assert (column <= low).all(), stat
-        damage = agents.damage[agents.alive]
-        assert ((damage >= -1) & (damage <= n * value)).all()
+    place = np.full(number, 4)
+    realm = make_realm(config, material, row=place, col=place, rules=rules)
+    everyone_on_the_first = Action(style=np.full(number, 2, np.int32), target=np.zeros(number, np.int32))
+    draws = Draws(regrowth=np.ones(number, np.int32), spawn=np.zeros((1, 3), np.uint32))
+    realm, *_, info = jit_transition(realm, everyone_on_the_first, draws, rules, config)
+    agents: Agents = jax.device_get(realm.agents)
+    others = slice(1, None)
+    assert info.acted.all()
+    assert (np.asarray(info.outcome.attack_target)[others] == 0).all()
+    assert agents.alive[0] == (value == 0)
+    assert agents.alive[others].all()
+    for stat in ("health", "food", "water"):  # one health regained would be above the maximum; gains are, too
+        np.testing.assert_array_equal(getattr(agents, stat)[others], most)
+    taken = int(info.outcome.damage_taken[0])
+    assert taken == (most if value else 0)
+    assert agents.damage[0] == ((number - 1) * value or -1)
+    assert agents.freeze[0] == value
+    assert info.ledger.food_drained[0] == (most if value else 0)
+    assert info.ledger.food_gained[0] == 0

@@ -50,7 +50,7 @@ def strike(
     lost = jnp.zeros(target.size, jnp.int32).at[at].add(amount, mode="drop")
     frozen = jnp.zeros(target.size, bool).at[at].max(style == MAGE, mode="drop")
     harm = jnp.where(immune, 0, lost)
-    health = jnp.maximum(agents.health - harm, 0)
+    health = jnp.where(harm > 0, jnp.maximum(agents.health - harm, 0), agents.health)
     food, food_gained, food_drained = _exchange(agents.food, lost, amount, rules.max_food)
     water, water_gained, water_drained = _exchange(agents.water, lost, amount, rules.max_water)
     killed = (agents.health > 0) & (health <= 0) & ~outcome.dead  # who burns in lava dies of it
@@ -87,7 +87,7 @@ def _exchange(
     """The new value, clip(stat - lost + gain, 0, most), and what was really gained and drained."""
     involved = (lost > 0) | (gain > 0)
     after = jnp.where(involved, jnp.clip(stat - lost + gain, 0, most), stat)
-    drained = jnp.minimum(lost, stat + gain)
+    drained = jnp.where(involved, jnp.minimum(lost, stat + gain), 0)
     return after, after - stat + drained, drained
 
 
