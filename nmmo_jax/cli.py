@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from nmmo_jax.maps_cli import Convert, Generate, Show
-from nmmo_jax.simulate import Simulate
-from nmmo_jax.verify import Verify
+from nmmo_jax.commands.maps import Convert, Generate, Show
+from nmmo_jax.commands.simulate import Simulate
+from nmmo_jax.commands.verify import Verify
 
 Maps = (
     Annotated[Generate, tyro.conf.subcommand("generate")]

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from nmmo_jax import measure as measure_module
-from nmmo_jax import simulate as simulate_module
+from nmmo_jax.commands import measure as measure_module
+from nmmo_jax.commands import simulate as simulate_module
+from nmmo_jax.commands.measure import TimeCurves
+from nmmo_jax.commands.simulate import Simulate, parse_rules
+from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.config import preset
-from nmmo_jax.measure import TimeCurves
-from nmmo_jax.simulate import Simulate, parse_rules
-from nmmo_jax.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.world.materials import Material
 
 FIGURES = ("population.png", "survival.png", "visits.png", "visits-2.png")

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from nmmo_jax.actions import Action
-from nmmo_jax.config import preset
-from nmmo_jax.environment import Environment
-from nmmo_jax.events import Event
-from nmmo_jax.scenario import make_realm
-from nmmo_jax.statistics import (
+from nmmo_jax.commands.statistics import (
     CAUSES,
     accumulate,
     age_histogram,
@@ -23,6 +19,10 @@ from nmmo_jax.statistics import (
     reachable_forests,
     survival_quantile,
 )
+from nmmo_jax.config import preset
+from nmmo_jax.environment import Environment
+from nmmo_jax.events import Event
+from nmmo_jax.scenario import make_realm
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.materials import Material
 

@@ -9,12 +9,21 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
+from nmmo_jax.commands.measure import Measured, longest_chunk, measure, use_all_cores
+from nmmo_jax.commands.progress import Progress
+from nmmo_jax.commands.report import (
+    censored_lives,
+    rules_as_json,
+    summarise,
+    table,
+    versions,
+    write,
+    write_figure,
+    write_json,
+)
 from nmmo_jax.config import MAX_TICKS, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
-from nmmo_jax.figures import population_figure, survival_figure, visits_figure
-from nmmo_jax.measure import Measured, longest_chunk, measure, use_all_cores
-from nmmo_jax.progress import Progress
-from nmmo_jax.report import censored_lives, rules_as_json, summarise, table, versions, write, write_figure, write_json
 from nmmo_jax.scripted import play
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool

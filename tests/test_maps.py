@@ -8,8 +8,8 @@ import pytest
 import tyro
 from rich.console import Console
 
+from nmmo_jax.commands.maps import Convert, Generate, Show, picture
 from nmmo_jax.config import Config
-from nmmo_jax.maps_cli import Convert, Generate, Show, picture
 from nmmo_jax.world.draw import COLOURS
 from nmmo_jax.world.files import load_map, save_map
 from nmmo_jax.world.materials import Material

@@ -15,12 +15,9 @@ from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax.components import Cause
-from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
-from nmmo_jax.environment import Environment
-from nmmo_jax.figures import DPI
-from nmmo_jax.measure import Measured
-from nmmo_jax.statistics import (
+from nmmo_jax.commands.figures import DPI
+from nmmo_jax.commands.measure import Measured
+from nmmo_jax.commands.statistics import (
     CAUSES,
     age_histogram,
     food_yield,
@@ -29,6 +26,9 @@ from nmmo_jax.statistics import (
     reachable_forests,
     survival_quantile,
 )
+from nmmo_jax.components import Cause
+from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
+from nmmo_jax.environment import Environment
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 

@@ -13,8 +13,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
-from nmmo_jax.measure import Measured
-from nmmo_jax.statistics import kaplan_meier, survival_quantile
+from nmmo_jax.commands.measure import Measured
+from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.world.draw import map_image
 from nmmo_jax.world.materials import Material
 

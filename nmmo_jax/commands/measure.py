@@ -19,12 +19,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nmmo_jax import statistics
+from nmmo_jax.commands import statistics
+from nmmo_jax.commands.statistics import Tally
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.environment import Environment
 from nmmo_jax.scripted import Policy
-from nmmo_jax.statistics import Tally
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 

@@ -1,0 +1,1 @@
+"""The commands of ``nmmo-jax``; the simulator imports nothing from here."""
