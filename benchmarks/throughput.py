@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import tyro
 
 import nmmo_jax
-from nmmo_jax.scripted import random
+from nmmo_jax.policies.scripted import random
 
 
 @dataclasses.dataclass

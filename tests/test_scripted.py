@@ -13,7 +13,7 @@ import pytest
 
 from nmmo_jax import Action, Cause, Config, Environment, Material, Rules, make, make_realm, vectorize
 from nmmo_jax.observations import FEATURES
-from nmmo_jax.scripted import POLICIES, play, random
+from nmmo_jax.policies.scripted import POLICIES, play, random
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 RECORDED = {game: sorted(GOLDEN.glob(f"stats_{game.title()}_m0_s*.npz")) for game in ("law", "chaos")}

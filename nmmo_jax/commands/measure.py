@@ -24,7 +24,7 @@ from nmmo_jax.commands.statistics import Tally
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.environment import Environment
-from nmmo_jax.scripted import Policy
+from nmmo_jax.policies.scripted import Policy
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 

@@ -24,7 +24,7 @@ from nmmo_jax.commands.report import (
 )
 from nmmo_jax.config import MAX_TICKS, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
-from nmmo_jax.scripted import play
+from nmmo_jax.policies.scripted import play
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size

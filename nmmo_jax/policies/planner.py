@@ -12,7 +12,8 @@ from jaxtyping import Array, Bool, Int, Int32, PRNGKeyArray, UInt8
 
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm
-from nmmo_jax.foraging import (
+from nmmo_jax.observations import Observation
+from nmmo_jax.policies.foraging import (
     FAR,
     MOST,
     MOVES,
@@ -26,7 +27,6 @@ from nmmo_jax.foraging import (
     is_thirsty,
     may_stand,
 )
-from nmmo_jax.observations import Observation
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.world.materials import Material
 

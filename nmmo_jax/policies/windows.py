@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt
 
-from nmmo_jax.foraging import FAR, MOVES, Mask, Places, heading, may_stand
 from nmmo_jax.observations import Observation
+from nmmo_jax.policies.foraging import FAR, MOVES, Mask, Places, heading, may_stand
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.world.materials import Material
 

@@ -12,10 +12,10 @@ from jaxtyping import Array, Int32, PRNGKeyArray
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm
 from nmmo_jax.draws import choose
-from nmmo_jax.foraging import MOVES, Mask, forage, heading, in_peace
 from nmmo_jax.observations import FEATURES, Observation
-from nmmo_jax.planner import planner
-from nmmo_jax.windows import look, safe_moves
+from nmmo_jax.policies.foraging import MOVES, Mask, forage, heading, in_peace
+from nmmo_jax.policies.planner import planner
+from nmmo_jax.policies.windows import look, safe_moves
 
 STRAY = 32  # in 256: how often a wanderer leaves its heading
 
