@@ -2,48 +2,47 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int32
+from jaxtyping import Array, Bool, Int32, UInt32
 
-_MAX_UNROLLED = 64
+_MAX_SCANNED = 64
 
 
-def first_set(mask: Bool[Array, "*B M"], count: int) -> Int32[Array, "*B K"]:
-    """Indices of the first ``count`` set entries along the last axis, in order; -1 where there are fewer.
+def first_set(mask: Bool[Array, "M *B"], count: int) -> Int32[Array, "K *B"]:
+    """Indices of the first ``count`` set entries along the first axis, in order; -1 where there are fewer.
 
     For small counts the mask is packed into 32-bit words whose lowest set bit is taken ``count`` times:
     on a CPU some fifteen times faster than sorting for 16 of 128.
     """
-    if count == 0:
-        return jnp.zeros((*mask.shape[:-1], 0), jnp.int32)
-    if count > _MAX_UNROLLED:
-        return _first_set_by_rank(mask, count)
-    words = _pack(mask)
-    position = jnp.arange(words.shape[-1], dtype=jnp.int32)
-    found = []
-    for _ in range(count):
-        occupied = words != 0
-        index = jnp.argmax(occupied, axis=-1).astype(jnp.int32)
-        here = position == index[..., None]
-        word = jnp.max(jnp.where(here, words, 0), axis=-1)
-        bit = jax.lax.population_count((word & (~word + 1)) - 1).astype(jnp.int32)
-        found.append(jnp.where(word != 0, 32 * index + bit, -1))
-        words = jnp.where(here, words & (words - 1), words)
-    return jnp.stack(found, axis=-1)
+    return lowest_bits(pack(mask), count) if count <= _MAX_SCANNED else _first_set_by_rank(mask, count)
 
 
-def _pack(mask: Bool[Array, "*B M"]) -> jax.Array:
-    """The mask as uint32 words, lowest bit first."""
-    pad = -mask.shape[-1] % 32
-    mask = jnp.pad(mask, [(0, 0)] * (mask.ndim - 1) + [(0, pad)])
-    bits = mask.reshape(*mask.shape[:-1], -1, 32).astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)
-    return bits.sum(axis=-1, dtype=jnp.uint32)
+def pack(mask: Bool[Array, "M *B"]) -> UInt32[Array, "M/32 *B"]:
+    """The mask as 32-bit words, lowest bit first."""
+    mask = jnp.pad(mask, [(0, -mask.shape[0] % 32)] + [(0, 0)] * (mask.ndim - 1))
+    bit = jnp.uint32(1) << (jnp.arange(mask.shape[0], dtype=jnp.uint32) % 32)
+    bits = jnp.where(mask, bit.reshape(-1, *[1] * (mask.ndim - 1)), 0)
+    return bits.reshape(-1, 32, *mask.shape[1:]).sum(axis=1, dtype=jnp.uint32)
 
 
-def _first_set_by_rank(mask: Bool[Array, "*B M"], count: int) -> Int32[Array, "*B K"]:
-    flat = mask.reshape(-1, mask.shape[-1])
-    rank = jnp.cumsum(flat, axis=-1, dtype=jnp.int32) - 1
-    column = jnp.where(flat & (rank < count), rank, count)
-    row = jnp.arange(flat.shape[0])[:, None]
-    index = jnp.broadcast_to(jnp.arange(flat.shape[1], dtype=jnp.int32), flat.shape)
-    found = jnp.full((flat.shape[0], count), -1, jnp.int32).at[row, column].set(index, mode="drop")
-    return found.reshape(*mask.shape[:-1], count)
+def lowest_bits(words: UInt32[Array, "W *B"], count: int) -> Int32[Array, "K *B"]:
+    """Positions of the lowest ``count`` set bits, in order; -1 where there are fewer."""
+    position = jnp.arange(words.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (words.ndim - 1))
+
+    def take(words, _):
+        index = jnp.argmax(words != 0, axis=0).astype(jnp.int32)
+        here = position == index
+        word = jnp.where(here, words, 0).max(axis=0)
+        lowest = jax.lax.population_count((word & (~word + 1)) - 1).astype(jnp.int32)
+        return jnp.where(here, words & (words - 1), words), jnp.where(word != 0, 32 * index + lowest, -1)
+
+    return jax.lax.scan(take, words, length=count)[1]
+
+
+def _first_set_by_rank(mask: Bool[Array, "M *B"], count: int) -> Int32[Array, "K *B"]:
+    flat = mask.reshape(mask.shape[0], -1)
+    rank = jnp.cumsum(flat, axis=0, dtype=jnp.int32) - 1
+    place = jnp.where(flat & (rank < count), rank, count)
+    index = jnp.broadcast_to(jnp.arange(flat.shape[0], dtype=jnp.int32)[:, None], flat.shape)
+    found = jnp.full((count, flat.shape[1]), -1, jnp.int32)
+    found = found.at[place, jnp.arange(flat.shape[1])].set(index, mode="drop")
+    return found.reshape(count, *mask.shape[1:])

@@ -5,7 +5,7 @@ in the world and saturate at the bounds of their type.
 """
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any
 
 import flax.struct
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int16, Int32, UInt8
 
 from nmmo_jax.actions import action_mask, heads
-from nmmo_jax.bits import first_set
+from nmmo_jax.bits import lowest_bits, pack
 from nmmo_jax.components import Agents, Realm, observed_material
 from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
 from nmmo_jax.world.materials import NUM_MATERIALS
@@ -34,7 +34,6 @@ FEATURES: dict[str, tuple[str, int | None, int | None]] = {
     "freeze": ("ticks", 0, MAX_AMOUNT),
 }
 NUM_FEATURES = len(FEATURES)
-Table = TypeVar("Table")
 
 
 class Observation(flax.struct.PyTreeNode):
@@ -58,10 +57,9 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
         it still stood there; the others do not see it.
     """
     rules = as_rules(rules, config)
-    realm = realm.replace(agents=materialise(realm.agents))
     observer = realm.agents.alive if leaving is None else realm.agents.alive | leaving
     visible_slot = find_visible(realm.agents, observer, rules, config)
-    visible_slot, features = materialise((visible_slot, _features(realm.agents)))
+    features = _features(realm.agents)
     own = jnp.where(observer[:, None], _relative(features, features), 0)
     seen = _relative(features.at[visible_slot].get(mode="clip"), features[:, None])
     return Observation(
@@ -73,17 +71,6 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
     )
 
 
-def materialise(table: Table) -> Table:
-    """The same per-agent arrays, computed once: without it XLA's CPU compiler fuses what made them into every
-    use, and computes the whole tick anew for each pair of agents (the step then takes three times as long).
-
-    A gather, since the optimisation barrier that should do this is not honoured there by jax 0.10.
-    """
-    leaves, structure = jax.tree.flatten(table)
-    slots = jnp.arange(leaves[0].shape[0])
-    return jax.tree.unflatten(structure, [leaf.at[slots].get(mode="clip") for leaf in leaves])
-
-
 def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, config: Config) -> Int32[Array, "N V"]:
     """Slots of the agents each observer lists: itself; those in the window and within the longest attack
     range; the others in the window; each group in slot order, cut at ``num_visible``.
@@ -92,13 +79,13 @@ def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, confi
     distance = jnp.maximum(
         jnp.abs(agents.row[:, None] - agents.row[None, :]), jnp.abs(agents.col[:, None] - agents.col[None, :])
     )
-    sees = observer[:, None] & agents.alive[None, :] & ~jnp.eye(n, dtype=bool) & (distance <= config.radius)
-    near = sees & (distance <= rules.attack_range.max())
-    ranked = first_set(jnp.concatenate([near, sees & ~near], axis=1), min(others, 2 * n))
-    slot = jnp.where(ranked >= n, ranked - n, ranked)
-    slot = jnp.pad(slot, ((0, 0), (0, others - slot.shape[1])), constant_values=-1)
+    # Axes: whom is seen, by whom. The observer comes last, so that words of different observers lie side by side.
+    sees = agents.alive[:, None] & observer[None, :] & ~jnp.eye(n, dtype=bool) & (distance <= config.radius)
+    inside, near = pack(sees), pack(sees & (distance <= rules.attack_range.max()))
+    bits = lowest_bits(jnp.concatenate([near, inside & ~near]), others)
+    slot = bits % (32 * len(near))  # the second half of the words means the same slots
     oneself = jnp.where(observer, jnp.arange(n, dtype=jnp.int32), -1)
-    return jnp.concatenate([oneself[:, None], slot], axis=1)
+    return jnp.concatenate([oneself[None], jnp.where(bits >= 0, slot, -1)]).T
 
 
 def _features(agents: Agents) -> Int16[Array, "N F+1"]:
@@ -132,12 +119,14 @@ def _window(
 ) -> UInt8[Array, "N W W 2"]:
     """The square around each agent: material and number of agents, cropped together as one 16-bit map."""
     agents, radius = realm.agents, config.radius
-    count = jnp.zeros((config.rows, config.columns), jnp.int32)
-    count = count.at[agents.row, agents.col].add(agents.alive.astype(jnp.int32))
-    count = jnp.minimum(count, 255).astype(jnp.uint16)
-    both = observed_material(realm).astype(jnp.uint16) | (count << 8)
-    padded = materialise(jnp.pad(both, radius))
-    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(padded, (row, col), (config.view, config.view)))
+    # Agents are counted in the upper bytes of the padded map; 16 bits hold both where no count can exceed 255.
+    crowded = config.num_agents > 255
+    both = jnp.pad(observed_material(realm).astype(jnp.uint32 if crowded else jnp.uint16), radius)
+    row = jnp.where(agents.alive, agents.row + radius, both.shape[0])  # beyond the map: dropped
+    both = both.at[row, agents.col + radius].add(1 << 8, mode="drop")
+    if crowded:
+        both = (jnp.minimum(both >> 8, 255) << 8 | both & 255).astype(jnp.uint16)
+    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(both, (row, col), (config.view, config.view)))
     window = crop(agents.row.astype(jnp.int32), agents.col.astype(jnp.int32))
     if leaving is not None:
         centre = window[:, radius, radius]

@@ -99,10 +99,9 @@ def play(name, resolution):
 
 def recordings(families):
     """A good part in every run, everything when asked for."""
-    for name in RECORDINGS or ["none"]:
-        if name == "none" or name.startswith(families):
-            quick = "_N128_" not in name or name in HANDFUL
-            yield pytest.param(name, marks=[] if quick else [pytest.mark.slow])
+    chosen = [name for name in RECORDINGS if name.startswith(families)] or ["none"]
+    slow = [name for name in chosen if "_N128_" in name and name not in HANDFUL]
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in chosen]
 
 
 @needs_recordings
