@@ -4,6 +4,7 @@ import signal
 import sys
 from typing import Annotated
 
+import jax
 import tyro
 
 from nmmo_jax.commands.maps import Convert, Generate, Show
@@ -29,8 +30,17 @@ def main(args: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = command.run()
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        known = error.filename is not None and error.strerror is not None
+        print(f"nmmo-jax: {error.filename}: {error.strerror}" if known else f"nmmo-jax: {error}", file=sys.stderr)
+        status = 2
+    except ValueError as error:
         print(f"nmmo-jax: {error}", file=sys.stderr)
+        status = 2
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print("nmmo-jax: does not fit into memory: fewer realms, agents or tiles need less", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("nmmo-jax: interrupted", file=sys.stderr)

@@ -21,6 +21,7 @@ A recording is a NumPy archive (``.npz``) of one realm without births: T ticks, 
 
 import dataclasses
 import functools
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -40,7 +41,8 @@ from nmmo_jax.world.materials import Material
 
 _CHUNK = 50  # ticks per call: bounds memory, and one compilation serves any length
 _STATE = ("food", "water", "health", "freeze", "damage", "timeAlive")
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, tokenize.TokenError)
+_UNREADABLE += (zipfile.BadZipFile, zlib.error)
 _FLAGS = ("immune", "alive", "present")
 
 

@@ -2,11 +2,13 @@
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import tyro
 
-import nmmo_jax
+from nmmo_jax.cli import Command
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,8 +18,6 @@ def test_the_table_of_rules_is_up_to_date():
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     assert generate.PAGE.read_text() == generate.page(), "run `make docs`"
-    for name in nmmo_jax.config.RULE_FIELDS:
-        assert f"`{name}`" in generate.PAGE.read_text()
 
 
 def test_links_lead_somewhere():
@@ -32,3 +32,15 @@ def test_examples_run(page):
     assert blocks
     for block in blocks:
         exec(compile(block, page, "exec"), {})
+
+
+def test_commands_of_the_readme_are_understood():
+    text = re.search(r"## Commands\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL).group(1)
+    commands = [shlex.split(line, comments=True)[1:] for line in text.splitlines()]
+    assert len(commands) == 4
+    for arguments in commands:
+        command = tyro.cli(Command, args=arguments)
+        assert hasattr(command, "run")
+        if arguments[0] == "simulate":
+            command._check_numbers()
+            assert len(command._policies()) == command.populations

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recordings import GOLDEN
 
 from nmmo_jax.cli import main
 from nmmo_jax.recorded import compare, read_recording
 from nmmo_jax.world.materials import Material
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 RECORDINGS = sorted(GOLDEN.glob("*_N*.npz"))
 needs_recordings = pytest.mark.skipif(not RECORDINGS, reason="no recorded play beside this repository")
 
@@ -143,10 +143,14 @@ def test_damaged_recordings_are_refused_by_name(tmp_path, damage, message):
     assert stop.value.code == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive at all", "cut"])
+@pytest.mark.parametrize("content", [b"", b"no archive at all", "cut", "header"])
 def test_files_that_are_no_archives(tmp_path, content, capsys):
     path = written(tmp_path, invented())
-    path.write_bytes(path.read_bytes()[:700] if content == "cut" else content)
+    whole = path.read_bytes()
+    if content == "header":  # a shape with an unclosed parenthesis
+        whole = whole.replace(b"(5, 7), }", b"(5, 7,  }")
+        assert whole != path.read_bytes()
+    path.write_bytes({"cut": whole[:700], "header": whole}.get(content, content))
     with pytest.raises(SystemExit) as stop:
         main(["verify", str(path), str(tmp_path / "absent.npz")])
     assert stop.value.code == 2

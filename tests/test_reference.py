@@ -1,9 +1,8 @@
 """The reference realm against play recorded from the original program, and against the rulebook by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from recordings import GOLDEN
 from reference import (
     FOREST,
     GRASS,
@@ -19,7 +18,6 @@ from reference import (
     spawn_tiles,
 )
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 RECORDINGS = sorted(path.name for path in GOLDEN.glob("*_N*_s*_r*.npz"))
 HANDFUL = {
     *("law_N128_s3_r1.npz", "chaos_ordered_N128_s2_r0.npz", "chaos_ordered_N128_s3_r1.npz"),

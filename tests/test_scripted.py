@@ -4,18 +4,16 @@ One compiled run of a small world in which every population plays another policy
 by the rules of law and of chaos.
 """
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from recordings import GOLDEN
 
 from nmmo_jax import Action, Cause, Config, Environment, Material, Rules, make, make_realm, vectorize
 from nmmo_jax.observations import FEATURES
 from nmmo_jax.policies.scripted import POLICIES, play, random
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 RECORDED = {game: sorted(GOLDEN.glob(f"stats_{game.title()}_m0_s*.npz")) for game in ("law", "chaos")}
 needs_recordings = pytest.mark.skipif(
     not all(RECORDED.values()), reason="no recorded statistics beside this repository"

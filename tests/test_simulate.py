@@ -158,8 +158,8 @@ def test_time_curves_of_long_runs_are_means(monkeypatch):
         ({"ticks": 0}, "--ticks 0: allowed are 1 to"),
         ({"ticks": 10**9, "agents": 128, "populations": 8}, "ticks=1000000000: allowed are at most"),
         ({"realms": 2**20, "agents": 65536, "populations": 8}, "realms=1048576: allowed are at most"),
-        ({"agents": 0}, "num_agents=0"),
-        ({"populations": 3}, "num_agents=8: must be divisible"),
+        ({"agents": 0}, "--agents 0"),
+        ({"populations": 3}, "--populations 3: must divide --agents 8"),
         ({"policy": ("forager", "dancer")}, "dancer"),
         ({"policy": ("forager",) * 3}, "--policy: 3 names for 2 populations"),
         ({"seed": -1}, "--seed -1"),
@@ -233,7 +233,7 @@ def test_rules_are_parsed():
     }
 
 
-def test_one_policy_serves_all():
+def test_populations_take_the_policies_in_turn():
     assert Simulate(policy=("forager",))._policies() == ("forager",) * 8
-    assert Simulate(populations=4, policy=("a", "b", "c", "d"))._policies() == ("a", "b", "c", "d")
+    assert Simulate(populations=4, policy=("random", "forager"))._policies() == ("random", "forager") * 2
     assert len(set(Simulate(game="law")._policies())) > 1

@@ -3,19 +3,18 @@
 import math
 import zlib
 from functools import cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from recordings import GOLDEN
 
 from nmmo_jax.config import Config
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.noise import POSITION_BITS, SQUISH, STRETCH, VALUE_BITS, permutation, simplex
 from nmmo_jax.world.terrain import TILES_PER_UNIT, generate, heights, materials
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 GRADIENTS = ((5, 2), (2, 5), (-5, 2), (-2, 5), (5, -2), (2, -5), (-5, -2), (-2, -5))
 CLASSIC = Config()
 MAPS = 256

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from recordings import MAPS
 
 from nmmo_jax.world.files import load_map, save_map
 from nmmo_jax.world.materials import NUM_MATERIALS, Material
 from nmmo_jax.world.tiled import read_tmx, write_tmx
 
-MAPS = Path(__file__).resolve().parents[2] / "shared" / "maps"
 needs_maps = pytest.mark.skipif(not MAPS.is_dir(), reason=f"the original's maps are not there: {MAPS}")
 LAVA, WATER, GRASS, _, FOREST, STONE, ORE = Material
 

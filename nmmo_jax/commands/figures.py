@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from nmmo_jax.commands.measure import Measured
 from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
@@ -73,7 +73,7 @@ def population_figure(measured: Measured, policies: tuple[str, ...], title: str,
         axes.plot(tick, mean, label=group.label, linewidth=1.4, **group.style)
         deviation = measured.population[:, 1, group.populations[0]]
         if len(group.populations) == 1 and deviation.any():
-            low, high = np.maximum(mean - deviation, 0), mean + deviation
+            low, high = np.maximum(mean - deviation, 0), np.minimum(mean + deviation, np.ceil(quota))
             axes.fill_between(tick, low, high, color=group.style["color"], alpha=0.1, linewidth=0)
     if len(policies) <= _FEW:
         axes.axhline(quota, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), label="places")
@@ -137,7 +137,7 @@ def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str,
     shown = (material != Material.LAVA) | (sum(summed) > 0)
     (top, bottom), (left, right) = (np.flatnonzero(shown.any(axis))[[0, -1]] for axis in (1, 0))
     height = np.clip(2.5 * (bottom - top + 3) / (right - left + 3), 1, 6)
-    figure = Figure(figsize=(0.8 + 2.6 * across, 0.9 + (height + 0.3) * down), layout="constrained")
+    figure = Figure(figsize=(max(7, 0.8 + 2.6 * across), 0.9 + (height + 0.3) * down), layout="constrained")
     every = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes in every.flat[len(panels) :]:
         axes.set_visible(False)
@@ -147,6 +147,8 @@ def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str,
         axes.set(xlim=(left - 1, right + 1), ylim=(bottom + 1, top - 1))
         axes.set_title(panel.label, fontsize="medium", loc="left")
         axes.tick_params(labelsize="small")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     figure.supxlabel("column (tiles)", fontsize="medium")
     figure.supylabel("row (tiles)", fontsize="medium")
     figure.suptitle(f"Visits: {title}", x=0.01, ha="left")
@@ -156,6 +158,8 @@ def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str,
 
 
 def _legend(axes: Axes) -> None:
+    if not axes.get_legend_handles_labels()[0]:
+        return
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, handlelength=3)
 
 

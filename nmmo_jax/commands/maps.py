@@ -14,6 +14,7 @@ import numpy as np
 import tyro
 from jaxtyping import UInt8
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +26,7 @@ from nmmo_jax.world.pool import MapPool
 from nmmo_jax.world.tiled import Encoding
 from nmmo_jax.world.tiles import spawn_tiles
 
+_BATCH = 64  # maps generated at a time
 LETTERS = "^~.,T#o"  # per material, for terminals without colour
 MAX_PIXELS = 2048  # longest side of a picture, where a pixel per tile allows it
 
@@ -60,13 +62,20 @@ class Generate:
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"{self.out}: is a file, not a folder")
         config = Config(rows=self.rows, columns=self.columns, border=self.border)
-        maps = np.asarray(MapPool.generated(self.seed, self.count, config, self.split).material)
+        MapPool.check(self.seed, self.count, config, self.split)
         self.out.mkdir(parents=True, exist_ok=True)
-        for i, material in enumerate(maps):
-            path = self.out / f"{self.split}_{i:04d}"
-            save_map(path.with_suffix(f".{self.format}"), material)
-            write_map_png(path.with_suffix(".png"), material)
-        _console().print(f"maps of {self.rows} x {self.columns} tiles in {self.out}: {len(maps)}", soft_wrap=True)
+        console = _console()
+        with Progress(console=Console(stderr=True), disable=self.count == 1) as progress:
+            task = progress.add_task("generating", total=self.count)
+            for start in range(0, self.count, _BATCH):  # an interruption keeps the batches that are written
+                number = min(_BATCH, self.count - start)
+                pool = MapPool.generated(self.seed, number, config, self.split, first=start)
+                for i, material in enumerate(np.asarray(pool.material), start):
+                    path = self.out / f"{self.split}_{i:04d}"
+                    save_map(path.with_suffix(f".{self.format}"), material)
+                    write_map_png(path.with_suffix(".png"), material)
+                    progress.advance(task)
+        console.print(f"maps of {self.rows} x {self.columns} tiles in {self.out}: {self.count}", soft_wrap=True)
 
 
 @dataclass

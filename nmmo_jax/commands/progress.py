@@ -19,9 +19,10 @@ class Progress:
     def __init__(self, ticks: int, console: Console | None = None):
         self.ticks = ticks
         self._console = Console(stderr=True) if console is None else console
+        wide = self._console.width >= 100
         self._bar = Bar(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
+            *([BarColumn(bar_width=None)] if wide else []),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rates]}"),
             TimeRemainingColumn(compact=True),
@@ -57,7 +58,7 @@ class Progress:
             self._first_steps = steps  # the time they took is not known
             self._bar.start_task(self._task)
         rate = (steps - self._first_steps) / max(now - self._began, 1e-9)
-        rates = f"{rate:,.0f} agent-steps/s, {living:.0f} alive per realm"
+        rates = f"{rate:,.0f} agent-steps/s, {living:.0f} alive" if rate else f"{living:.0f} alive"
         self._bar.update(self._task, completed=ticks, description="playing", rates=rates)
         if not self._console.is_terminal and (now - self._said > _LINE_SECONDS or ticks == self.ticks):
             self._said = now

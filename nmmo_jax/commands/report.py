@@ -145,7 +145,8 @@ def versions() -> dict[str, Any]:
 def table(metrics: dict[str, Any], title: str) -> Table:
     """The numbers per population, for a terminal of 80 columns or more."""
     caption = (
-        "Lifetimes in ticks: mean of completed lives; median by Kaplan-Meier, which counts those still alive. "
+        "Life in ticks: mean age of those who died in this run; median by Kaplan-Meier, which also counts who is still "
+        "alive (- where it was not reached). "
         "food/yield: food harvested, over the most that the maps can be expected to yield."
     )
     rows = Table(title=title, caption=caption, box=SIMPLE_HEAD, padding=0)
@@ -156,7 +157,7 @@ def table(metrics: dict[str, Any], title: str) -> Table:
     rows.add_column("policy")
     counts = ["births", *causes.values(), *(["trun-\ncated"] if truncated else []), "alive\nat end"]
     for name in [*counts, "life,\nmean", "life,\nmedian", "popu-\nlation", "food/\nyield"]:
-        rows.add_column(name, justify="right")
+        rows.add_column(name, justify="right", no_wrap=True)
 
     def add(index: str, policy: str, row: dict[str, Any], last: bool = False) -> None:
         lifetime = row["lifetime"]

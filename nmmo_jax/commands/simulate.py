@@ -52,8 +52,8 @@ class Simulate:
     game: Literal["law", "chaos"] = "chaos"
     """law: no attacks. chaos: attacks with melee, range and mage."""
     policy: tuple[str, ...] = ()
-    """One name for all populations, or one for each: random, wanderer, forager, fighter, planner. Default: several,
-    so that they can be compared."""
+    """Names that the populations take in turn: random, wanderer, forager, fighter, planner. Default: several, so that
+    they can be compared."""
     realms: int = 8
     """Worlds played side by side."""
     ticks: int = 1000
@@ -65,7 +65,7 @@ class Simulate:
     seed: int = 0
     """Of maps, births, regrowth and policies: the same seed, the same run."""
 
-    map: tuple[Path, ...] = ()
+    map: tuple[Path, ...] | None = None
     """Maps to play on (.tmx, .npy), realm i on map i modulo their number. Default: generated terrain."""
     tileset: Path | None = None
     """Tileset (.tsx) of .tmx maps whose own is not beside them."""
@@ -110,7 +110,7 @@ class Simulate:
         policy = play(policies)
         out = self._open_folder()
 
-        names = [str(path) for path in self.map] or [f"generated map {i}" for i in range(self.maps)]
+        names = [str(path) for path in self.map or ()] or [f"generated map {i}" for i in range(self.maps)]
         with Progress(self.ticks) as progress:
             if maps:
                 pool = MapPool.from_maps(maps, env.config, names)
@@ -141,7 +141,12 @@ class Simulate:
         return 130 if measured.interrupted else 0
 
     def _check_numbers(self) -> None:
-        """Checks the numbers that nothing below checks."""
+        """Checks the numbers that nothing below checks, or checks under another name."""
+        for name, value in (("agents", self.agents), ("populations", self.populations)):
+            if value < 1:
+                raise ValueError(f"--{name} {value}: must be at least 1")
+        if self.agents % self.populations:
+            raise ValueError(f"--populations {self.populations}: must divide --agents {self.agents}")
         for name, value, low, high in (
             ("realms", self.realms, 1, 2**20),
             ("ticks", self.ticks, 1, MAX_TICKS),
@@ -153,15 +158,15 @@ class Simulate:
 
     def _load_maps(self) -> list[np.ndarray]:
         """The maps of --map, checked."""
-        if self.tileset is not None and not self.map:
+        if self.tileset is not None and self.map is None:
             raise ValueError("--tileset: belongs to --map, which is not given")
-        if self.map and self.maps != 1:
+        if self.map is not None and self.maps != 1:
             raise ValueError("--maps: counts generated maps, and --map is given")
         most = min(self.realms, MAX_MAPS)
-        for flag, number in (("--maps", self.maps), ("--map", len(self.map) or 1)):
+        for flag, number in (("--maps", self.maps), ("--map", 1 if self.map is None else len(self.map))):
             if not 1 <= number <= most:
                 raise ValueError(f"{flag}: {number} maps: allowed are 1 to {most}, one per realm")
-        return [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map]
+        return [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map or ()]
 
     def _environment(self, maps: list[np.ndarray]) -> Environment:
         """Configuration and rules, checked, and that the run can be counted."""
@@ -179,7 +184,7 @@ class Simulate:
             population_cap=self.agents if self.population_cap is None else self.population_cap,
             **parse_rules(self.rule),
         )
-        for path, material in zip(self.map, maps, strict=True):
+        for path, material in zip(self.map or (), maps, strict=True):
             check_map(material, config, str(path))
         if not maps:
             check_size(config)
@@ -190,9 +195,11 @@ class Simulate:
     def _policies(self) -> tuple[str, ...]:
         """A policy name for each population."""
         given = self.policy or DEFAULT_POLICIES[self.game]
-        if self.policy and len(given) not in (1, self.populations):
+        play(given)  # names that there are not
+        if self.policy and self.populations % len(given):
             raise ValueError(
-                f"--policy: {len(given)} names for {self.populations} populations: give one for all, or one for each"
+                f"--policy: {len(given)} names for {self.populations} populations: must divide them; "
+                "population p plays name p modulo their number"
             )
         return tuple(given[p % len(given)] for p in range(self.populations))
 
@@ -252,6 +259,7 @@ class Simulate:
 
     def _tell(self, out: Path, metrics: dict[str, Any]) -> None:
         console = Console(highlight=False)
+        console.width = max(console.width, 80)  # a line that wraps is easier to read than a number cut off
         console.print(table(metrics, self._title(metrics)))
         console.print(
             f"{metrics['agent_steps']:,} agent-steps in {metrics['play_seconds']:.1f} s "

@@ -1,5 +1,6 @@
 """Maps in files: one call to read and one to write, whatever the format."""
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,12 @@ def load_map(path: PathLike, tileset: PathLike | None = None, layer: str | None 
         return read_tmx(path, tileset, layer)
     if suffix != ".npy":
         raise ValueError(f"{path}: maps are .tmx or .npy files")
+    if tileset is not None or layer is not None:
+        raise ValueError(f"{path}: a tileset or layer belongs to a .tmx map")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a false size costs no memory
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a .npy file: {error}") from None
+    except (ValueError, EOFError, tokenize.TokenError):
+        raise ValueError(f"{path}: not a .npy file of whole numbers [rows, columns]") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path}: an archive of arrays: must be a single one, as numpy.save writes it")
     return check_map(array, ANY_SIZE, str(path), spawns=False)

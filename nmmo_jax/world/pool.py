@@ -35,7 +35,9 @@ class MapPool:
     size: Int32[Array, "M 2"]  # rows and columns without the padding
 
     @classmethod
-    def generated(cls, seed: int | PRNGKeyArray, count: int, config: Config, split: str = "train") -> "MapPool":
+    def generated(
+        cls, seed: int | PRNGKeyArray, count: int, config: Config, split: str = "train", first: int = 0
+    ) -> "MapPool":
         """Generated terrain. The ``held_out`` maps of a seed are none of its ``train`` maps, however many there are.
 
         Map ``i`` depends on seed, split and ``i`` only: a larger pool begins with the maps of a smaller one.
@@ -45,20 +47,27 @@ class MapPool:
           count: number of maps, 1 to 65,536.
           config: gives the size and the border.
           split: ``train`` or ``held_out``.
+          first: index of the first map.
 
         Raises:
           ValueError: names the argument, its value and what is allowed.
         """
+        cls.check(seed, count, config, split)
+        key = jax.random.fold_in(_as_key(seed), SPLITS[split])
+        batch = max(1, min(_BATCH, _BATCH_TILES // (config.rows * config.columns)))
+        size = (config.rows, config.columns, config.border)
+        batches = [_generate(key, first + start + jnp.arange(batch), *size) for start in range(0, count, batch)]
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *batches)
+
+    @staticmethod
+    def check(seed: int | PRNGKeyArray, count: int, config: Config, split: str = "train") -> None:
+        """Raises what ``generated`` would, before anything is generated."""
+        _as_key(seed)
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MAX_MAPS:
             raise ValueError(f"count={count!r}: allowed are whole numbers from 1 to {MAX_MAPS}")
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: allowed are {', '.join(map(repr, SPLITS))}")
         check_size(config)
-        key = jax.random.fold_in(_as_key(seed), SPLITS[split])
-        batch = max(1, min(_BATCH, _BATCH_TILES // (config.rows * config.columns)))
-        size = (config.rows, config.columns, config.border)
-        batches = [_generate(key, start + jnp.arange(batch), *size) for start in range(0, count, batch)]
-        return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *batches)
 
     @classmethod
     def from_maps(cls, maps: Sequence[Any], config: Config, names: Sequence[str] | None = None) -> "MapPool":

@@ -85,7 +85,7 @@ def _parse(path: PathLike, tag: str) -> ElementTree.Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(Path(path).read_bytes(), True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding that there is not
         raise ValueError(f"{path}: not XML: {error}") from None
     root = builder.close()
     if root.tag != tag:
