@@ -29,7 +29,7 @@ from nmmo_jax.systems.lifecycle import cull, give_birth, plan_births
 from nmmo_jax.systems.movement import movement
 from nmmo_jax.systems.vitals import vitals
 from nmmo_jax.world.terrain import generate
-from nmmo_jax.world.tiles import check_map, make_tiles
+from nmmo_jax.world.tiles import check_map, check_spawns, make_tiles
 
 
 class Info(flax.struct.PyTreeNode):
@@ -100,7 +100,7 @@ def transition(
         realm, outcome = turn(realm, outcome, realm.agents.alive, orders, draws, rules, config)
     else:
         realm, outcome = in_sequence(realm, outcome, orders, draws, rules, config)
-    acted = realm
+    played = realm
     realm, terminated, truncated = cull(realm, outcome, config)
     passed = coin(draws.spawn[:, 0], rules.spawn_rate)
     births = plan_births(realm, realm.agents.alive | truncated, passed, draws.spawn, rules, config)
@@ -111,21 +111,22 @@ def transition(
     if config.reward == "survival":
         reward = (owned & ~terminated).astype(jnp.float32)
     else:
-        reward = -terminated.astype(jnp.float32)
+        reward = jnp.where(terminated, -1.0, 0.0).astype(jnp.float32)
     info = Info(
         acted=outcome.acted,
         uid=before.agents.uid,
         population=jnp.where(owned, before.agents.population, -1).astype(jnp.int32),
-        age=jnp.where(owned, acted.agents.age, 0),
+        age=jnp.where(owned, played.agents.age, 0),
         cause=jnp.where(terminated, outcome.cause, 0),
         outcome=outcome,
         births=births,
         horizon=jnp.asarray(False) if config.horizon is None else realm.tick >= config.horizon,
-        events=collect_events(before, acted, outcome, terminated, truncated, births, config) if config.events else None,
-        ledger=account(before, acted, outcome, terminated | truncated, births, rules, config)
-        if config.ledger
-        else None,
     )
+    if config.events:
+        info = info.replace(events=collect_events(before, played, outcome, terminated, truncated, births, config))
+    if config.ledger:
+        leaves = terminated | truncated
+        info = info.replace(ledger=account(before, played, outcome, leaves, births, rules, config))
     return realm, reward, terminated, truncated, info
 
 
@@ -171,6 +172,8 @@ class Environment:
             tiles = make_tiles(generate(jax.random.fold_in(key, Stream.TERRAIN), config))
         elif not isinstance(tiles, Tiles):
             tiles = self._tiles(tiles)
+        else:
+            check_spawns(tiles)
         if tiles.material.shape != (config.rows, config.columns):
             raise ValueError(
                 f"tiles: shape {tiles.material.shape}: must be ({config.rows}, {config.columns}), "

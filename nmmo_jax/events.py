@@ -45,7 +45,7 @@ class Events(flax.struct.PyTreeNode):
 
 def collect_events(
     before: Realm,
-    acted: Realm,
+    played: Realm,
     outcome: Outcome,
     terminated: Bool[Array, "N"],
     truncated: Bool[Array, "N"],
@@ -58,12 +58,12 @@ def collect_events(
 
     Args:
       before: the realm before the tick.
-      acted: the realm after all have acted, before cull.
+      played: the realm after all have acted, before cull.
     """
-    agents = acted.agents
+    agents = played.agents
     n = agents.alive.size
     none = jnp.full(n, -1, jnp.int32)
-    killer = acted.probes.killer
+    killer = played.probes.killer
     assert killer is not None  # on whenever Config.events is
     by_combat = terminated & (outcome.cause == Cause.COMBAT)
     # Per kind: who, other, amount, detail, style.
@@ -102,7 +102,7 @@ def collect_events(
 
     kind = jnp.concatenate([jnp.repeat(jnp.asarray(list(kinds), jnp.int32), n), empty * 0 + Event.BIRTH])
     columns = {
-        "tick": jnp.full(happened.size, acted.tick),
+        "tick": jnp.full(happened.size, played.tick),
         "kind": kind,
         "uid": column(agents.uid, births.uid),
         "other_uid": kind_column(1, births.parent_uid),

@@ -49,7 +49,7 @@ class Ledger(flax.struct.PyTreeNode):
 
 def account(
     before: Realm,
-    acted: Realm,
+    played: Realm,
     outcome: Outcome,
     leaves: Bool[Array, "N"],
     births: Births,
@@ -60,7 +60,7 @@ def account(
 
     Args:
       before: the realm before the tick.
-      acted: the realm after all have acted, before cull.
+      played: the realm after all have acted, before cull.
       leaves: who was culled.
     """
     populations = jnp.arange(config.num_populations)[:, None]
@@ -80,17 +80,17 @@ def account(
         food_gained=total(outcome.food_gained),
         food_metabolism=total(outcome.food_used),
         food_drained=total(outcome.food_drained),
-        food_death=left(acted.agents.food),
+        food_death=left(played.agents.food),
         water_birth=newborns * rules.start_water,
         water_drink=total(outcome.drink),
         water_gained=total(outcome.water_gained),
         water_metabolism=total(outcome.water_used),
         water_drained=total(outcome.water_drained),
-        water_death=left(acted.agents.water),
+        water_death=left(played.agents.water),
         health_birth=newborns * rules.start_health,
         health_healing=total(outcome.healing),
         health_starvation=total(outcome.starvation),
         health_thirst=total(outcome.thirst),
         health_damage=total(outcome.damage_taken),
-        health_death=left(acted.agents.health),
+        health_death=left(played.agents.health),
     )

@@ -13,7 +13,7 @@ from nmmo_jax.components import Tiles
 from nmmo_jax.config import RULE_FIELDS, Rules, as_rules, is_traced, rule_ndim
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
-from nmmo_jax.world.tiles import check_map
+from nmmo_jax.world.tiles import check_map, check_spawns
 
 
 class Vectorized:
@@ -86,6 +86,7 @@ class Vectorized:
         if tiles is None:
             return None, None
         if isinstance(tiles, Tiles):
+            check_spawns(tiles)
             axis, number = (0 if tiles.material.ndim == 3 else None), len(tiles.material)
         else:
             if not is_traced(tiles):  # under vmap the values can no longer be checked

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from worlds import random_action
+from worlds import random_action, random_draws, random_realm
 
 import nmmo_jax
 from nmmo_jax import Action, Config, Environment, MapPool, Rules, autoreset, digest, make, make_realm, vectorize
@@ -126,6 +126,8 @@ def test_bad_arguments_of_reset_and_step():
         vectorize(env, 2).reset(KEY, rules=Rules(start_food=np.array([1, 2, 3])), tiles=GRASS)
     with pytest.raises(ValueError, match="horizon"):
         autoreset(env)
+    with pytest.raises(ValueError, match="num_spawn_tiles=0"):
+        env.reset(KEY, tiles=make_realm(SMALL, np.full((20, 18), Material.STONE)).tiles)
     with pytest.raises(ValueError, match="different length"):
         env.reset(KEY, tiles=[[2, 2], [2]])
     with pytest.raises(ValueError, match="from_maps"):
@@ -480,6 +482,27 @@ def test_digest_sees_everything_that_matters():
         same = realm.replace(tiles=realm.tiles.replace(ready_tick=realm.tiles.ready_tick.at[place].set(tick)))
         assert tuple(np.asarray(jit_digest(same))) == base
     assert len(nmmo_jax.digest_hex(jit_digest(realm))) == 16
+
+
+@pytest.mark.parametrize(
+    ("resolution", "expected"), [("simultaneous", "1f93b48390b59024"), ("sequential", "c77e816ba3fcc8fe")]
+)
+def test_the_rules_have_not_moved(resolution, expected):
+    """The same draws and actions end in the same state, whatever the backend or version of JAX.
+
+    If behaviour is meant to change, RULES_VERSION moves, and these digests with it.
+    """
+    config = Config(num_agents=12, num_populations=3, rows=12, columns=10, resolution=resolution)
+    rules = as_rules(Rules(), config)
+    rng = np.random.default_rng(8)
+    realm = random_realm(rng, config, rules)
+    step = jax.jit(nmmo_jax.transition, static_argnames="config")
+    for _ in range(30):
+        action = Action(**random_action(rng, config.num_agents))
+        realm, *_ = step(realm, action, random_draws(rng, config), rules, config)
+    assert nmmo_jax.RULES_VERSION == 1
+    assert realm.agents.alive.any()
+    assert nmmo_jax.digest_hex(jit_digest(realm)) == expected
 
 
 def test_events_report_what_found_no_room():

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Int, Int32, UInt8
 
 from nmmo_jax.components import Tiles
-from nmmo_jax.config import Config
+from nmmo_jax.config import Config, is_traced
 from nmmo_jax.world.materials import NUM_MATERIALS, WALKABLE, Material, is_walkable
 
 
@@ -93,6 +93,12 @@ def check_map(material: Any, config: Config, name: str = "material", spawns: boo
     if spawns and not has_spawn_tile(array):
         raise ValueError(f"{name}: no tile to spawn on: needs a walkable tile on the bounding box of its non-lava area")
     return array.astype(np.uint8)
+
+
+def check_spawns(tiles: Tiles) -> None:
+    """Raises ``ValueError`` where tile tables of known values hold a map on which nobody can be born."""
+    if not is_traced(tiles.num_spawn_tiles) and not np.asarray(tiles.num_spawn_tiles).all():
+        raise ValueError("tiles: num_spawn_tiles=0: needs a walkable tile on the bounding box of its non-lava area")
 
 
 def has_spawn_tile(material: np.ndarray) -> bool:
