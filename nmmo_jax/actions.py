@@ -113,6 +113,7 @@ def action_mask(
     realm: Realm,
     able: Bool[Array, "N"],
     visible_slot: Int[Array, "N V"],
+    distance: Int[Array, "N V"],
     rules: Rules,
     config: Config,
 ) -> dict[str, Bool[Array, "N ..."]]:
@@ -121,21 +122,19 @@ def action_mask(
     Args:
       able: who will act; the others' masks allow nothing but nothing.
       visible_slot: slots of the visible agents, -1 where the list ends.
+      distance: Chebyshev distance to each of them, in tiles.
     """
     agents = realm.agents
     directions = jnp.asarray(DIRECTIONS, jnp.int32)
     row, col = agents.row[:, None] + directions[:, 0], agents.col[:, None] + directions[:, 1]
     enters = can_enter(realm.tiles, row, col, config)
     move = enters & (able & (agents.freeze <= 1))[:, None]  # the coming vitals count freeze down first
-    move = move.at[:, 0].set(True)
+    move |= jnp.arange(move.shape[1]) == 0
 
-    slot = jnp.maximum(visible_slot, 0)
-    distance = jnp.maximum(
-        jnp.abs(agents.row[slot] - agents.row[:, None]), jnp.abs(agents.col[slot] - agents.col[:, None])
-    )
-    blocked = rules.immunity_blocks_drain & (agents.age[slot] + 1 < rules.immunity_ticks)
+    age = agents.age.at[visible_slot].get(mode="clip")
+    blocked = rules.immunity_blocks_drain & (age + 1 < rules.immunity_ticks)
     legal = (visible_slot >= 0) & ~blocked & able[:, None] & rules.attacks_enabled
     target = legal[:, None, :] & (distance[:, None, :] <= rules.attack_range[:, None])
-    target = target.at[:, :, 0].set(True)
-    style = jnp.broadcast_to(able[:, None], (able.size, len(STYLES))).at[:, 0].set(True)
+    target |= jnp.arange(target.shape[2]) == 0
+    style = able[:, None] | (jnp.arange(len(STYLES)) == 0)
     return {"move": move, "style": style, "target": target}
