@@ -1,0 +1,21 @@
+"""The first set bits of masks, by both ways, against NumPy."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nmmo_jax.bits import first_set
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 64, 65, 100])
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 100])
+def test_first_set(count, size):
+    rng = np.random.default_rng(size)
+    mask = rng.random((size, 4, 3)) < np.array([0.0, 0.3, 1.0])
+    found = np.asarray(first_set(jnp.asarray(mask), count))
+    assert found.shape == (count, 4, 3)
+    for row in range(4):
+        for col in range(3):
+            expected = np.flatnonzero(mask[:, row, col])[:count]
+            padded = np.pad(expected, (0, count - expected.size), constant_values=-1)
+            np.testing.assert_array_equal(found[:, row, col], padded)
