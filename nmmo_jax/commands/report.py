@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from nmmo_jax import __version__
 from nmmo_jax.commands.figures import DPI
 from nmmo_jax.commands.measure import Measured
 from nmmo_jax.commands.statistics import (
@@ -131,9 +132,10 @@ def rules_as_json(rules: Rules) -> dict[str, Any]:
 def versions() -> dict[str, Any]:
     """What the numbers were made with."""
     device = jax.devices()[0]
-    packages = {name: version(name) for name in ("nmmo-jax", "jax", "jaxlib", "numpy", "flax")}
+    packages = {name: version(name) for name in ("jax", "jaxlib", "numpy", "flax")}
     return {
         "rules_version": RULES_VERSION,
+        "nmmo-jax": __version__,
         **packages,
         "python": platform.python_version(),
         "machine": platform.platform(),
