@@ -11,7 +11,7 @@ from jaxtyping import Array, Int32
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm, Tiles
 from nmmo_jax.config import Rules, as_rules
-from nmmo_jax.draws import Stream
+from nmmo_jax.draws import Stream, fold_in
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
 from nmmo_jax.world.pool import MapPool
@@ -59,7 +59,7 @@ class AutoReset:
 
     def advance(self, key: jax.Array, episode: Episode, action: Action, rules: Rules | None = None) -> Step:
         """One tick without starting anew."""
-        key = jax.random.fold_in(key, episode.number)
+        key = fold_in(key, episode.number)
         obs, realm, reward, terminated, truncated, info = self.env.step(key, episode.realm, action, rules)
         info = info.replace(final_observation=obs)
         return obs, episode.replace(realm=realm), reward, terminated, truncated, info
@@ -81,9 +81,9 @@ class AutoReset:
     def _begin(
         self, key: jax.Array, number: jax.Array, rules: Rules | None, tiles: Any, births: int
     ) -> tuple[Observation, Realm]:
-        key = jax.random.fold_in(key, number)
+        key = fold_in(key, number)
         if tiles is None and self.pool is not None:
-            tiles = self.pool.sample(jax.random.fold_in(key, Stream.EPISODE))
+            tiles = self.pool.sample(fold_in(key, Stream.EPISODE))
         return self.env.reset(key, rules, tiles, births)
 
 

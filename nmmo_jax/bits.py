@@ -24,6 +24,20 @@ def pack(mask: Bool[Array, "M *B"]) -> UInt32[Array, "M/32 *B"]:
     return bits.reshape(-1, 32, *mask.shape[1:]).sum(axis=1, dtype=jnp.uint32)
 
 
+def pack_two(
+    first: Bool[Array, "M *B"], second: Bool[Array, "M *B"]
+) -> tuple[UInt32[Array, "M/32 *B"], UInt32[Array, "M/32 *B"]]:
+    """Two masks packed in one pass, for those whose bits cost more to find than to pack."""
+    padding = [(0, -first.shape[0] % 32)] + [(0, 0)] * (first.ndim - 1)
+    first, second = jnp.pad(first, padding), jnp.pad(second, padding)
+    # 16 entries of each mask share a word, the first's below, the second's above.
+    bit = (jnp.uint32(1) << (jnp.arange(first.shape[0], dtype=jnp.uint32) % 16)).reshape(-1, *[1] * (first.ndim - 1))
+    words = jnp.where(first, bit, 0) | jnp.where(second, bit << 16, 0)
+    words = words.reshape(-1, 16, *first.shape[1:]).sum(axis=1, dtype=jnp.uint32)
+    low, high = words[0::2], words[1::2]
+    return (low & 0xFFFF) | (high << 16), (low >> 16) | (high & jnp.uint32(0xFFFF0000))
+
+
 def lowest_bits(words: UInt32[Array, "W *B"], count: int) -> Int32[Array, "K *B"]:
     """Positions of the lowest ``count`` set bits, in order; -1 where there are fewer."""
     position = jnp.arange(words.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (words.ndim - 1))

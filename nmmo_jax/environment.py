@@ -20,7 +20,7 @@ from nmmo_jax.components import (
     empty_probes,
 )
 from nmmo_jax.config import Config, Rules, as_rules, is_traced, preset
-from nmmo_jax.draws import Stream, birth_words, coin, draw
+from nmmo_jax.draws import Stream, birth_words, coin, draw, fold_in
 from nmmo_jax.events import Events, collect_events
 from nmmo_jax.ledger import Ledger, account
 from nmmo_jax.observations import ArraySpec, Observation, observation_spec, observe
@@ -169,7 +169,7 @@ class Environment:
                 f"initial_population={initial_population}: allowed are 0 to num_agents={config.num_agents}"
             )
         if tiles is None:
-            tiles = make_tiles(generate(jax.random.fold_in(key, Stream.TERRAIN), config))
+            tiles = make_tiles(generate(fold_in(key, Stream.TERRAIN), config))
         elif not isinstance(tiles, Tiles):
             tiles = self._tiles(tiles)
         else:
@@ -187,7 +187,7 @@ class Environment:
             probes=empty_probes(config),
         )
         if initial_population:
-            words = birth_words(jax.random.fold_in(key, Stream.INITIAL), initial_population)
+            words = birth_words(fold_in(key, Stream.INITIAL), initial_population)
             passed = jnp.ones(initial_population, bool)
             births = plan_births(realm, realm.agents.alive, passed, words, rules, config)
             realm = give_birth(realm, births, rules)
@@ -198,7 +198,7 @@ class Environment:
     ) -> tuple[Observation, Realm, Float32[Array, "N"], Bool[Array, "N"], Bool[Array, "N"], Info]:
         """One tick. The same ``key`` serves a whole run: the tick is folded into it."""
         config, rules = self.config, self._rules(rules)
-        draws = draw(jax.random.fold_in(key, realm.tick), realm, rules, config)
+        draws = draw(fold_in(key, realm.tick), realm, rules, config)
         realm, reward, terminated, truncated, info = transition(realm, action, draws, rules, config)
         leaving = truncated if config.max_lifetime is not None else None
         return observe(realm, rules, config, leaving), realm, reward, terminated, truncated, info

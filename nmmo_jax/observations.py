@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int16, Int32, UInt8
 
 from nmmo_jax.actions import action_mask, heads
-from nmmo_jax.bits import lowest_bits, pack
+from nmmo_jax.bits import lowest_bits, pack_two
 from nmmo_jax.components import Agents, Realm, observed_material
 from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
 from nmmo_jax.world.materials import NUM_MATERIALS
@@ -84,7 +84,7 @@ def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, confi
     )
     # Axes: whom is seen, by whom. The observer comes last, so that words of different observers lie side by side.
     sees = agents.alive[:, None] & observer[None, :] & ~jnp.eye(n, dtype=bool) & (distance <= config.radius)
-    inside, near = pack(sees), pack(sees & (distance <= rules.attack_range.max()))
+    inside, near = pack_two(sees, sees & (distance <= rules.attack_range.max()))
     bits = lowest_bits(jnp.concatenate([near, inside & ~near]), others)
     slot = bits % (32 * len(near))  # the second half of the words means the same slots
     oneself = jnp.where(observer, jnp.arange(n, dtype=jnp.int32), -1)

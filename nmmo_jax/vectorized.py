@@ -11,6 +11,7 @@ from nmmo_jax.actions import Action
 from nmmo_jax.autoreset import AutoReset
 from nmmo_jax.components import Tiles
 from nmmo_jax.config import RULE_FIELDS, Rules, as_rules, is_traced, rule_ndim
+from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
 from nmmo_jax.world.tiles import check_map, check_spawns
@@ -67,7 +68,7 @@ class Vectorized:
 
     def _keys(self, key: jax.Array) -> jax.Array:
         index = self.first_realm + jnp.arange(self.num_realms)
-        return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
+        return jax.vmap(fold_in, in_axes=(None, 0))(key, index)
 
     def _rules(self, rules: Rules | None) -> tuple[Rules, Rules]:
         rules = as_rules(self.rules if rules is None else rules, self.config, batched=True)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmmo_jax.bits import first_set
+from nmmo_jax.bits import first_set, pack, pack_two
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 64, 65, 100])
@@ -19,3 +19,11 @@ def test_first_set(count, size):
             expected = np.flatnonzero(mask[:, row, col])[:count]
             padded = np.pad(expected, (0, count - expected.size), constant_values=-1)
             np.testing.assert_array_equal(found[:, row, col], padded)
+
+
+@pytest.mark.parametrize("size", [1, 16, 32, 45, 128])
+def test_two_masks_packed_together_equal_each_packed_alone(size):
+    masks = np.random.default_rng(size).random((2, size, 7)) < 0.5
+    together = pack_two(*map(jnp.asarray, masks))
+    for mask, packed in zip(masks, together, strict=True):
+        np.testing.assert_array_equal(packed, pack(jnp.asarray(mask)))

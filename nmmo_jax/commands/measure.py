@@ -23,6 +23,7 @@ from nmmo_jax.commands import statistics
 from nmmo_jax.commands.statistics import Tally
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
+from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.policies.scripted import Policy
 from nmmo_jax.vectorized import vectorize
@@ -181,11 +182,11 @@ def chunk_program(env: Environment, policy: Policy, realms: int, mesh: Mesh, lon
     def chunk(key, policy_key, realm, ticks):
         first = jax.lax.axis_index(_AXIS) * here
         world = vectorize(env, here, first)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(policy_key, first + jnp.arange(here))
+        keys = jax.vmap(fold_in, (None, 0))(policy_key, first + jnp.arange(here))
 
         def tick(k, carry):
             before, tally, population, depleted = carry
-            tick_keys = jax.vmap(jax.random.fold_in)(keys, before.tick)
+            tick_keys = jax.vmap(fold_in)(keys, before.tick)
             # What step observes is dropped, and so not computed: one observation per tick.
             action = jax.vmap(policy)(tick_keys, world.observe(before), before)
             _, after, _, terminated, truncated, info = world.step(key, before, action)

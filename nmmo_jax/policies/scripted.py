@@ -11,7 +11,7 @@ from jaxtyping import Array, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm
-from nmmo_jax.draws import choose
+from nmmo_jax.draws import choose, fold_in, words
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.policies.foraging import MOVES, Mask, forage, heading, in_peace
 from nmmo_jax.policies.planner import planner
@@ -24,13 +24,15 @@ Policy = Callable[[PRNGKeyArray, Observation, Realm], Action]
 
 def random(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     """Uniform over all five moves, also those that fail; then over styles; then over oneself and whom that reaches."""
-    n = obs.self.shape[0]
-    word = jax.random.bits(key, (3, n), jnp.uint32)
-    style = choose(word[1], mask["style"].shape[1])
-    target = jnp.take_along_axis(mask["target"], style[:, None, None], axis=1)[:, 0]
+    slot = jnp.arange(obs.self.shape[0], dtype=jnp.uint32)
+    move, style = words(key, slot, jnp.zeros_like(slot))
+    which, _ = words(key, slot, jnp.ones_like(slot))
+    styles = mask["target"].shape[1]
+    style = choose(style, styles)
+    target = jnp.where((jnp.arange(styles) == style[:, None])[..., None], mask["target"], False).any(axis=1)
     rank = jnp.cumsum(target, axis=1, dtype=jnp.int32)
-    index = jnp.argmax(rank > choose(word[2], rank[:, -1])[:, None], axis=1)
-    return Action(move=choose(word[0], MOVES), style=style, target=slot_of(obs, index))
+    index = jnp.sum(rank <= choose(which, rank[:, -1])[:, None], axis=1)
+    return Action(move=choose(move, MOVES), style=style, target=slot_of(obs, index))
 
 
 def wanderer(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
@@ -95,7 +97,7 @@ def play(names: tuple[str, ...]) -> Policy:
     position = [distinct.index(name) for name in names]
 
     def policy(key: PRNGKeyArray, obs: Observation, realm: Realm) -> Action:
-        keys = [jax.random.fold_in(key, known.index(name)) for name in distinct]
+        keys = [fold_in(key, known.index(name)) for name in distinct]
         actions = [POLICIES[name](k, obs, realm) for k, name in zip(keys, distinct, strict=True)]
         which = jnp.asarray(position)[realm.agents.population % len(names)]
         return jax.tree.map(lambda *choices: jax.lax.select_n(which, *choices), *actions)
