@@ -40,5 +40,5 @@ def test_a_full_house_that_is_not_is_refused(throughput, monkeypatch, tmp_path):
     data["overrides"]["population_cap"] = 64
     (tmp_path / "thin.json").write_text(json.dumps(data))
     monkeypatch.setattr(throughput, "FULL_HOUSE", tmp_path / "thin.json")
-    with pytest.raises(RuntimeError, match="full house: 6[0-4] agents alive in a realm: must be at least 120"):
+    with pytest.raises(RuntimeError, match=r"full house: 6[0-4] agents alive in a realm: must be at least 120"):
         throughput.main(throughput.Throughput(realms=2, ticks=32, repeats=1, warm_up=0))
