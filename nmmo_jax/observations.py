@@ -44,7 +44,7 @@ class Observation(flax.struct.PyTreeNode):
     Rows of empty slots are zero (``visible_slot`` -1), and their masks allow only what means nothing.
     """
 
-    tiles: UInt8[Array, "N W W 2"]  # material as observed, agents on the tile (up to 255); outside is lava
+    tiles: UInt8[Array, "N 2 W W"]  # material as observed, agents on the tile (up to 255); outside is lava
     self: Int16[Array, "N F"]
     visible: Int16[Array, "N V F"]  # the observer, then who is in reach of an attack, then the rest in view
     visible_slot: Int32[Array, "N V"]  # whose row that is; -1: nobody
@@ -113,29 +113,36 @@ def _relative(seen: Int16[Array, "*B F"], observer: Int16[Array, "*B F"]) -> Int
 
 def _window(
     realm: Realm, observer: Bool[Array, "N"], leaving: Bool[Array, "N"] | None, config: Config
-) -> UInt8[Array, "N W W 2"]:
-    """The square around each agent: material and number of agents, cropped together as one 16-bit map."""
-    agents, radius = realm.agents, config.radius
-    # Agents are counted in the upper bytes of the padded map; 16 bits hold both where no count can exceed 255.
-    crowded = config.num_agents > 255
-    both = jnp.pad(observed_material(realm).astype(jnp.uint32 if crowded else jnp.uint16), radius)
-    row = jnp.where(agents.alive, agents.row + radius, both.shape[0])  # beyond the map: dropped
-    both = both.at[row, agents.col + radius].add(1 << 8, mode="drop")
+) -> UInt8[Array, "N 2 W W"]:
+    """The square around each agent: two planes, cropped together.
+
+    The planes are laid out once, with a border that nobody sees beyond, and below it as many empty rows as a window
+    has: there the windows of empty slots are cropped, so that nothing has to be blanked afterwards.
+    """
+    agents, radius, view = realm.agents, config.radius, config.view
+    material = jnp.pad(observed_material(realm), ((radius, radius + view), (radius, radius)))
+    empty = config.rows + 2 * radius  # the first of the empty rows
+    row = jnp.where(agents.alive, agents.row + radius, empty + view)  # beyond the planes: dropped
+    col = agents.col + radius
+    crowded, count = config.num_agents > 255, 1
     if crowded:
-        both = (jnp.minimum(both >> 8, 255) << 8 | both & 255).astype(jnp.uint16)
-    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(both, (row, col), (config.view, config.view)))
-    window = crop(agents.row.astype(jnp.int32), agents.col.astype(jnp.int32))
+        crowd = jnp.zeros(material.shape, jnp.int32).at[row, col].add(1, mode="drop")
+        count = jnp.minimum(crowd.at[row, col].get(mode="clip"), 255).astype(jnp.uint8)
+    # Written by scatter into both planes, which XLA does not fuse into the crops.
+    planes = jnp.stack([material, jnp.zeros_like(material)])
+    planes = planes.at[1, row, col]
+    planes = planes.set(count, mode="drop") if crowded else planes.add(count, mode="drop")
+    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(planes, (0, row, col), (2, view, view)))
+    window = crop(jnp.where(observer, agents.row.astype(jnp.int32), empty), agents.col.astype(jnp.int32))
     if leaving is not None:
-        centre = window[:, radius, radius]
-        alone = (centre >> 8) < 255
-        window = window.at[:, radius, radius].add(jnp.where(leaving & alone, jnp.uint16(256), jnp.uint16(0)))
-    window = jnp.where(observer[:, None, None], window, 0)
-    return jax.lax.bitcast_convert_type(window, jnp.uint8)
+        alone = window[:, 1, radius, radius] < 255
+        window = window.at[:, 1, radius, radius].add((leaving & alone).astype(jnp.uint8))
+    return window
 
 
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
-    """Shape, type and inclusive bounds (scalars, or arrays along the last axis) of an array."""
+    """Shape, type and inclusive bounds (scalars, or arrays that broadcast) of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -149,7 +156,7 @@ def observation_spec(config: Config) -> dict[str, ArraySpec]:
     short = np.dtype(np.int16)
     low, high = _feature_bounds(config)
     specs = {
-        "tiles": ArraySpec((n, w, w, 2), np.dtype(np.uint8), 0, np.array([NUM_MATERIALS - 1, 255])),
+        "tiles": ArraySpec((n, 2, w, w), np.dtype(np.uint8), 0, np.array([NUM_MATERIALS - 1, 255]).reshape(2, 1, 1)),
         "self": ArraySpec((n, NUM_FEATURES), short, low, high),
         "visible": ArraySpec((n, v, NUM_FEATURES), short, low, high),
         "visible_slot": ArraySpec((n, v), np.dtype(np.int32), -1, n - 1),

@@ -394,7 +394,7 @@ class Realm:
         size, view, seen = self.settings.num_agents, self.settings.view, self.settings.num_visible
         half = view // 2
         observation = {
-            "tiles": np.zeros((size, view, view, 2), np.uint8),
+            "tiles": np.zeros((size, 2, view, view), np.uint8),
             "self": np.zeros((size, FEATURES), np.int16),
             "visible": np.zeros((size, seen, FEATURES), np.int16),
             "visible_slot": np.full((size, seen), -1, np.int32),
@@ -415,7 +415,7 @@ class Realm:
             window = (slice(observer.row, observer.row + view), slice(observer.col, observer.col + view))
             counts = heads[window].copy()
             counts[half, half] += slot in self.departed  # seen by itself alone
-            observation["tiles"][slot] = np.stack([material[window], np.minimum(counts, 255)], axis=-1)
+            observation["tiles"][slot] = np.stack([material[window], np.minimum(counts, 255)])
             observation["self"][slot] = self.features(observer, observer)
             visible = self.in_sight(observer)
             known = slice(len(visible))

@@ -82,9 +82,9 @@ def test_truncation_hands_out_a_final_row_and_keeps_the_place():
     assert realm.agents.alive.tolist() == [False, True]  # nobody was born into the place
     assert obs.self[0, :6].tolist() == [3, 10, 31, 31, 6, 5]  # age, health, food, water, and where it went
     assert obs.visible_slot[0].tolist() == [0, 1, -1, -1]
-    assert obs.tiles[0, 2, 2].tolist() == [Material.GRASS, 1]
+    assert obs.tiles[0, :, 2, 2].tolist() == [Material.GRASS, 1]
     assert obs.visible_slot[1].tolist() == [1, -1, -1, -1]
-    assert obs.tiles[1, 3, 1].tolist() == [Material.GRASS, 0]  # the other does not see it there
+    assert obs.tiles[1, :, 3, 1].tolist() == [Material.GRASS, 0]  # the other does not see it there
     _, realm, reward, _, truncated, info = step(KEY, realm, Action())
     assert (reward.tolist(), truncated.tolist()) == ([0, 1], [False, False])
     assert info.births.slot.tolist() == [0]
@@ -192,8 +192,8 @@ def test_crowds_beyond_255_saturate():
     config = dataclasses.replace(SMALL, num_agents=300, num_populations=1, num_visible=2)
     realm = make_realm(config, GRASS, row=[5] * 300, col=[5] * 299 + [6])
     obs = jax.jit(Environment(config).observe)(realm)
-    assert obs.tiles[0, 2, 2].tolist() == [Material.GRASS, 255]
-    assert obs.tiles[0, 2, 3].tolist() == [Material.GRASS, 1]
+    assert obs.tiles[0, :, 2, 2].tolist() == [Material.GRASS, 255]
+    assert obs.tiles[0, :, 2, 3].tolist() == [Material.GRASS, 1]
 
 
 def test_a_lower_cap_takes_nobody_away_but_lets_nobody_in():
@@ -264,6 +264,6 @@ def test_a_forest_regrows_at_its_tick():
         realm = make_realm(config, material, row=[5], col=[5], tick=9)
         rules = as_rules(Rules(regrowth_probability=probability, spawn_rate=0.0), config)
         obs, realm, *_ = step(KEY, realm, Action(), rules)
-        assert obs.tiles[0, 2, 2, 0] == expected
+        assert obs.tiles[0, 0, 2, 2] == expected
         assert nmmo_jax.observed_material(realm)[5, 5] == expected
         assert realm.tiles.material[5, 5] == Material.FOREST

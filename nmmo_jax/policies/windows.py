@@ -23,7 +23,7 @@ Bits = UInt[Array, "W N"]
 def look(obs: Observation, mask: Mask) -> Places:
     """What a forager learns from its window. Forests that another agent reaches first or with it do not count."""
     window = middle(obs)
-    material, count = window[..., 0], window[..., 1]
+    material, count = window[:, 0], window[:, 1]
     radius = material.shape[1] // 2
     ground = pack(may_stand(material))
     forest = pack(material == Material.FOREST)
@@ -43,20 +43,21 @@ def look(obs: Observation, mask: Mask) -> Places:
     )
 
 
-def middle(obs: Observation) -> UInt[Array, "N W W 2"]:
+def middle(obs: Observation) -> UInt[Array, "N 2 W W"]:
     """At most ``MAX_RADIUS`` tiles in each direction, and at least one (unseen tiles are taken for lava)."""
     tiles = obs.tiles
-    if tiles.shape[1] == 1:
-        return jnp.pad(tiles, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    cut = max(tiles.shape[1] // 2 - MAX_RADIUS, 0)
-    return tiles[:, cut : tiles.shape[1] - cut, cut : tiles.shape[1] - cut]
+    view = tiles.shape[-1]
+    if view == 1:
+        return jnp.pad(tiles, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    cut = max(view // 2 - MAX_RADIUS, 0)
+    return tiles[..., cut : view - cut, cut : view - cut]
 
 
 def safe_moves(obs: Observation, mask: Mask) -> Bool[Array, "N 5"]:
     """Moves that succeed and do not end on lava, as far as one sees."""
     window = middle(obs)
-    centre = window.shape[1] // 2
-    ground = [may_stand(window[:, centre + row, centre + col, 0]) for row, col in DIRECTIONS]
+    centre = window.shape[-1] // 2
+    ground = [may_stand(window[:, 0, centre + row, centre + col]) for row, col in DIRECTIONS]
     return jnp.stack(ground, axis=1) & mask["move"]
 
 
