@@ -1,6 +1,7 @@
 """Agent-steps per second of the world under random play, observations written to a rollout buffer.
 
     taskset -c 0 python benchmarks/throughput.py --row full_house
+    python benchmarks/throughput.py --row full_house --devices 2  # on a CPU a device is a core
 
 Only living agents that acted are counted. Compilation is timed apart; then ``--ticks`` ticks run in one call, repeated.
 
@@ -25,8 +26,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import nmmo_jax
+from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.draws import fold_in
 from nmmo_jax.policies.scripted import POLICIES
 
@@ -45,6 +48,8 @@ class Throughput:
     """Places per realm (full_house: as its file says)."""
     populations: int = 8
     """Populations per realm (full_house: as its file says)."""
+    devices: int = 1
+    """Over which the realms are shared out."""
     ticks: int = 16
     """Ticks per call, and of the rollout buffer."""
     repeats: int = 10
@@ -72,38 +77,62 @@ def setting(args: Throughput) -> tuple[nmmo_jax.Environment, str, np.ndarray | N
     return env, data["policy"], tiles, data["initial_population"], data["at_least_alive"]
 
 
+def devices(number: int) -> list[Any]:
+    """So many devices; on a CPU, cores.
+
+    Raises:
+      ValueError: there are not as many.
+    """
+    use_all_cores()
+    if not 1 <= number <= len(jax.devices()):
+        raise ValueError(f"devices={number}: allowed are 1 to {len(jax.devices())}")
+    return jax.devices()[:number]
+
+
 def main(args: Throughput) -> dict[str, Any]:
     """Measures, and returns a record ready for JSON.
 
     Raises:
       RuntimeError: a realm of the full house fell below its number of living agents.
     """
+    chosen = devices(args.devices)  # before anything starts JAX with one device
     env, policy, tiles, initial_population, at_least = setting(args)
-    many = nmmo_jax.vectorize(env, args.realms)
-    key = jax.random.key(args.seed)
-    play_keys = jax.random.split(jax.random.key(args.seed + 1), args.realms)
-
-    def tick(carry, t):
-        realm, rollout = carry
-        obs = jax.tree.map(lambda buffer: jax.lax.dynamic_index_in_dim(buffer, t, keepdims=False), rollout)
-        keys = jax.vmap(fold_in)(play_keys, realm.tick)
-        action = jax.vmap(POLICIES[policy])(keys, obs, realm)
-        obs, realm, *_, info = many.step(key, realm, action)
-        rollout = jax.tree.map(
-            lambda buffer, new: jax.lax.dynamic_update_index_in_dim(buffer, new, t + 1, 0), rollout, obs
-        )
-        alive = realm.agents.alive.sum(axis=1)
-        return (realm, rollout), (info.acted.sum(), alive.sum(), alive.min())
+    key, play_key = jax.random.key(args.seed), jax.random.key(args.seed + 1)
+    here, remainder = divmod(args.realms, args.devices)
+    if remainder:
+        raise ValueError(f"realms={args.realms}: must be divisible by devices={args.devices}")
 
     def play(carry):
+        first = jax.lax.axis_index("realms") * here
+        many = nmmo_jax.vectorize(env, here, first)
+        play_keys = jax.vmap(fold_in, (None, 0))(play_key, first + jnp.arange(here))
+
+        def tick(carry, t):
+            realm, rollout = carry
+            obs = jax.tree.map(lambda buffer: jax.lax.dynamic_index_in_dim(buffer, t, keepdims=False), rollout)
+            keys = jax.vmap(fold_in)(play_keys, realm.tick)
+            action = jax.vmap(POLICIES[policy])(keys, obs, realm)
+            obs, realm, *_, info = many.step(key, realm, action)
+            rollout = jax.tree.map(
+                lambda buffer, new: jax.lax.dynamic_update_index_in_dim(buffer, new, t + 1, 0), rollout, obs
+            )
+            alive = realm.agents.alive.sum(axis=1)
+            return (realm, rollout), (info.acted.sum(), alive.sum(), alive.min())
+
         realm, rollout = carry
         rollout = jax.tree.map(lambda buffer: buffer.at[0].set(buffer[-1]), rollout)
         carry, (acted, alive, fewest) = jax.lax.scan(tick, (realm, rollout), jnp.arange(args.ticks))
-        return carry, acted.sum(), alive.sum(), fewest.min()
+        total = jax.lax.psum((acted.sum(), alive.sum()), "realms")
+        return carry, *total, jax.lax.pmin(fewest.min(), "realms")
 
+    mesh = jax.make_mesh((args.devices,), ("realms",), (AxisType.Auto,), devices=chosen)
+    whole, split = PartitionSpec(), (PartitionSpec("realms"), PartitionSpec(None, "realms"))
+    play = jax.shard_map(play, mesh=mesh, in_specs=(split,), out_specs=(split, whole, whole, whole), check_vma=False)
+    many = nmmo_jax.vectorize(env, args.realms)
     obs, realm = jax.jit(lambda key: many.reset(key, tiles=tiles, initial_population=initial_population))(key)
     rows = jax.tree.map(lambda leaf: jnp.zeros((args.ticks + 1, *leaf.shape), leaf.dtype).at[-1].set(leaf), obs)
-    carry = (realm, rows)
+    shardings = (NamedSharding(mesh, spec) for spec in split)
+    carry = tuple(jax.device_put(part, sharding) for part, sharding in zip((realm, rows), shardings, strict=True))
     start = time.perf_counter()
     play = jax.jit(play, donate_argnums=0).lower(carry).compile()
     compile_seconds = time.perf_counter() - start
