@@ -12,9 +12,11 @@ through the scan beside a buffer, observations would be copied twice more, at a 
 alive at every tick, which is asserted. Under random play of ``chaos`` and ``law`` about 12 are.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
+import os
 import platform
 import statistics
 import sys
@@ -29,7 +31,6 @@ import tyro
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import nmmo_jax
-from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.draws import fold_in
 from nmmo_jax.policies.scripted import POLICIES
 
@@ -83,7 +84,10 @@ def devices(number: int) -> list[Any]:
     Raises:
       ValueError: there are not as many.
     """
-    use_all_cores()
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with contextlib.suppress(RuntimeError):  # JAX has started, with as many as it has
+            # No more than asked for: a device that is not used costs the others a tenth of their speed.
+            jax.config.update("jax_num_cpu_devices", max(1, min(number, os.cpu_count() or 1)))
     if not 1 <= number <= len(jax.devices()):
         raise ValueError(f"devices={number}: allowed are 1 to {len(jax.devices())}")
     return jax.devices()[:number]

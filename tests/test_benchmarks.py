@@ -28,13 +28,17 @@ def test_throughput(throughput):
 
 
 def test_the_full_house_is_full(throughput):
-    record = throughput.main(throughput.Throughput(realms=2, ticks=32, repeats=2))
+    record = throughput.main(throughput.Throughput(realms=2, ticks=32, repeats=2, devices=2))
     assert 120 <= record["least_population"] <= record["mean_population"] <= record["agents"] == 128
 
 
-def test_a_full_house_that_is_not_is_refused(throughput, monkeypatch, tmp_path):
+def test_what_cannot_be_measured_is_refused(throughput, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="warm_up=8: must be at least 256"):
         throughput.main(throughput.Throughput(warm_up=8))
+    with pytest.raises(ValueError, match="devices=1000: allowed are 1 to"):
+        throughput.main(throughput.Throughput(devices=1000))
+    with pytest.raises(ValueError, match="realms=3: must be divisible by devices=2"):
+        throughput.main(throughput.Throughput(realms=3, devices=2))
     data = json.loads(throughput.FULL_HOUSE.read_text())
     data |= {"settled_after": 0, "initial_population": 64}
     data["overrides"]["population_cap"] = 64
