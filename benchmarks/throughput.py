@@ -46,9 +46,9 @@ class Throughput:
     realms: int = 64
     """Realms side by side."""
     agents: int = 128
-    """Places per realm (full_house: as its file says)."""
+    """Places per realm (full_house: 128)."""
     populations: int = 8
-    """Populations per realm (full_house: as its file says)."""
+    """Populations per realm (full_house: 8)."""
     devices: int = 1
     """Over which the realms are shared out."""
     ticks: int = 16
@@ -65,7 +65,7 @@ def setting(args: Throughput) -> tuple[nmmo_jax.Environment, str, np.ndarray | N
     """Environment, policy, map (None: one generated per realm), initial population, and the fewest that must live.
 
     Raises:
-      ValueError: a full house measured before it has settled.
+      ValueError: a full house of other size than its file's, or measured before it has settled.
     """
     if args.row != "full_house":
         env = nmmo_jax.make(args.row, num_agents=args.agents, num_populations=args.populations)
@@ -73,6 +73,9 @@ def setting(args: Throughput) -> tuple[nmmo_jax.Environment, str, np.ndarray | N
     data = json.loads(FULL_HOUSE.read_text())
     if args.warm_up < data["settled_after"]:
         raise ValueError(f"warm_up={args.warm_up}: must be at least {data['settled_after']} for a full house")
+    for name, field in {"agents": "num_agents", "populations": "num_populations"}.items():
+        if getattr(args, name) != data["overrides"][field]:
+            raise ValueError(f"{name}={getattr(args, name)}: a full house has {data['overrides'][field]}")
     tiles = np.array([[int(tile) for tile in row] for row in data["map"]], np.uint8)
     env = nmmo_jax.make(data["game"], **data["overrides"])
     return env, data["policy"], tiles, data["initial_population"], data["at_least_alive"]
@@ -99,6 +102,9 @@ def main(args: Throughput) -> dict[str, Any]:
     Raises:
       RuntimeError: a realm of the full house fell below its number of living agents.
     """
+    for name, least in {"realms": 1, "ticks": 1, "repeats": 1, "warm_up": 0}.items():
+        if getattr(args, name) < least:
+            raise ValueError(f"{name}={getattr(args, name)}: must be at least {least}")
     chosen = devices(args.devices)  # before anything starts JAX with one device
     env, policy, tiles, initial_population, at_least = setting(args)
     key, play_key = jax.random.key(args.seed), jax.random.key(args.seed + 1)
@@ -176,5 +182,5 @@ def main(args: Throughput) -> dict[str, Any]:
 if __name__ == "__main__":
     try:
         print(json.dumps(main(tyro.cli(Throughput)), indent=1))
-    except (ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"throughput: {error}")

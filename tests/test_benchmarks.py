@@ -35,6 +35,11 @@ def test_the_full_house_is_full(throughput):
 def test_what_cannot_be_measured_is_refused(throughput, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="warm_up=8: must be at least 256"):
         throughput.main(throughput.Throughput(warm_up=8))
+    with pytest.raises(ValueError, match="agents=64: a full house has 128"):
+        throughput.main(throughput.Throughput(agents=64))
+    for name in ("realms", "ticks", "repeats"):
+        with pytest.raises(ValueError, match=f"{name}=0: must be at least 1"):
+            throughput.main(throughput.Throughput(**{name: 0}))
     with pytest.raises(ValueError, match="devices=1000: allowed are 1 to"):
         throughput.main(throughput.Throughput(devices=1000))
     with pytest.raises(ValueError, match="realms=3: must be divisible by devices=2"):
