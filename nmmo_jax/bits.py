@@ -2,26 +2,29 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int32, UInt32
 
-_MAX_SCANNED = 64
+_MOST_SELECTED = 512
 
 
 def first_set(mask: Bool[Array, "M *B"], count: int) -> Int32[Array, "K *B"]:
     """Indices of the first ``count`` set entries along the first axis, in order; -1 where there are fewer.
 
-    For small counts the mask is packed into 32-bit words whose lowest set bit is taken ``count`` times:
-    on a CPU some fifteen times faster than sorting for 16 of 128.
+    Unless there are many, the mask is packed into 32-bit words in which each is selected by its rank: on a CPU some
+    thirty times faster than sorting for 16 of 128.
     """
-    return lowest_bits(pack(mask), count) if count <= _MAX_SCANNED else _first_set_by_rank(mask, count)
+    return lowest_bits(pack(mask), count) if count <= _MOST_SELECTED else _first_set_by_rank(mask, count)
 
 
 def pack(mask: Bool[Array, "M *B"]) -> UInt32[Array, "M/32 *B"]:
     """The mask as 32-bit words, lowest bit first."""
-    mask = jnp.pad(mask, [(0, -mask.shape[0] % 32)] + [(0, 0)] * (mask.ndim - 1))
-    bit = jnp.uint32(1) << (jnp.arange(mask.shape[0], dtype=jnp.uint32) % 32)
-    bits = jnp.where(mask, bit.reshape(-1, *[1] * (mask.ndim - 1)), 0)
-    return bits.reshape(-1, 32, *mask.shape[1:]).sum(axis=1, dtype=jnp.uint32)
+    size = mask.shape[0]
+    width = min(size, 32)  # a mask that fits one word is not padded: XLA would test each entry
+    mask = jnp.pad(mask, [(0, -size % width)] + [(0, 0)] * (mask.ndim - 1))
+    bit = (np.uint32(1) << np.arange(width, dtype=np.uint32)).reshape(-1, *[1] * (mask.ndim - 1))
+    words = jnp.where(mask.reshape(-1, width, *mask.shape[1:]), bit, np.uint32(0))
+    return words.sum(axis=1, dtype=jnp.uint32)
 
 
 def pack_two(
@@ -40,16 +43,42 @@ def pack_two(
 
 def lowest_bits(words: UInt32[Array, "W *B"], count: int) -> Int32[Array, "K *B"]:
     """Positions of the lowest ``count`` set bits, in order; -1 where there are fewer."""
-    position = jnp.arange(words.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (words.ndim - 1))
+    return nth_bit(words, jnp.arange(count, dtype=jnp.int32).reshape(-1, *[1] * (words.ndim - 1)))
 
-    def take(words, _):
-        index = jnp.argmax(words != 0, axis=0).astype(jnp.int32)
-        here = position == index
-        word = jnp.where(here, words, 0).max(axis=0)
-        lowest = jax.lax.population_count((word & (~word + 1)) - 1).astype(jnp.int32)
-        return jnp.where(here, words & (words - 1), words), jnp.where(word != 0, 32 * index + lowest, -1)
 
-    return jax.lax.scan(take, words, length=count)[1]
+def count_bits(words: UInt32[Array, "*B"]) -> Int32[Array, "*B"]:
+    """How many bits of each word are set."""
+    return jax.lax.population_count(words).astype(jnp.int32)
+
+
+def nth_bit(words: UInt32[Array, "W *B"], n: Int32[Array, "*K"]) -> Int32[Array, "*K"]:
+    """Position of the n-th set bit, from 0; -1 where there are no more. ``n`` broadcasts against ``[*B]``.
+
+    All selections at once, in arithmetic that fuses into one loop: the word by its running count of bits, then
+    the bit by halving the word. On a CPU half the time of taking the lowest bit again and again.
+    """
+
+    def search(carry, inputs):
+        left, word, rank, start = carry
+        candidate, position = inputs
+        bits = count_bits(candidate)
+        here = (left >= 0) & (left < bits)
+        word, rank = jnp.where(here, candidate, word), jnp.where(here, left, rank)
+        return (left - bits, word, rank, jnp.where(here, position, start)), None
+
+    left = jnp.broadcast_to(n, jnp.broadcast_shapes(n.shape, words.shape[1:]))
+    carry = (left, jnp.zeros(left.shape, jnp.uint32), jnp.zeros_like(left), jnp.full_like(left, -1))
+    position = 32 * jnp.arange(words.shape[0], dtype=jnp.int32)
+    (_, word, rank, start), _ = jax.lax.scan(search, carry, (words, position), unroll=min(words.shape[0], 16))
+    bit = start
+    for half in (16, 8, 4, 2, 1):
+        low = word & np.uint32((1 << half) - 1)
+        bits = count_bits(low)
+        above = rank >= bits
+        rank = jnp.where(above, rank - bits, rank)
+        word = jnp.where(above, word >> half, low)
+        bit = jnp.where(above, bit + half, bit)
+    return jnp.where(start >= 0, bit, -1)
 
 
 def _first_set_by_rank(mask: Bool[Array, "M *B"], count: int) -> Int32[Array, "K *B"]:

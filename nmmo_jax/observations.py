@@ -118,20 +118,29 @@ def _window(
 
     The planes are laid out once, with a border that nobody sees beyond, and below it as many empty rows as a window
     has: there the windows of empty slots are cropped, so that nothing has to be blanked afterwards.
+
+    The agents are counted half before and half after the material is laid in: XLA fuses a scatter neither with what
+    comes before nor after, so that the map is written once, into zeros, instead of padded (a fifth of a millisecond
+    less for 64 maps) or computed anew for each window.
     """
     agents, radius, view = realm.agents, config.radius, config.view
-    material = jnp.pad(observed_material(realm), ((radius, radius + view), (radius, radius)))
     empty = config.rows + 2 * radius  # the first of the empty rows
     row = jnp.where(agents.alive, agents.row + radius, empty + view)  # beyond the planes: dropped
     col = agents.col + radius
-    crowded, count = config.num_agents > 255, 1
+    shape = (2, empty + view, config.columns + 2 * radius)
+    crowded = config.num_agents > 255
     if crowded:
-        crowd = jnp.zeros(material.shape, jnp.int32).at[row, col].add(1, mode="drop")
+        crowd = jnp.zeros(shape[1:], jnp.int32).at[row, col].add(1, mode="drop")
         count = jnp.minimum(crowd.at[row, col].get(mode="clip"), 255).astype(jnp.uint8)
-    # Written by scatter into both planes, which XLA does not fuse into the crops.
-    planes = jnp.stack([material, jnp.zeros_like(material)])
-    planes = planes.at[1, row, col]
-    planes = planes.set(count, mode="drop") if crowded else planes.add(count, mode="drop")
+
+    def with_agents(planes, some):
+        at = planes.at[1, row[some], col[some]]
+        return at.set(count[some], mode="drop") if crowded else at.add(1, mode="drop")
+
+    half = config.num_agents // 2
+    planes = with_agents(jnp.zeros(shape, jnp.uint8), slice(half))
+    planes = planes.at[0, radius : radius + config.rows, radius : radius + config.columns].set(observed_material(realm))
+    planes = with_agents(planes, slice(half, None))
     crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(planes, (0, row, col), (2, view, view)))
     window = crop(jnp.where(observer, agents.row.astype(jnp.int32), empty), agents.col.astype(jnp.int32))
     if leaving is not None:

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmmo_jax.bits import first_set, pack, pack_two
+from nmmo_jax.bits import count_bits, first_set, nth_bit, pack, pack_two
 
 
-@pytest.mark.parametrize("count", [0, 1, 15, 64, 65, 100])
+@pytest.mark.parametrize("count", [0, 1, 15, 100, 512, 513])
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 100])
 def test_first_set(count, size):
     rng = np.random.default_rng(size)
@@ -27,3 +27,14 @@ def test_two_masks_packed_together_equal_each_packed_alone(size):
     together = pack_two(*map(jnp.asarray, masks))
     for mask, packed in zip(masks, together, strict=True):
         np.testing.assert_array_equal(packed, pack(jnp.asarray(mask)))
+
+
+@pytest.mark.parametrize("size", [1, 32, 45, 600])
+def test_any_set_bit_is_found_by_its_rank(size):
+    rng = np.random.default_rng(size)
+    mask = rng.random((size, 50)) < np.linspace(0, 1, 50)
+    n = rng.integers(0, size + 1, 50)
+    words = pack(jnp.asarray(mask))
+    np.testing.assert_array_equal(count_bits(words).sum(axis=0), mask.sum(axis=0))
+    expected = [(*np.flatnonzero(column), *[-1] * (size + 1))[rank] for column, rank in zip(mask.T, n, strict=True)]
+    np.testing.assert_array_equal(nth_bit(words, jnp.asarray(n)), expected)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action
+from nmmo_jax.bits import count_bits, nth_bit, pack
 from nmmo_jax.components import Realm
 from nmmo_jax.draws import choose, fold_in, words
 from nmmo_jax.observations import FEATURES, Observation
@@ -29,9 +30,9 @@ def random(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     which, _ = words(key, slot, jnp.ones_like(slot))
     styles = mask["target"].shape[1]
     style = choose(style, styles)
-    target = jnp.where((jnp.arange(styles) == style[:, None])[..., None], mask["target"], False).any(axis=1)
-    rank = jnp.cumsum(target, axis=1, dtype=jnp.int32)
-    index = jnp.sum(rank <= choose(which, rank[:, -1])[:, None], axis=1)
+    of_style = (jnp.arange(styles) == style[:, None])[..., None]
+    reached = pack(jnp.where(of_style, mask["target"], False).any(axis=1).T)
+    index = nth_bit(reached, choose(which, count_bits(reached).sum(axis=0)))
     return Action(move=choose(move, MOVES), style=style, target=slot_of(obs, index))
 
 
