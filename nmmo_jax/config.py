@@ -151,7 +151,12 @@ class Rules(flax.struct.PyTreeNode):
 
 RULE_FIELDS = {field.name: field for field in dataclasses.fields(Rules)}
 STYLE_RULES = ("attack_range", "attack_damage")
-PRESETS: dict[str, dict[str, Any]] = {"chaos": {}, "law": {"attacks_enabled": False}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "chaos": {},
+    "law": {"attacks_enabled": False},
+    "large": {"num_agents": 4_096, "rows": 1_024, "columns": 1_024, "max_spawns": 32},
+    "huge": {"num_agents": 65_536, "rows": 2_048, "columns": 2_048, "max_spawns": 512},
+}
 
 
 def is_traced(value: Any) -> bool:
@@ -260,6 +265,9 @@ def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
     """The configuration and rules of a game by name, any field of either by keyword.
 
+    ``chaos`` and ``law`` are the classic games; ``large`` and ``huge`` are ``chaos`` with 4,096 agents on 1,024 x 1,024
+    tiles and 65,536 on 2,048 x 2,048, of whom as large a share can be born per tick as in ``chaos``.
+
     >>> config, rules = preset("chaos", num_agents=32, num_populations=2, spawn_rate=0.5)
     >>> config.num_agents, rules.spawn_rate, rules.population_cap
     (32, 0.5, 32)
@@ -269,8 +277,8 @@ def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
     for field in overrides:
         if field not in config_fields and field not in RULE_FIELDS:
             raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules has that name")
-    config = Config(**{k: v for k, v in overrides.items() if k in config_fields})
-    values = {**PRESETS[name], **{k: v for k, v in overrides.items() if k in RULE_FIELDS}}
+    values = {**PRESETS[name], **overrides}
+    config = Config(**{k: values.pop(k) for k in config_fields & values.keys()})
     if values.get("population_cap") is None:
         values["population_cap"] = config.num_agents
     rules = Rules(**values)

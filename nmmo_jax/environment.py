@@ -227,7 +227,8 @@ class Environment:
 
 
 def make(game: str, **overrides: Any) -> Environment:
-    """The environment of a game, ``"law"`` or ``"chaos"``, with any field of ``Config`` or ``Rules`` by keyword.
+    """The environment of a game, ``"law"``, ``"chaos"``, ``"large"`` or ``"huge"`` (see ``preset``), with any field of
+    ``Config`` or ``Rules`` by keyword.
 
     >>> env = make("chaos", num_agents=128, num_populations=8, regrowth_probability=0.05)
 

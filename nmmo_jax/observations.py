@@ -17,6 +17,7 @@ from nmmo_jax.actions import action_mask, heads
 from nmmo_jax.bits import lowest_bits, pack_two
 from nmmo_jax.components import Agents, Realm, observed_material
 from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
+from nmmo_jax.neighbours import find_neighbours
 from nmmo_jax.world.materials import NUM_MATERIALS
 
 # Name -> (meaning, lowest, highest; None: depends on the configuration).
@@ -34,6 +35,7 @@ FEATURES: dict[str, tuple[str, int | None, int | None]] = {
     "freeze": ("ticks", 0, MAX_AMOUNT),
 }
 NUM_FEATURES = len(FEATURES)
+MOST_IN_PAIRS = 256  # agents; above, the spatial index is faster (both measured at 256, 512 and 1,024)
 _IS_DIFFERENCE = np.array([name.endswith("_difference") for name in FEATURES])
 _IS_SAMENESS = np.array([name.startswith("same_") for name in FEATURES])
 
@@ -78,17 +80,27 @@ def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, confi
     """Slots of the agents each observer lists: itself; those in the window and within the longest attack
     range; the others in the window; each group in slot order, cut at ``num_visible``.
     """
-    n, others = agents.alive.size, config.num_visible - 1
+    n = agents.alive.size
+    near = rules.attack_range.max()
+    find = find_in_pairs if n <= MOST_IN_PAIRS else find_neighbours
+    oneself = jnp.where(observer, jnp.arange(n, dtype=jnp.int32), -1)
+    return jnp.concatenate([oneself[:, None], find(agents, observer, near, config)], axis=1)
+
+
+def find_in_pairs(
+    agents: Agents, observer: Bool[Array, "N"], near: Int32[Array, ""], config: Config
+) -> Int32[Array, "N K"]:
+    """``find_neighbours`` by comparing all pairs of agents."""
     distance = jnp.maximum(
         jnp.abs(agents.row[:, None] - agents.row[None, :]), jnp.abs(agents.col[:, None] - agents.col[None, :])
     )
     # Axes: whom is seen, by whom. The observer comes last, so that words of different observers lie side by side.
-    sees = agents.alive[:, None] & observer[None, :] & ~jnp.eye(n, dtype=bool) & (distance <= config.radius)
-    inside, near = pack_two(sees, sees & (distance <= rules.attack_range.max()))
-    bits = lowest_bits(jnp.concatenate([near, inside & ~near]), others)
+    oneself = jnp.eye(agents.alive.size, dtype=bool)
+    sees = agents.alive[:, None] & observer[None, :] & ~oneself & (distance <= config.radius)
+    inside, near = pack_two(sees, sees & (distance <= near))
+    bits = lowest_bits(jnp.concatenate([near, inside & ~near]), config.num_visible - 1)
     slot = bits % (32 * len(near))  # the second half of the words means the same slots
-    oneself = jnp.where(observer, jnp.arange(n, dtype=jnp.int32), -1)
-    return jnp.concatenate([oneself[None], jnp.where(bits >= 0, slot, -1)]).T
+    return jnp.where(bits >= 0, slot, -1).T
 
 
 def _features(agents: Agents) -> Int16[Array, "N F"]:
@@ -128,14 +140,14 @@ def _window(
     row = jnp.where(agents.alive, agents.row + radius, empty + view)  # beyond the planes: dropped
     col = agents.col + radius
     shape = (2, empty + view, config.columns + 2 * radius)
-    crowded = config.num_agents > 255
+    crowded, count = config.num_agents > 255, jnp.ones((config.num_agents,), jnp.uint8)
     if crowded:
         crowd = jnp.zeros(shape[1:], jnp.int32).at[row, col].add(1, mode="drop")
         count = jnp.minimum(crowd.at[row, col].get(mode="clip"), 255).astype(jnp.uint8)
 
     def with_agents(planes, some):
         at = planes.at[1, row[some], col[some]]
-        return at.set(count[some], mode="drop") if crowded else at.add(1, mode="drop")
+        return at.set(count[some], mode="drop") if crowded else at.add(count[some], mode="drop")
 
     half = config.num_agents // 2
     planes = with_agents(jnp.zeros(shape, jnp.uint8), slice(half))
