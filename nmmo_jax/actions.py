@@ -27,6 +27,7 @@ class Argument:
       nothing: the choice that means nothing and is always allowed.
       mask_shape: of one agent's mask.
       meaning: what is chosen.
+      among_visible: whether the choices are the visible agents, in the order in which they are listed.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Argument:
     nothing: int
     mask_shape: tuple[int, ...]
     meaning: str
+    among_visible: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,7 @@ def heads(config: Config) -> tuple[Head, ...]:
         0,
         (styles, visible),
         "position in the list of visible agents, one mask row per style; Action.target takes visible_slot of it",
+        among_visible=True,
     )
     return Head("move", (move,)), Head("attack", (style, target))
 

@@ -1,0 +1,1 @@
+"""Populations that learn: networks and what is drawn from them."""

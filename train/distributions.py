@@ -1,0 +1,116 @@
+"""What is drawn from a network's logits: masked choices, their probability and their entropy.
+
+Of n choices that are allowed, each has probability ``(p + floor) / (1 + n * floor)``, where p is the softmax of the
+logits over the allowed. All is generated from ``nmmo_jax.actions.heads``: an argument whose mask has a row per choice
+of the argument before it is masked by the row of what was chosen there.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
+
+from nmmo_jax.actions import Argument, heads
+from nmmo_jax.config import Config
+from nmmo_jax.draws import words
+
+Logits = dict[str, Float32[Array, "*B A"]]  # by argument
+Masks = dict[str, Bool[Array, "..."]]  # by argument, [*B, A] or [*B, A before, A], as in ``Observation.mask``
+Choices = dict[str, Int32[Array, "*B"]]
+
+IMPOSSIBLE = -1e9  # a log-probability whose exponential is zero, yet finite: their product and its gradient are zero
+
+
+def probabilities(
+    logits: Float32[Array, "*B A"], mask: Bool[Array, "*B A"], floor: float = 0.0
+) -> Float32[Array, "*B A"]:
+    """Of every choice; 0 where the mask is False. At least one choice must be allowed."""
+    p = jax.nn.softmax(jnp.where(mask, logits, IMPOSSIBLE))
+    return jnp.where(mask, p + floor, 0) / (1 + floor * mask.sum(axis=-1, keepdims=True))
+
+
+def log_probabilities(
+    logits: Float32[Array, "*B A"], mask: Bool[Array, "*B A"], floor: float = 0.0
+) -> Float32[Array, "*B A"]:
+    """Logarithm of ``probabilities``, exact for the smallest too; ``IMPOSSIBLE`` where the mask is False."""
+    log_p = jax.nn.log_softmax(jnp.where(mask, logits, IMPOSSIBLE))
+    if floor:
+        log_p = jnp.logaddexp(log_p, math.log(floor)) - jnp.log1p(floor * mask.sum(axis=-1, keepdims=True))
+    return jnp.where(mask, log_p, IMPOSSIBLE)
+
+
+def sample(
+    key: PRNGKeyArray, uid: Int32[Array, "N"], logits: Logits, mask: Masks, config: Config, floor: float = 0.0
+) -> Choices:
+    """A choice for every argument, int32 ``[N]``.
+
+    By an exponential race, argmax of ``p / -log u`` with u uniform: faster on a CPU than Gumbel noise on logarithms.
+    What an agent draws depends on the key and its uid, not on its slot or on who else is there.
+    """
+    total = sum(argument.size for argument in _arguments(config))
+    counter = jnp.arange(-(-total // 2), dtype=jnp.uint32)  # two words each
+    word = jnp.concatenate(words(key, uid[:, None], counter[None]), axis=-1)
+    waiting = -jnp.log(((word >> 9).astype(jnp.float32) + 0.5) * 2.0**-23)  # 23 bits: u is strictly between 0 and 1
+    choices, start = {}, 0
+    for head in heads(config):
+        before = None
+        for argument in head.arguments:
+            p = probabilities(logits[argument.name], _allowed(argument, mask, before), floor)
+            race = p / waiting[:, start : start + argument.size]
+            choices[argument.name] = before = jnp.argmax(race, axis=-1).astype(jnp.int32)
+            start += argument.size
+    return choices
+
+
+def log_prob(choices: Choices, logits: Logits, mask: Masks, config: Config, floor: float = 0.0) -> Float32[Array, "*B"]:
+    """Log-probability of the choices of all arguments together, each given those before it."""
+    result = jnp.zeros(())
+    for head in heads(config):
+        before = None
+        for argument in head.arguments:
+            choice = choices[argument.name]
+            log_p = log_probabilities(logits[argument.name], _allowed(argument, mask, before), floor)
+            result += jnp.where(_one_hot(choice, argument.size), log_p, 0).sum(axis=-1)
+            before = choice
+    return result
+
+
+def entropy(logits: Logits, mask: Masks, config: Config, floor: float = 0.0) -> Float32[Array, "*B"]:
+    """Entropy of all arguments together, in nats: of each, its expectation over those before it."""
+    result = jnp.zeros(())
+    for head in heads(config):
+        before = None
+        for argument in head.arguments:
+            rows = logits[argument.name]
+            if _conditional(argument):
+                rows = rows[..., None, :]
+            log_p = log_probabilities(rows, mask[argument.name], floor)
+            p = jnp.exp(log_p)
+            own = -(p * log_p).sum(axis=-1)
+            if before is not None and _conditional(argument):
+                own, p = (before * own).sum(axis=-1), (before[..., None] * p).sum(axis=-2)
+            result, before = result + own, p
+    return result
+
+
+def _arguments(config: Config) -> list[Argument]:
+    return [argument for head in heads(config) for argument in head.arguments]
+
+
+def _conditional(argument: Argument) -> bool:
+    """Whether its mask has a row per choice of the argument before it."""
+    return len(argument.mask_shape) > 1
+
+
+def _allowed(argument: Argument, mask: Masks, before: Int32[Array, "*B"] | None) -> Bool[Array, "*B A"]:
+    """The argument's mask, given what was chosen before it."""
+    allowed = mask[argument.name]
+    if before is None or not _conditional(argument):
+        return allowed
+    return (allowed & _one_hot(before, allowed.shape[-2])[..., None]).any(axis=-2)
+
+
+def _one_hot(choice: Int32[Array, "*B"], size: int) -> Bool[Array, "*B A"]:
+    """Faster than a gather on every backend, for few choices."""
+    return choice[..., None] == jnp.arange(size)
