@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+BENCH_OUT ?= benchmarks/results/cpu.json
 PYTEST_ARGS ?=
 PYTEST_WORKERS ?= logical
 LOCK_ARGS ?=
@@ -30,20 +31,26 @@ name another with PYTHON=/path/to/python3.12))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help simulate test test-slow lint format docs setup lock clean
+.PHONY: help simulate bench test test-slow lint format docs setup lock clean
 
 help:  ## list the targets and variables
 	@echo "Targets:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-10s  %s\n", $$1, $$2 }'
 	@echo "Variables:"
 	@echo "  PYTHON          the Python to use ($(PYTHON)); each version has its own environment, .venv-X.Y"
-	@echo "  ARGS            arguments for simulate, e.g. ARGS=--help"
+	@echo "  ARGS            arguments for simulate and bench, e.g. ARGS=--help"
+	@echo "  BENCH_OUT       file for the results of bench ($(BENCH_OUT))"
 	@echo "  PYTEST_ARGS     arguments for pytest, e.g. PYTEST_ARGS='-k combat'"
 	@echo "  PYTEST_WORKERS  test processes ($(PYTEST_WORKERS): one per core, at most 4; 0: none beside pytest's own)"
 	@echo "  LOCK_ARGS       arguments for lock, e.g. LOCK_ARGS=--upgrade"
 
 simulate: $(STAMP)  ## run nmmo-jax simulate (with ARGS)
 	@$(BIN)/nmmo-jax simulate $(ARGS)
+
+# A run that was interrupted is continued, and what cannot be continued replaced.
+bench: $(STAMP)  ## run the whole benchmark (with ARGS), then draw its figures and write its tables
+	@$(BIN)/nmmo-jax bench --full --overwrite --out $(BENCH_OUT) --figures benchmarks/figures $(ARGS)
+	@$(BIN)/python docs/generate.py
 
 test: lint  ## lint, then run the tests that are not marked slow
 	@$(PYTEST) $(PYTEST_ARGS)
@@ -61,7 +68,7 @@ format: $(STAMP)  ## let ruff format the code and repair what it can
 	@$(BIN)/python -m ruff check --fix-only .
 	@$(BIN)/python -m ruff format .
 
-docs: $(STAMP)  ## write what docs/ has from the code (the table of rules)
+docs: $(STAMP)  ## write what the documentation has from the code and the results of the benchmark
 	@$(BIN)/python docs/generate.py
 
 setup: $(STAMP)  ## create the environment and install into it (the others do so when needed)

@@ -7,6 +7,7 @@ from typing import Annotated
 import jax
 import tyro
 
+from nmmo_jax.commands.bench import Bench
 from nmmo_jax.commands.maps import Convert, Generate, Show
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.verify import Verify
@@ -19,6 +20,7 @@ Maps = (
 Command = (
     Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Maps, tyro.conf.subcommand("maps", description="Generate, show and convert maps.")]
 )
 

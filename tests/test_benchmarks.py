@@ -1,53 +1,296 @@
-"""The benchmark runs, counts the living, and insists on its full house."""
+"""The benchmark runs, counts the living, insists on its full house, keeps what it has measured, and tells it."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
+import math
 
+import jax
+import numpy as np
 import pytest
+
+from nmmo_jax import Config, cli, make_realm
+from nmmo_jax.bench import results as files
+from nmmo_jax.bench import rows, run, systems, throughput
+from nmmo_jax.bench.figures import figures
+from nmmo_jax.bench.machine import ask, commit, cores, last_line, machine, pinned
+from nmmo_jax.bench.plan import GROUPS, Job, plan
+from nmmo_jax.bench.profile import instructions, own_times
+from nmmo_jax.bench.report import readme_table, results_tables
+from nmmo_jax.bench.rows import row
+from nmmo_jax.bench.throughput import Throughput
+from nmmo_jax.commands import bench as command
+from nmmo_jax.commands.bench import Bench
+from nmmo_jax.world.materials import is_walkable
+
+SMALL = {"row": "chaos", "realms": 2, "agents": 8, "populations": 2, "ticks": 4}
+MACHINE = {"backend": "cpu", "device": "cpu", "processor": "Abacus", "cores": 2, "system": "Linux", "jax": "1"}
+MACHINE |= {"commit": "c0ffee", "date": "2020-01-01", "flags": {}}
+FOUND = {"machine": MACHINE, "available_memory": 2**34, "devices": 1}
+
+
+def record(options, rate=1_000_000):
+    """A record as ``throughput`` leaves it."""
+    defaults = {"policy": "random", "agents": 128, "populations": 8}
+    numbers = {"agent_steps_per_second": rate, "worst": rate - 1, "mean_population": 127.5, "least_population": 122}
+    numbers |= {"compile_seconds": 4.0, "peak_memory_bytes": 2**29, "state_bytes_per_realm": 36_740}
+    numbers |= {"observation_bytes_per_agent": 950}
+    return {**defaults, **options, **numbers, "machine": MACHINE | {"cores": options["devices"]}}
+
+
+def stub(job):
+    """Measures nothing."""
+    if job.group == "systems":
+        names = [*systems.FUNCTIONS, systems.REST, systems.WITHOUT_OBSERVATION, systems.OBSERVE, systems.STEP]
+        costs = {"alone_microseconds": None, "in_place_microseconds": 2.0, "in_place_nanoseconds_per_agent": 3.0}
+        parts = [{"system": name, **costs} for name in names]
+        return {"realms": 64, "living_agents": 8_000.0, "microseconds_per_tick": 4_000.0, "systems": parts}
+    if job.group == "start":
+        stages = {"seconds": 9.0, "step_compile_seconds": 5.0}
+        return {"row": "chaos", "realms": 64, "cold": stages, "cached": stages}
+    return record(job.options)
 
 
 @pytest.fixture(scope="module")
-def throughput():
-    path = Path(__file__).resolve().parents[1] / "benchmarks" / "throughput.py"
-    spec = importlib.util.spec_from_file_location("throughput", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["throughput"] = module  # tyro and dataclasses look a class's module up
-    spec.loader.exec_module(module)
-    return module
+def complete():
+    """Results of all jobs."""
+    results = files.new(MACHINE)
+    run.run(plan(True, FOUND), results, lambda: None, stub)
+    return json.loads(json.dumps(results))
 
 
-def test_throughput(throughput):
-    args = throughput.Throughput(row="chaos", realms=2, agents=8, populations=2, ticks=4, repeats=2, warm_up=8)
-    record = throughput.main(args)
+@pytest.fixture(scope="module")
+def program():
+    """A small row of chaos, compiled."""
+    return throughput.compile_row(Throughput(**SMALL), row("chaos", 8, 2))
+
+
+def test_throughput(program, monkeypatch, tmp_path):
+    monkeypatch.setattr(throughput, "compile_row", lambda args, world: program)
+    record = throughput.main(Throughput(**SMALL, repeats=2, warm_up=8, profile=tmp_path))
     assert 0 < record["mean_population"] <= 8
     assert 0 < record["worst"] <= record["agent_steps_per_second"]
-    assert record["agent_steps_per_second"] <= 8 * record["realm_ticks_per_second"]
+    assert record["agent_steps_per_second"] <= 8 * record["realm_ticks_per_second"] * 1.01
     assert 0 < record["state_bytes_per_realm"] <= 48 * 1024
+    assert record["buffer_bytes"] == 5 * 2 * 8 * record["observation_bytes_per_agent"]
+    assert len(record["seconds"]) == len(record["agent_steps"]) == 2
+    assert record["peak_memory_bytes"] > record["buffer_bytes"]
+    slowest = record["profile"]
+    assert slowest[0]["microseconds_per_tick"] >= slowest[-1]["microseconds_per_tick"]
+    assert any("[" in one["shape"] and "jit" in one["operation"] for one in slowest)
+    json.dumps(record)
 
 
-def test_the_full_house_is_full(throughput):
-    record = throughput.main(throughput.Throughput(realms=2, ticks=32, repeats=2, devices=2))
+def test_the_full_house_is_full():
+    record = throughput.main(Throughput(realms=2, ticks=32, repeats=2, devices=min(2, jax.device_count())))
     assert 120 <= record["least_population"] <= record["mean_population"] <= record["agents"] == 128
 
 
-def test_what_cannot_be_measured_is_refused(throughput, monkeypatch, tmp_path):
-    with pytest.raises(ValueError, match="warm_up=8: must be at least 256"):
-        throughput.main(throughput.Throughput(warm_up=8))
-    with pytest.raises(ValueError, match="agents=64: a full house has 128"):
-        throughput.main(throughput.Throughput(agents=64))
-    for name in ("realms", "ticks", "repeats"):
-        with pytest.raises(ValueError, match=f"{name}=0: must be at least 1"):
-            throughput.main(throughput.Throughput(**{name: 0}))
-    with pytest.raises(ValueError, match="devices=1000: allowed are 1 to"):
-        throughput.main(throughput.Throughput(devices=1000))
-    with pytest.raises(ValueError, match="realms=3: must be divisible by devices=2"):
-        throughput.main(throughput.Throughput(realms=3, devices=2))
-    data = json.loads(throughput.FULL_HOUSE.read_text())
+def test_a_crowd_is_as_dense_as_the_full_house():
+    record = throughput.main(Throughput(row="crowd", agents=16, realms=2, ticks=8, repeats=2))
+    assert math.ceil(0.8 * 16) <= record["least_population"] <= record["agents"] == 16
+    full = row("full_house").tiles
+    for agents in (16, 1024, 65_536):
+        crowd = row("crowd", agents)
+        config = crowd.environment.config
+        assert config.rows * config.columns / agents == pytest.approx(80 * 80 / 128, rel=0.03)
+        assert config.max_spawns == max(1, agents // 128)
+        side = min(80, config.rows)
+        assert (crowd.tiles[:side, :side] == full[:side, :side]).all()
+    material = full[:40, :40]
+    start = np.argwhere(is_walkable(material))[0]
+    realm = make_realm(
+        Config(num_agents=512, rows=40, columns=40), material, row=[start[0]] * 8, col=start[1], population=np.arange(8)
+    )
+    agents = jax.jit(rows.scatter)(jax.random.key(1), realm).agents
+    place = np.asarray(agents.row), np.asarray(agents.col)
+    assert np.asarray(is_walkable(material[place])).all()
+    quarters = np.histogram2d(*place, bins=2)[0] / np.histogram2d(*np.nonzero(is_walkable(material)), bins=2)[0]
+    assert quarters.min() > 0.7 * quarters.mean()
+
+
+def test_what_cannot_be_measured_is_refused(monkeypatch, tmp_path):
+    for wrong, message in (
+        ({"warm_up": 8}, "warm_up=8: must be at least 256"),
+        ({"agents": 64}, "agents=64: a full house has 128"),
+        ({"devices": 1000, "realms": 1000}, "devices=1000: allowed are 1 to"),
+        ({"realms": 3, "devices": 2}, "realms=3: must be divisible by devices=2"),
+        ({"row": "crowd", "agents": 15}, "agents=15: allowed in a crowd are 16 to 65,536"),
+        ({"row": "desert"}, "row='desert': allowed are full_house"),
+        ({"row": "chaos", "agents": 12}, "num_agents=12: must be divisible by num_populations=8"),
+        *(({name: 0}, f"{name}=0: must be at least 1") for name in ("realms", "ticks", "repeats", "devices", "agents")),
+    ):
+        with pytest.raises(ValueError, match=message):
+            throughput.main(Throughput(**wrong))
+    monkeypatch.setattr(rows, "PRESETS", {"chaos": {}, "law": {}})
+    with pytest.raises(ValueError, match="row='huge': this version has no such preset"):
+        row("huge")
+    monkeypatch.setattr(throughput.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    with pytest.raises(ValueError, match=r"policy='classic': needs the package train, .*\(train.networks\)"):
+        throughput.policy("classic", row("chaos").environment.config)
+    data = json.loads(rows.FULL_HOUSE.read_text())
     data |= {"settled_after": 0, "initial_population": 64}
     data["overrides"]["population_cap"] = 64
     (tmp_path / "thin.json").write_text(json.dumps(data))
-    monkeypatch.setattr(throughput, "FULL_HOUSE", tmp_path / "thin.json")
-    with pytest.raises(RuntimeError, match=r"full house: 6[0-4] agents alive in a realm: must be at least 120"):
-        throughput.main(throughput.Throughput(realms=2, ticks=32, repeats=1, warm_up=0))
+    monkeypatch.setattr(rows, "FULL_HOUSE", tmp_path / "thin.json")
+    with pytest.raises(RuntimeError, match=r"full_house: 6[0-4] agents alive in a realm: must be at least 120"):
+        throughput.main(Throughput(realms=2, ticks=32, repeats=1, warm_up=0))
+
+
+def test_times_are_joined_to_the_source(program):
+    events = [("loop", 0, 100), ("inner", 10, 30), ("inner", 50, 20), ("after", 100, 5)]
+    events = [{"pid": 1, "tid": 1, "ts": ts, "dur": dur, "args": {"hlo_op": name}} for name, ts, dur in events]
+    assert own_times([*events, {**events[0], "tid": 2, "dur": 1}]) == {"loop": 51, "inner": 50, "after": 5}
+    known = instructions(program.play.as_text())
+    owners = {name: systems.by_system({name: 1.0}, known, 1) for name in known}
+    for system in systems.FUNCTIONS:
+        if system != "cull":  # a word or two, fused into what comes after
+            assert any(owner[system] for owner in owners.values()), system
+
+
+def test_systems_alone():
+    def double(realm, given):
+        return realm + 1, (given * 2, given)
+
+    assert systems.microseconds(double, jax.numpy.zeros((2, 3)), jax.numpy.ones((2, 4), int)) >= 0
+
+
+def test_a_run_keeps_what_it_has_and_goes_on(tmp_path):
+    jobs, results, saved, out = plan(True, FOUND), files.new(MACHINE), [], tmp_path / "run.json"
+    assert {job.group for job in jobs} == set(GROUPS)
+    assert len({job.name for job in jobs}) == len(jobs)
+    assert {job.cores for job in jobs if job.group == "chaos"} == {1, 2}
+
+    def save():
+        files.write(out, results)
+        saved.append(files.read(out))
+
+    def until(name):
+        def measure(job):
+            if job.name == name:
+                raise KeyboardInterrupt
+            if job.name == "chaos-1":
+                raise RuntimeError("out of luck")
+            return stub(job)
+
+        return measure
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run(jobs, results, save, until("law-2"))
+    assert [one["name"] for one in saved[-1]["rows"]] == [job.name for job in jobs[: jobs.index(_named(jobs, "law-2"))]]
+    assert run.failures(jobs, results) == {"chaos-1": "out of luck"}
+    left = run.missing(jobs, results)
+    assert _named(jobs, "chaos-1") in left and _named(jobs, "full_house-1") not in left
+    run.run(left, results, save, stub)
+    assert not run.missing(jobs, saved[-1]) and not run.failures(jobs, saved[-1])
+    assert len(saved[-1]["rows"]) == len(jobs) - 2
+    assert {one["cores"] for one in files.measured(saved[-1])} == {1, 2}
+    small = plan(True, FOUND | {"available_memory": 2**28})
+    run.run([_named(small, "realms-4096-2")], results, save, stub)
+    assert "GiB of memory, and 0.2 GiB are available" in saved[-1]["rows"][-1]["skipped"]
+
+
+def _named(jobs, name):
+    return next(job for job in jobs if job.name == name)
+
+
+def test_a_job_runs_in_a_process_of_its_own():
+    options = {"row": "chaos", "realms": 1, "agents": 4, "populations": 2, "ticks": 2, "repeats": 1, "warm_up": 2}
+    found = run.measure(Job("tiny", "chaos", "nmmo_jax.bench.throughput", options, 1))
+    assert found["agents"] == 4 and found["machine"]["rules_version"] == 1
+    with pytest.raises(RuntimeError, match="throughput: realms=0: must be at least 1"):
+        run.measure(Job("none", "chaos", "nmmo_jax.bench.throughput", {"realms": 0}, None))
+
+
+def test_what_a_machine_is():
+    found = machine()
+    assert found["backend"] == jax.default_backend() and found["cores"] == len(cores()) >= 1
+    assert found["commit"] is None or len(found["commit"].removesuffix("+changes")) == 12
+    assert commit() == found["commit"]
+    with pinned(1):
+        assert len(cores()) == 1 or not hasattr(__import__("os"), "sched_setaffinity")
+    assert len(cores()) == found["cores"]
+    assert last_line("Traceback\nValueError: no\n\n") == "ValueError: no"
+
+
+def test_what_is_told(complete, tmp_path):
+    assert "| full house | 1,000,000 | 1,000,000 | 127.5 |" in readme_table(complete)
+    assert "| one core | two cores |" in readme_table(complete)
+    text = results_tables(complete)
+    for words in ("crowd | 1 | 65,536", "full house, classic", "features of the visible", "9.0 s cold", "36,740 bytes"):
+        assert words in text
+    assert set(figures(complete)) == {"realms.png", "crowd.png", "peers.png", "systems.png"}
+    assert figures(files.new(MACHINE)) == {}
+    assert readme_table(files.new(MACHINE)).startswith("Abacus, two cores")
+
+
+def test_the_command_shows_and_compares(complete, tmp_path, capsys):
+    paths = tmp_path / "a.json", tmp_path / "b.json"
+    faster = json.loads(json.dumps(complete))
+    faster["machine"]["jax"] = "2"
+    faster["rows"] = [{**one, "agent_steps_per_second": 1_500_000} for one in faster["rows"] if one["group"] != "law"]
+    for path, results in zip(paths, (complete, faster), strict=True):
+        files.write(path, results)
+    assert Bench(show=paths[0], figures=tmp_path / "figures").run() == 0
+    assert (tmp_path / "figures" / "crowd.png").stat().st_size > 10_000
+    assert "1,000,000" in capsys.readouterr().out
+    assert Bench(compare=paths).run() == 0
+    told = capsys.readouterr().out
+    for words in ("1.50", "only in A: law-1, law-2", "jax: A 1, B 2"):
+        assert words in told
+
+
+def test_the_command_measures_goes_on_and_replaces(complete, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "deep" / "run.json"
+    monkeypatch.setattr(command, "ask", lambda: json.loads(json.dumps(FOUND)))
+    measured = []
+
+    def stubbed(jobs, results, save):
+        measured.extend(job.name for job in jobs)
+        if measured[-1] == "chaos-2" and measured.count("chaos-2") == 1:
+            raise KeyboardInterrupt
+        run.run(jobs, results, save, stub)
+
+    monkeypatch.setattr(command, "run", stubbed)
+    assert Bench(out=out).run() == 130
+    assert "interrupted: 2 of 6 are missing in" in capsys.readouterr().out.replace("\n", " ")
+    assert Bench(out=out).run() == 0
+    assert measured.count("full_house-1") == 1 and measured.count("chaos-2") == 2
+    with pytest.raises(ValueError, match=r"holds results that are complete; --overwrite replaces them"):
+        Bench(out=out).run()
+    assert Bench(out=out, only=("law", "realms-64-2")).run() == 0
+    assert Bench(out=out, overwrite=True).run() == 0
+    assert measured.count("full_house-1") == 2 and len(files.read(out)["rows"]) == 9
+    monkeypatch.setattr(command, "ask", lambda: FOUND | {"machine": MACHINE | {"jax": "3"}})
+    with pytest.raises(ValueError, match=r"of another jax; --overwrite replaces them"):
+        Bench(out=out).run()
+
+
+def test_bad_input_of_the_command(complete, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "ask", lambda: FOUND)
+    good, foreign, corrupt = tmp_path / "good.json", tmp_path / "foreign.json", tmp_path / "corrupt.json"
+    files.write(good, complete)
+    foreign.write_text('{"metrics": 1}')
+    corrupt.write_text('{"format": ')
+    holed = json.loads(json.dumps(complete))
+    del holed["rows"][0]["agents"]
+    files.write(tmp_path / "holed.json", holed)
+    for arguments, message in (
+        (["--compare", str(good), str(foreign)], r"foreign.json: not a result of nmmo-jax bench"),
+        (["--compare", str(corrupt), str(good)], "corrupt.json: no JSON"),
+        (["--show", str(tmp_path / "holed.json")], "rows[0] (full_house-1): agents: missing"),
+        (["--show", str(tmp_path / "none.json")], "none.json: No such file"),
+        (["--show", str(good), "--full"], "--full: means nothing with --show"),
+        (["--out", str(foreign)], "not a result of nmmo-jax bench"),
+        (["--out", str(tmp_path)], "is a folder"),
+        (["--out", str(good / "x.json")], "cannot be made"),
+        (["--only", "everything"], "--only everything: there are full_house, chaos"),
+    ):
+        with pytest.raises(SystemExit) as status:
+            cli.main(["bench", *arguments])
+        assert status.value.code == 2
+        told = capsys.readouterr().err
+        assert message in told and len(told.splitlines()) == 1, told
+
+
+def test_the_machine_can_be_asked_for():
+    found = ask()
+    assert found["devices"] >= 1 and found["available_memory"] > 2**20

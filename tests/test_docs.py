@@ -13,15 +13,16 @@ from nmmo_jax.cli import Command
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_table_of_rules_is_up_to_date():
+def test_generated_texts_are_up_to_date():
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    assert generate.PAGE.read_text() == generate.page(), "run `make docs`"
+    for path in generate.PAGES:
+        assert path.read_text() == generate.page(path), f"{path.name}: run `make docs`"
 
 
 def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
@@ -37,7 +38,7 @@ def test_examples_run(page):
 def test_commands_of_the_readme_are_understood():
     text = re.search(r"## Commands\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL).group(1)
     commands = [shlex.split(line, comments=True)[1:] for line in text.splitlines()]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for arguments in commands:
         command = tyro.cli(Command, args=arguments)
         assert hasattr(command, "run")

@@ -1,0 +1,263 @@
+"""Agent-steps per second of one row of the benchmark, observations written to a rollout buffer.
+
+    taskset -c 0 python -m nmmo_jax.bench.throughput --row full_house
+    python -m nmmo_jax.bench.throughput --row full_house --devices 2  # on a CPU a device is a core
+
+Only living agents that acted are counted. Compilation is timed apart; then ``--ticks`` ticks run in one call, repeated.
+
+The buffer has ``--ticks`` + 1 rows: a tick reads its observation in row t and writes the next into row t + 1. Carried
+through the scan beside a buffer, observations would be copied twice more, at a quarter of all time on a CPU.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import tyro
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from rich.console import Console
+
+import nmmo_jax
+from nmmo_jax.bench.machine import machine, peak_memory
+from nmmo_jax.bench.profile import profile, profile_table
+from nmmo_jax.bench.rows import Row, observation_bytes, row, start
+from nmmo_jax.commands.report import write_json
+from nmmo_jax.config import Config
+from nmmo_jax.draws import fold_in
+from nmmo_jax.policies.scripted import POLICIES
+
+_AXIS = "realms"
+_WHOLE, _SPLIT = PartitionSpec(), (PartitionSpec(_AXIS), PartitionSpec(None, _AXIS))  # of realms and rollout
+
+
+@dataclasses.dataclass
+class Throughput:
+    """Measure one row of the benchmark, and print it as JSON."""
+
+    row: Literal["full_house", "chaos", "law", "crowd", "large", "huge"] = "full_house"
+    """full_house: nearly all places alive. law: no attacks. crowd: the full house at any --agents, at the same
+    density. large, huge: the presets, filled."""
+    policy: Literal["random", "classic"] = "random"
+    """classic: the network of the original, with random weights."""
+    realms: int = 64
+    """Realms side by side."""
+    agents: int | None = None
+    """Places per realm. Default: 128; full_house, large and huge have their own number."""
+    populations: int | None = None
+    """Populations per realm. Default: 8, likewise."""
+    devices: int = 1
+    """Over which the realms are shared out."""
+    ticks: int = 16
+    """Ticks per call, and of the rollout buffer."""
+    repeats: int = 10
+    """Calls that are timed."""
+    warm_up: int | None = None
+    """Ticks before the first timed call. Default: until the row has settled."""
+    seed: int = 0
+    """Of births and play, and of generated maps."""
+    out: Path | None = None
+    """File for the result. Default: standard output."""
+    profile: Path | None = None
+    """Folder for a trace of one more call, of which the slowest parts are shown."""
+
+
+@dataclasses.dataclass
+class Program:
+    """A row, compiled and at its first tick.
+
+    Attributes:
+      play: ``(carry, params) -> carry, agents that acted, living, fewest living in a realm`` of one call.
+      carry: realms ``[realms, ...]`` and rollout buffer ``[ticks + 1, realms, agents, ...]``.
+      params: of the policy, or None.
+    """
+
+    play: Any
+    carry: tuple[Any, Any]
+    params: Any
+    compile_seconds: float
+
+
+def main(args: Throughput) -> dict[str, Any]:
+    """Measures, and returns a record ready for JSON.
+
+    Raises:
+      ValueError: what cannot be measured.
+      RuntimeError: a realm fell below its number of living agents.
+    """
+    world = check(args)
+    program = compile_row(args, world)
+    for _ in range(math.ceil(warm_up(args, world) / args.ticks)):
+        program.carry, *_ = program.play(program.carry, program.params)
+    jax.block_until_ready(program.carry)
+    seconds, steps, living, fewest = [], [], 0, world.environment.config.num_agents
+    for _ in range(args.repeats):
+        began = time.perf_counter()
+        program.carry, acted, alive, least = jax.block_until_ready(program.play(program.carry, program.params))
+        seconds.append(time.perf_counter() - began)
+        steps.append(int(acted))
+        living += int(alive)
+        fewest = min(fewest, int(least))
+    if fewest < world.at_least_alive:
+        raise RuntimeError(
+            f"{args.row}: {fewest} agents alive in a realm: must be at least {world.at_least_alive} at every tick"
+        )
+    rates = [number / duration for number, duration in zip(steps, seconds, strict=True)]
+    config, ticks = world.environment.config, args.ticks * args.realms
+    realm, rollout = (sum(leaf.nbytes for leaf in jax.tree.leaves(part)) for part in program.carry)
+    record = {
+        **{name: value for name, value in dataclasses.asdict(args).items() if name not in ("out", "profile")},
+        "agents": config.num_agents,
+        "populations": config.num_populations,
+        "warm_up": warm_up(args, world),
+        "agent_steps_per_second": round(statistics.median(rates)),
+        "worst": round(min(rates)),
+        "mean_population": round(living / (ticks * args.repeats), 2),
+        "least_population": fewest,
+        "realm_ticks_per_second": round(statistics.median(ticks / duration for duration in seconds), 2),
+        "compile_seconds": round(program.compile_seconds, 2),
+        "seconds": [round(duration, 6) for duration in seconds],
+        "agent_steps": steps,
+        "state_bytes_per_realm": realm // args.realms,
+        "buffer_bytes": rollout,
+        "observation_bytes_per_agent": observation_bytes(world.environment),
+        "peak_memory_bytes": peak_memory(),
+    }
+    if args.profile is not None:
+        record["profile"] = profile(program.play, (program.carry, program.params), args.ticks, args.profile)
+    return record | {"machine": machine()}
+
+
+def check(args: Throughput) -> Row:
+    """The row, where it can be measured as asked; before anything is compiled.
+
+    Raises:
+      ValueError: names the field, its value and what is allowed.
+    """
+    for name, least in {"realms": 1, "ticks": 1, "repeats": 1, "devices": 1, "seed": 0, "agents": 1}.items():
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise ValueError(f"{name}={value}: must be at least {least}")
+    world = row(args.row, args.agents, args.populations)
+    least = world.warm_up if world.at_least_alive else 0
+    if args.warm_up is not None and args.warm_up < least:
+        raise ValueError(f"warm_up={args.warm_up}: must be at least {least}, when {args.row} has settled")
+    if args.realms % args.devices:
+        raise ValueError(f"realms={args.realms}: must be divisible by devices={args.devices}")
+    return world
+
+
+def warm_up(args: Throughput, world: Row) -> int:
+    """Ticks before the first timed call: at least one, so that no first call is timed."""
+    return max(1, world.warm_up if args.warm_up is None else args.warm_up)
+
+
+def policy(name: str, config: Config) -> tuple[Callable[[jax.Array], Any], Callable[..., Any]]:
+    """Of one realm: ``init(key) -> params`` and ``act(params, key, obs, realm) -> Action``.
+
+    Raises:
+      ValueError: the package of the networks is not there.
+    """
+    if name in POLICIES:
+        return lambda key: None, lambda params, key, obs, realm: POLICIES[name](key, obs, realm)
+    try:
+        networks = importlib.import_module("train.networks")
+    except ImportError as error:
+        raise ValueError(f"policy={name!r}: needs the package train, which cannot be imported ({error})") from None
+    return networks.make_policy(config, name)
+
+
+def devices(number: int) -> list[Any]:
+    """So many devices; on a CPU, cores.
+
+    Raises:
+      ValueError: there are not as many.
+    """
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with contextlib.suppress(RuntimeError):  # JAX has started, with as many as it has
+            # No more than asked for: a device that is not used costs the others a tenth of their speed.
+            jax.config.update("jax_num_cpu_devices", max(1, min(number, os.cpu_count() or 1)))
+    if not 1 <= number <= len(jax.devices()):
+        raise ValueError(f"devices={number}: allowed are 1 to {len(jax.devices())}")
+    return jax.devices()[:number]
+
+
+def compile_row(args: Throughput, world: Row) -> Program:
+    """Compiles the play of a row, and starts its realms; see ``Program``."""
+    chosen = devices(args.devices)  # before anything starts JAX with one device
+    mesh = jax.make_mesh((args.devices,), (_AXIS,), (AxisType.Auto,), devices=chosen)
+    key, play_key = jax.random.key(args.seed), jax.random.key(args.seed + 1)
+    init, act = policy(args.policy, world.environment.config)
+    params = jax.device_put(jax.jit(init)(jax.random.key(args.seed + 2)), NamedSharding(mesh, _WHOLE))
+    obs, realm = jax.jit(lambda key: start(world, key, args.realms))(key)
+    realms, rows = (NamedSharding(mesh, spec) for spec in _SPLIT)
+    carry = jax.device_put(realm, realms), _buffer(jax.device_put(obs, realms), args.ticks, rows)
+    began = time.perf_counter()
+    lowered = jax.jit(_play(args, world, act, mesh, key, play_key), donate_argnums=0).lower(carry, params)
+    return Program(lowered.compile(), carry, params, time.perf_counter() - began)
+
+
+def _buffer(obs: Any, ticks: int, sharding: NamedSharding) -> Any:
+    """A rollout buffer with a first observation in its last row, where a call finds it."""
+
+    def fill(obs):
+        return jax.tree.map(lambda leaf: jnp.zeros((ticks + 1, *leaf.shape), leaf.dtype).at[-1].set(leaf), obs)
+
+    return jax.jit(fill, out_shardings=sharding)(obs)
+
+
+def _play(
+    args: Throughput, world: Row, act: Callable[..., Any], mesh: Mesh, key: jax.Array, play_key: jax.Array
+) -> Callable[..., Any]:
+    """The program of one call; see ``Program``."""
+    here = args.realms // args.devices
+
+    def play(carry, params):
+        first = jax.lax.axis_index(_AXIS) * here
+        many = nmmo_jax.vectorize(world.environment, here, first)
+        play_keys = jax.vmap(fold_in, (None, 0))(play_key, first + jnp.arange(here))
+
+        def tick(carry, t):
+            realm, rollout = carry
+            obs = jax.tree.map(lambda buffer: jax.lax.dynamic_index_in_dim(buffer, t, keepdims=False), rollout)
+            keys = jax.vmap(fold_in)(play_keys, realm.tick)
+            action = jax.vmap(act, (None, 0, 0, 0))(params, keys, obs, realm)
+            obs, realm, *_, info = many.step(key, realm, action)
+            rollout = jax.tree.map(
+                lambda buffer, new: jax.lax.dynamic_update_index_in_dim(buffer, new, t + 1, 0), rollout, obs
+            )
+            alive = realm.agents.alive.sum(axis=1)
+            return (realm, rollout), (info.acted.sum(), alive.sum(), alive.min())
+
+        realm, rollout = carry
+        rollout = jax.tree.map(lambda buffer: buffer.at[0].set(buffer[-1]), rollout)
+        carry, (acted, alive, fewest) = jax.lax.scan(tick, (realm, rollout), jnp.arange(args.ticks))
+        total = jax.lax.psum((acted.sum(), alive.sum()), _AXIS)
+        return carry, *total, jax.lax.pmin(fewest.min(), _AXIS)
+
+    out_specs = (_SPLIT, _WHOLE, _WHOLE, _WHOLE)
+    return jax.shard_map(play, mesh=mesh, in_specs=(_SPLIT, _WHOLE), out_specs=out_specs, check_vma=False)
+
+
+if __name__ == "__main__":
+    arguments = tyro.cli(Throughput)
+    try:
+        result = main(arguments)
+        if "profile" in result:
+            Console(stderr=True).print(profile_table(result["profile"]))
+        if arguments.out is None:
+            print(json.dumps(result, indent=1))
+        else:
+            write_json(arguments.out, result)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"throughput: {error}")

@@ -1,0 +1,158 @@
+"""The command ``nmmo-jax bench``: how fast the world runs here, and whether that has changed."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from nmmo_jax.bench import results as files
+from nmmo_jax.bench.figures import write_figures
+from nmmo_jax.bench.machine import ask
+from nmmo_jax.bench.plan import Job, plan
+from nmmo_jax.bench.report import compare, summary
+from nmmo_jax.bench.run import failures, missing, run
+
+
+@dataclasses.dataclass
+class Bench:
+    """Measure how many agent-steps per second this machine plays.
+
+    Quick, about a minute: the full house (nearly all places alive), chaos, and the full house with the
+    classic network, on one core and on all. Results are kept in one JSON, which is written after every row; run again
+    with the same --out, an interrupted run goes on where it ended.
+    Exit status: 0; 1 a row failed; 2 bad input; 130 interrupted.
+    """
+
+    full: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Measure everything: also law, sweeps over realms and agents per realm, costs per system, start times. Takes
+    quite some minutes."""
+    only: tuple[str, ...] = ()
+    """Of that, only these: full_house, chaos, law, classic, realms, crowd, large, huge, systems, start; or single rows
+    by name (realms-64-2)."""
+    out: Path | None = None
+    """File for the results. Default: runs/bench-DATE-TIME.json."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Where --out holds results that cannot be continued: those of another machine or version are replaced, and where
+    nothing is missing, what is asked for is measured anew."""
+    figures: Path | None = None
+    """Folder for figures of the results."""
+    compare: tuple[Path, Path] | None = None
+    """Measure nothing, but show two results side by side, and how many times as fast the second is."""
+    show: Path | None = None
+    """Measure nothing, but show (and draw, with --figures) the results in a file."""
+
+    def run(self) -> int:
+        """Measures and tells; returns the exit status.
+
+        Raises:
+          ValueError, OSError: bad input, before anything is measured.
+        """
+        console = Console(highlight=False)
+        if self.compare is not None or self.show is not None:
+            self._check_reading()
+        if self.compare is not None:
+            one, other = self.compare
+            console.print(compare(files.read(one), files.read(other), (str(one), str(other))))
+            return 0
+        if self.show is not None:
+            return self._tell(console, files.read(self.show))
+        out = self.out or Path("runs") / time.strftime("bench-%Y%m%d-%H%M%S.json")
+        self._check_file(out)
+        found = ask()
+        # This process only plans; an accelerator's memory is left to those that measure.
+        jax.config.update("jax_platforms", "cpu")
+        jobs = self._chosen(plan(self.full or bool(self.only), found))
+        results, todo = self._continued(out, jobs, found["machine"], console)
+        files.write(out, results)
+        try:
+            with _progress(len(todo)) as bar:
+                task = bar.add_task("", total=len(todo))
+                for job in todo:
+                    bar.update(task, description=job.name)
+                    if not bar.console.is_terminal:
+                        bar.console.print(f"{job.name} ...")
+                    run([job], results, lambda: files.write(out, results))
+                    bar.advance(task)
+        except KeyboardInterrupt:
+            left = len(missing(jobs, results))
+            console.print(f"interrupted: {left} of {len(jobs)} are missing in {out}; the same command goes on there")
+            return 130
+        status = self._tell(console, results)
+        console.print(f"results: {out}", soft_wrap=True)
+        failed = failures(jobs, results)
+        for name, why in failed.items():
+            console.print(f"[red]failed[/]  {name}: {why}", soft_wrap=True)
+        return 1 if failed else status
+
+    def _check_reading(self) -> None:
+        given = {"--full": self.full, "--only": self.only, "--out": self.out, "--overwrite": self.overwrite}
+        if self.compare is not None:
+            given |= {"--show": self.show, "--figures": self.figures}
+        for flag, value in given.items():
+            if value:
+                reader = "--compare" if self.compare is not None else "--show"
+                raise ValueError(f"{flag}: means nothing with {reader}, which measures nothing")
+
+    def _check_file(self, out: Path) -> None:
+        """That results can be written, before time is spent."""
+        for flag, folder in (("--out", out.parent), ("--figures", self.figures)):
+            if folder is not None:
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise OSError(f"{flag} {folder}: cannot be made: {error.strerror}") from None
+        if out.is_dir():
+            raise ValueError(f"--out {out}: is a folder; must be a file")
+
+    def _chosen(self, jobs: list[Job]) -> list[Job]:
+        names = {name for job in jobs for name in (job.name, job.group)}
+        for name in self.only:
+            if name not in names:
+                groups = ", ".join(dict.fromkeys(job.group for job in jobs))
+                rows = ", ".join(job.name for job in jobs)
+                raise ValueError(f"--only {name}: there are {groups}; or single rows: {rows}")
+        return [job for job in jobs if not self.only or job.name in self.only or job.group in self.only]
+
+    def _continued(
+        self, out: Path, jobs: list[Job], machine: dict[str, Any], console: Console
+    ) -> tuple[dict[str, Any], list[Job]]:
+        """The results to go on with, and the jobs that are missing in them."""
+        if not out.exists():
+            return files.new(machine), jobs
+        results = files.read(out)
+        todo = missing(jobs, results)
+        differing = files.differences(results["machine"], {**machine, "date": results["machine"].get("date")})
+        if todo and not differing:
+            if len(todo) < len(jobs):
+                console.print(f"{out}: goes on; {len(jobs) - len(todo)} of {len(jobs)} are there", soft_wrap=True)
+            return results, todo
+        if not self.overwrite:
+            why = f"of another {', '.join(differing)}" if differing else "complete"
+            raise ValueError(f"--out {out}: holds results that are {why}; --overwrite replaces them")
+        return (files.new(machine) if differing else results), jobs
+
+    def _tell(self, console: Console, results: dict[str, Any]) -> int:
+        console.print(summary(results))
+        if self.figures is not None:
+            for path in write_figures(results, self.figures):
+                console.print(f"figure: {path}", soft_wrap=True)
+        return 0
+
+
+def _progress(jobs: int) -> Progress:
+    console = Console(stderr=True, highlight=False)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        disable=not console.is_terminal or not jobs,
+    )
