@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -60,11 +63,11 @@ def complete():
 @pytest.fixture(scope="module")
 def program():
     """A small row of chaos, compiled."""
-    return throughput.compile_row(Throughput(**SMALL), row("chaos", 8, 2))
+    return throughput.compile_row(Throughput(**SMALL), row("chaos", 8, 2), throughput.devices(1))
 
 
 def test_throughput(program, monkeypatch, tmp_path):
-    monkeypatch.setattr(throughput, "compile_row", lambda args, world: program)
+    monkeypatch.setattr(throughput, "compile_row", lambda *_: program)
     record = throughput.main(Throughput(**SMALL, repeats=2, warm_up=8, profile=tmp_path))
     assert 0 < record["mean_population"] <= 8
     assert 0 < record["worst"] <= record["agent_steps_per_second"]
@@ -79,8 +82,17 @@ def test_throughput(program, monkeypatch, tmp_path):
     json.dumps(record)
 
 
-def test_the_full_house_is_full():
-    record = throughput.main(Throughput(realms=2, ticks=32, repeats=2, devices=min(2, jax.device_count())))
+def test_the_full_house_is_full_also_on_two_cores():
+    """As a user measures it: nothing else decides how many devices there are."""
+    command = [sys.executable, "-m", "nmmo_jax.bench.throughput", "--realms=2", "--ticks=32", "--repeats=2"]
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
+    number = min(2, os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    told = subprocess.run(
+        [*command, f"--devices={number}"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert not told.returncode, told.stderr
+    record = json.loads(told.stdout)
+    assert record["devices"] == number
     assert 120 <= record["least_population"] <= record["mean_population"] <= record["agents"] == 128
 
 
@@ -116,7 +128,8 @@ def test_what_cannot_be_measured_is_refused(monkeypatch, tmp_path):
         ({"row": "crowd", "agents": 15}, "agents=15: allowed in a crowd are 16 to 65,536"),
         ({"row": "desert"}, "row='desert': allowed are full_house"),
         ({"row": "chaos", "agents": 12}, "num_agents=12: must be divisible by num_populations=8"),
-        *(({name: 0}, f"{name}=0: must be at least 1") for name in ("realms", "ticks", "repeats", "devices", "agents")),
+        ({"devices": 0}, "devices=0: allowed are 1 to"),
+        *(({name: 0}, f"{name}=0: must be at least 1") for name in ("realms", "ticks", "repeats", "agents")),
     ):
         with pytest.raises(ValueError, match=message):
             throughput.main(Throughput(**wrong))

@@ -30,7 +30,7 @@ import tyro
 from nmmo_jax.actions import Action, as_orders
 from nmmo_jax.bench.machine import machine
 from nmmo_jax.bench.profile import Instruction, instructions, trace
-from nmmo_jax.bench.throughput import Throughput, check, compile_row, warm_up
+from nmmo_jax.bench.throughput import Throughput, check, compile_row, devices, warm_up
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.components import Draws, Outcome, Realm, empty_outcome
 from nmmo_jax.draws import coin, draw, fold_in
@@ -98,7 +98,7 @@ def main(args: Systems) -> dict[str, Any]:
     """
     row = Throughput(row="full_house", realms=args.realms, ticks=args.ticks, seed=args.seed)
     world = check(row)
-    program = compile_row(row, world)
+    program = compile_row(row, world, devices(row.devices))
     carry, living, seconds = program.carry, 0, []
     for _ in range(math.ceil(warm_up(row, world) / args.ticks)):
         carry, *_ = program.play(carry, program.params)

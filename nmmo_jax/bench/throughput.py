@@ -95,8 +95,9 @@ def main(args: Throughput) -> dict[str, Any]:
       ValueError: what cannot be measured.
       RuntimeError: a realm fell below its number of living agents.
     """
+    chosen = devices(args.devices)  # before anything starts JAX with one device
     world = check(args)
-    program = compile_row(args, world)
+    program = compile_row(args, world, chosen)
     for _ in range(math.ceil(warm_up(args, world) / args.ticks)):
         program.carry, *_ = program.play(program.carry, program.params)
     jax.block_until_ready(program.carry)
@@ -192,9 +193,8 @@ def devices(number: int) -> list[Any]:
     return jax.devices()[:number]
 
 
-def compile_row(args: Throughput, world: Row) -> Program:
-    """Compiles the play of a row, and starts its realms; see ``Program``."""
-    chosen = devices(args.devices)  # before anything starts JAX with one device
+def compile_row(args: Throughput, world: Row, chosen: list[Any]) -> Program:
+    """Compiles the play of a row for the chosen devices, and starts its realms; see ``Program``."""
     mesh = jax.make_mesh((args.devices,), (_AXIS,), (AxisType.Auto,), devices=chosen)
     key, play_key = jax.random.key(args.seed), jax.random.key(args.seed + 1)
     init, act = policy(args.policy, world.environment.config)
