@@ -129,13 +129,17 @@ def scatter(key: jax.Array, realm: Realm) -> Realm:
 
 
 def start(row: Row, key: jax.Array, realms: int) -> tuple[Any, Realm]:
-    """Observations and realms ``[realms, ...]`` at their first tick; runs inside jit."""
+    """Observations and realms ``[realms, ...]`` at their first tick."""
     many = nmmo_jax.vectorize(row.environment, realms)
-    obs, realm = many.reset(key, tiles=row.tiles, initial_population=row.initial_population)
-    if row.scattered:
-        realm = jax.vmap(scatter)(jax.random.split(jax.random.fold_in(key, 1), realms), realm)
-        obs = many.observe(realm)
-    return obs, realm
+
+    def begin(key, tiles):
+        obs, realm = many.reset(key, tiles=tiles, initial_population=row.initial_population)
+        if row.scattered:
+            realm = jax.vmap(scatter)(jax.random.split(jax.random.fold_in(key, 1), realms), realm)
+            obs = many.observe(realm)
+        return obs, realm
+
+    return jax.jit(begin)(key, row.tiles)  # as a constant XLA would compute with a large map for half a minute
 
 
 def observation_bytes(environment: Environment) -> int:

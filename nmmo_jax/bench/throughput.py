@@ -199,7 +199,7 @@ def compile_row(args: Throughput, world: Row, chosen: list[Any]) -> Program:
     key, play_key = jax.random.key(args.seed), jax.random.key(args.seed + 1)
     init, act = policy(args.policy, world.environment.config)
     params = jax.device_put(jax.jit(init)(jax.random.key(args.seed + 2)), NamedSharding(mesh, _WHOLE))
-    obs, realm = jax.jit(lambda key: start(world, key, args.realms))(key)
+    obs, realm = start(world, key, args.realms)
     realms, rows = (NamedSharding(mesh, spec) for spec in _SPLIT)
     carry = jax.device_put(realm, realms), _buffer(jax.device_put(obs, realms), args.ticks, rows)
     began = time.perf_counter()
