@@ -238,8 +238,10 @@ def test_what_is_told(complete, tmp_path):
 def test_the_command_shows_and_compares(complete, tmp_path, capsys):
     paths = tmp_path / "a.json", tmp_path / "b.json"
     faster = json.loads(json.dumps(complete))
-    faster["machine"]["jax"] = "2"
-    faster["rows"] = [{**one, "agent_steps_per_second": 1_500_000} for one in faster["rows"] if one["group"] != "law"]
+    faster["machine"] |= {"jax": "2", "cores": 4}
+    faster["rows"] = [
+        {**one, "agent_steps_per_second": 1_500_000, "cores": 4} for one in faster["rows"] if one["group"] != "law"
+    ]
     for path, results in zip(paths, (complete, faster), strict=True):
         files.write(path, results)
     assert Bench(show=paths[0], figures=tmp_path / "figures").run() == 0
@@ -283,13 +285,19 @@ def test_bad_input_of_the_command(complete, tmp_path, monkeypatch, capsys):
     files.write(good, complete)
     foreign.write_text('{"metrics": 1}')
     corrupt.write_text('{"format": ')
-    holed = json.loads(json.dumps(complete))
+    holed, complete_but = (json.loads(json.dumps(complete)) for _ in range(2))
     del holed["rows"][0]["agents"]
     files.write(tmp_path / "holed.json", holed)
+    del complete_but["systems"]["systems"][1]["in_place_microseconds"]
+    files.write(tmp_path / "cost.json", complete_but)
+    files.write(tmp_path / "cut.json", {name: part for name, part in complete.items() if name != "start"})
     for arguments, message in (
         (["--compare", str(good), str(foreign)], r"foreign.json: not a result of nmmo-jax bench"),
         (["--compare", str(corrupt), str(good)], "corrupt.json: no JSON"),
         (["--show", str(tmp_path / "holed.json")], "rows[0] (full_house-1): agents: missing"),
+        (["--show", str(tmp_path / "cost.json")], "systems.systems[1]: in_place_microseconds: missing"),
+        (["--show", str(tmp_path / "cut.json")], "cut.json: start: missing"),
+        (["--out", os.devnull], "must be an ordinary file"),
         (["--show", str(tmp_path / "none.json")], "none.json: No such file"),
         (["--show", str(good), "--full"], "--full: means nothing with --show"),
         (["--out", str(foreign)], "not a result of nmmo-jax bench"),

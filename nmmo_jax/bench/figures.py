@@ -32,9 +32,10 @@ def figures(results: dict[str, Any]) -> dict[str, Figure]:
 def write_figures(results: dict[str, Any], folder: Path) -> list[Path]:
     """Writes the figures as PNG into a folder, which is made; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures(results).items():
+    drawn = figures(results)
+    for name, figure in drawn.items():
         write_figure(folder / name, figure)
-    return [folder / name for name in figures(results)]
+    return [folder / name for name in drawn]
 
 
 def realms_figure(results: dict[str, Any]) -> Figure | None:

@@ -41,9 +41,9 @@ def machine() -> dict[str, Any]:
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "flags": {
-            name: value
+            name: " ".join("PATH" if os.sep in word else word for word in value.split())
             for name, value in sorted(os.environ.items())
-            if name.startswith(_FLAGS) and name not in _NO_FLAGS and os.sep not in value
+            if name.startswith(_FLAGS) and name not in _NO_FLAGS
         },
     }
 

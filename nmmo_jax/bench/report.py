@@ -9,7 +9,7 @@ from rich.text import Text
 
 from nmmo_jax.bench.results import differences, measured
 
-_SETTINGS = ("group", "row", "policy", "realms", "agents", "populations", "devices", "cores")
+_SETTINGS = ("group", "row", "policy", "realms", "agents", "populations", "devices")
 _HEADLINES = {  # (row, policy) -> how it is called, in the order of the README's table
     ("full_house", "random"): "full house",
     ("chaos", "random"): "`chaos`",

@@ -17,9 +17,16 @@ _NUMBERS = {
         "observation_bytes_per_agent",
     ),
     "systems": ("realms", "living_agents", "microseconds_per_tick"),
+    "system": ("in_place_microseconds", "in_place_nanoseconds_per_agent"),
     "start": ("realms",),
+    "stage": ("seconds", "step_compile_seconds"),
 }
-_TEXTS = {"machine": ("processor", "system", "jax", "backend", "device", "date"), "rows": ("row", "policy", "group")}
+_TEXTS = {
+    "machine": ("processor", "system", "jax", "backend", "device", "date"),
+    "rows": ("row", "policy", "group"),
+    "system": ("system",),
+    "start": ("row",),
+}
 _LISTS = {"systems": ("systems",)}
 _OBJECTS = {"start": ("cold", "cached")}
 
@@ -45,7 +52,7 @@ def read(path: Path) -> dict[str, Any]:
     if results.get("version") != VERSION:
         raise ValueError(f"{path}: version {results.get('version')!r}: must be {VERSION}")
     for name, kind in _PARTS.items():
-        if not isinstance(results.get(name), kind):
+        if name not in results or not isinstance(results[name], kind):
             raise ValueError(f"{path}: {name}: missing or of the wrong type")
     _check(path, "machine", results["machine"], "machine")
     for index, row in enumerate(results["rows"]):
@@ -55,11 +62,20 @@ def read(path: Path) -> dict[str, Any]:
     for name in ("systems", "start"):
         if results[name] is not None:
             _check(path, name, results[name], name)
+    for index, system in enumerate((results["systems"] or {}).get("systems", ())):
+        _check(path, f"systems.systems[{index}]", system, "system")
+        if not isinstance(system.get("alone_microseconds", ""), (int, float, type(None))):
+            raise ValueError(f"{path}: systems.systems[{index}]: alone_microseconds: missing, or no number")
+    for name in ("cold", "cached"):
+        if name in (results["start"] or {}):
+            _check(path, f"start.{name}", results["start"][name], "stage")
     return results
 
 
-def _check(path: Path, where: str, part: dict[str, Any], kind: str) -> None:
+def _check(path: Path, where: str, part: Any, kind: str) -> None:
     """That a part which was measured has what is told of it."""
+    if not isinstance(part, dict):
+        raise ValueError(f"{path}: {where}: no object")
     if "skipped" in part or "failed" in part:
         return
     kinds = (
@@ -72,6 +88,8 @@ def _check(path: Path, where: str, part: dict[str, Any], kind: str) -> None:
         for name in fields.get(kind, ()):
             if not isinstance(part.get(name), of):
                 raise ValueError(f"{path}: {where}: {name}: missing, or no {what}")
+    if kind == "rows" and part["agents"] < 1:
+        raise ValueError(f"{path}: {where}: agents={part['agents']}: must be at least 1")
 
 
 def write(path: Path, results: dict[str, Any]) -> None:

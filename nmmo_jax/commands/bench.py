@@ -9,6 +9,7 @@ import jax
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from nmmo_jax.bench import results as files
 from nmmo_jax.bench.figures import write_figures
@@ -52,7 +53,7 @@ class Bench:
         Raises:
           ValueError, OSError: bad input, before anything is measured.
         """
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)  # paths and errors may have brackets
         if self.compare is not None or self.show is not None:
             self._check_reading()
         if self.compare is not None:
@@ -60,7 +61,8 @@ class Bench:
             console.print(compare(files.read(one), files.read(other), (str(one), str(other))))
             return 0
         if self.show is not None:
-            return self._tell(console, files.read(self.show))
+            self._tell(console, files.read(self.show))
+            return 0
         out = self.out or Path("runs") / time.strftime("bench-%Y%m%d-%H%M%S.json")
         self._check_file(out)
         found = ask()
@@ -80,14 +82,15 @@ class Bench:
                     bar.advance(task)
         except KeyboardInterrupt:
             left = len(missing(jobs, results))
-            console.print(f"interrupted: {left} of {len(jobs)} are missing in {out}; the same command goes on there")
+            told = f"interrupted: {left} of {len(jobs)} are missing in {out}; with --out {out} it goes on"
+            console.print(told, soft_wrap=True)
             return 130
-        status = self._tell(console, results)
+        self._tell(console, results)
         console.print(f"results: {out}", soft_wrap=True)
         failed = failures(jobs, results)
         for name, why in failed.items():
-            console.print(f"[red]failed[/]  {name}: {why}", soft_wrap=True)
-        return 1 if failed else status
+            console.print(Text.assemble(("failed", "red"), f"  {name}: {why}"), soft_wrap=True)
+        return 1 if failed else 0
 
     def _check_reading(self) -> None:
         given = {"--full": self.full, "--only": self.only, "--out": self.out, "--overwrite": self.overwrite}
@@ -108,6 +111,8 @@ class Bench:
                     raise OSError(f"{flag} {folder}: cannot be made: {error.strerror}") from None
         if out.is_dir():
             raise ValueError(f"--out {out}: is a folder; must be a file")
+        if out.exists() and not out.is_file():
+            raise ValueError(f"--out {out}: must be an ordinary file")
 
     def _chosen(self, jobs: list[Job]) -> list[Job]:
         names = {name for job in jobs for name in (job.name, job.group)}
@@ -136,12 +141,11 @@ class Bench:
             raise ValueError(f"--out {out}: holds results that are {why}; --overwrite replaces them")
         return (files.new(machine) if differing else results), jobs
 
-    def _tell(self, console: Console, results: dict[str, Any]) -> int:
+    def _tell(self, console: Console, results: dict[str, Any]) -> None:
         console.print(summary(results))
         if self.figures is not None:
             for path in write_figures(results, self.figures):
                 console.print(f"figure: {path}", soft_wrap=True)
-        return 0
 
 
 def _progress(jobs: int) -> Progress:

@@ -1,5 +1,6 @@
 """What is told of a run: its numbers, a table of them, and files."""
 
+import contextlib
 import json
 import os
 import platform
@@ -193,8 +194,11 @@ def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
         with open(beside, "wb") as file:
             content(file)
         os.replace(beside, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # of the file that was asked for
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where even that cannot be asked for
+            beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
