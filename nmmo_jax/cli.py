@@ -10,6 +10,7 @@ import tyro
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.commands.maps import Convert, Generate, Show
 from nmmo_jax.commands.simulate import Simulate
+from nmmo_jax.commands.train import Train
 from nmmo_jax.commands.verify import Verify
 
 Maps = (
@@ -19,6 +20,7 @@ Maps = (
 )
 Command = (
     Annotated[Simulate, tyro.conf.subcommand("simulate")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Maps, tyro.conf.subcommand("maps", description="Generate, show and convert maps.")]

@@ -21,9 +21,13 @@ from train.networks import make_network, make_policy, per_population
 ENV = nmmo_jax.make("chaos", num_agents=12, num_populations=3, rows=36, columns=33, view=7, num_visible=5)
 CONFIG = ENV.config
 POPULATIONS, VISIBLE = CONFIG.num_populations, CONFIG.num_visible
-NETWORK = make_network(CONFIG)
+NETWORK = make_network(CONFIG, "classic")
 PARAMS = jax.jit(NETWORK.init)(jax.random.key(3))
-APPLY = jax.jit(NETWORK.apply, static_argnums=2)
+_APPLY = jax.jit(NETWORK.apply, static_argnums=3)
+
+
+def APPLY(params, inputs, value=True):
+    return _APPLY(params, inputs, (), value)[0]
 
 
 def random_inputs(rows: int = 6, seed: int = 0) -> Inputs:
@@ -116,7 +120,7 @@ def test_the_network_equals_the_plain_computation():
     outputs = APPLY(PARAMS, inputs)
     for population, agent in itertools.product(range(POPULATIONS), range(6)):
         seen = one(inputs, (population, agent))
-        expected = plain_network(jax.tree.map(np.float64, one(PARAMS, population)), *seen)
+        expected = plain_network(jax.tree.map(np.float64, one(PARAMS, population)), *seen[:4])
         got = one(outputs, (population, agent))
         got["target"] = got["target"][seen.listed]
         for name, value in expected.items():
@@ -141,11 +145,11 @@ def test_a_new_argument_gets_an_output_of_its_own(monkeypatch):
 
     for module in (train.classic, train.distributions):
         monkeypatch.setattr(module, "heads", more)
-    network = make_network(CONFIG)
+    network = make_network(CONFIG, "classic")
 
     def play(key, inputs, masks):
         params = network.init(key)
-        logits = merge(network.apply(params, inputs, False))
+        logits = merge(network.apply(params, inputs, (), False)[0])
         choices = sample(key, jnp.arange(18), logits, masks, CONFIG)
         return params, logits, choices, log_prob(choices, logits, masks, CONFIG) + entropy(logits, masks, CONFIG)
 
@@ -261,7 +265,7 @@ def test_gradients_are_finite_and_reach_every_weight():
     choices = {name: np.zeros(18, int) for name in masks}
 
     def loss(params):
-        outputs = merge(NETWORK.apply(params, inputs))
+        outputs = merge(NETWORK.apply(params, inputs, ())[0])
         value = outputs.pop("value")
         terms = log_prob(choices, outputs, masks, CONFIG) + entropy(outputs, masks, CONFIG, 1e-3)
         return terms.sum() + (value**2).sum()
@@ -292,7 +296,7 @@ def test_the_gradient_of_a_maximum_is_that_of_max():
 @pytest.fixture(scope="module")
 def played():
     """Observations and realms, two of them, with empty slots; and the policy."""
-    _, act = make_policy(CONFIG)
+    _, act = make_policy(CONFIG, "classic")
     rng, rules = np.random.default_rng(11), ENV.rules
     realm = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(random_realm(rng, CONFIG, rules) for _ in range(2)))
     obs = jax.jit(nmmo_jax.vectorize(ENV, 2).observe)(realm)
@@ -342,12 +346,12 @@ def test_empty_slots_do_not_matter_and_chance_follows_the_uid(played):
 def test_inputs_are_read_as_they_are_stored(played):
     *_, obs, _ = played
     inputs = split(inputs_of(one(obs, 0)), POPULATIONS)
-    assert [leaf.dtype for leaf in inputs] == [np.uint8, np.int16, np.int16, bool]
-    assert {leaf.shape[:2] for leaf in inputs} == {(POPULATIONS, CONFIG.num_agents // POPULATIONS)}
+    assert [leaf.dtype for leaf in jax.tree.leaves(inputs)] == [np.uint8, np.int16, np.int16, bool]
+    assert {leaf.shape[:2] for leaf in jax.tree.leaves(inputs)} == {(POPULATIONS, CONFIG.num_agents // POPULATIONS)}
 
 
 def test_what_cannot_be_is_refused_by_name():
-    with pytest.raises(ValueError, match="network='perceptron': must be one of classic"):
+    with pytest.raises(ValueError, match="network='perceptron': must be one of default, classic"):
         make_network(CONFIG, "perceptron")
     with pytest.raises(ValueError, match="layout='free'"):
         make_policy(dataclasses.replace(CONFIG, layout="free"))

@@ -94,10 +94,12 @@ class Classic(nn.Module):
     Attributes:
       config: gives the inputs' sizes and, by ``heads(config)``, the outputs.
       hidden: width of the encoders.
+      auto_target: whether choices among the visible are left out.
     """
 
     config: Config
     hidden: int = 32
+    auto_target: bool = False
 
     @nn.compact
     def __call__(self, inputs: Inputs, value: bool = True) -> dict[str, Float32[Array, "*B A"]]:
@@ -105,9 +107,9 @@ class Classic(nn.Module):
         config = self.config
         encoders: dict[str, tuple[tuple[str, int], ...]] = {"value": (("value", 1),)} if value else {}
         for head in heads(config):
-            encoders[head.name] = tuple(
-                (argument.name, 0 if argument.among_visible else argument.size) for argument in head.arguments
-            )
+            learned = [one for one in head.arguments if not (self.auto_target and one.among_visible)]
+            if learned:
+                encoders[head.name] = tuple((one.name, 0 if one.among_visible else one.size) for one in learned)
         parts = [Encoder(config, self.hidden, outputs, name=f"{name}_encoder")() for name, outputs in encoders.items()]
 
         # All encoders side by side: the inputs are taken apart and multiplied once.
@@ -116,8 +118,8 @@ class Classic(nn.Module):
 
         visible = only_listed(inputs.visible, inputs.listed)
         maxima = max_layer(visible, beside("agents"), config)
-        output = tile_layer(inputs.tiles, beside("material"), beside("crowd"))
-        output += centre(inputs.self, config) @ beside("own")
+        output = centre(inputs.self, config) @ beside("own")
+        output += tile_layer(inputs.tiles, beside("material"), beside("crowd"))
         output += maxima @ block_diag(*(part.maxima for part in parts)) + beside("bias")
 
         result, start = {}, 0

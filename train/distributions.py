@@ -3,6 +3,9 @@
 Of n choices that are allowed, each has probability ``(p + floor) / (1 + n * floor)``, where p is the softmax of the
 logits over the allowed. All is generated from ``nmmo_jax.actions.heads``: an argument whose mask has a row per choice
 of the argument before it is masked by the row of what was chosen there.
+
+An argument whose logits are integers is not learned: the allowed choice with the highest number is taken (the first of
+several), which has no part in log-probability, entropy or gradient.
 """
 
 import math
@@ -15,7 +18,7 @@ from nmmo_jax.actions import Argument, heads
 from nmmo_jax.config import Config
 from nmmo_jax.draws import words
 
-Logits = dict[str, Float32[Array, "*B A"]]  # by argument
+Logits = dict[str, Float32[Array, "*B A"] | Int32[Array, "*B A"]]  # by argument; integers: an order of preference
 Masks = dict[str, Bool[Array, "..."]]  # by argument, [*B, A] or [*B, A before, A], as in ``Observation.mask``
 Choices = dict[str, Int32[Array, "*B"]]
 
@@ -56,9 +59,14 @@ def sample(
     for head in heads(config):
         before = None
         for argument in head.arguments:
-            p = probabilities(logits[argument.name], _allowed(argument, mask, before), floor)
-            race = p / waiting[:, start : start + argument.size]
-            choices[argument.name] = before = jnp.argmax(race, axis=-1).astype(jnp.int32)
+            allowed = _allowed(argument, mask, before)
+            if _is_order(logits[argument.name]):
+                before = _first(logits[argument.name], allowed)
+            else:
+                p = probabilities(logits[argument.name], allowed, floor)
+                race = p / waiting[:, start : start + argument.size]
+                before = jnp.argmax(race, axis=-1).astype(jnp.int32)
+            choices[argument.name] = before
             start += argument.size
     return choices
 
@@ -70,8 +78,9 @@ def log_prob(choices: Choices, logits: Logits, mask: Masks, config: Config, floo
         before = None
         for argument in head.arguments:
             choice = choices[argument.name]
-            log_p = log_probabilities(logits[argument.name], _allowed(argument, mask, before), floor)
-            result += jnp.where(_one_hot(choice, argument.size), log_p, 0).sum(axis=-1)
+            if not _is_order(logits[argument.name]):
+                log_p = log_probabilities(logits[argument.name], _allowed(argument, mask, before), floor)
+                result += jnp.where(_one_hot(choice, argument.size), log_p, 0).sum(axis=-1)
             before = choice
     return result
 
@@ -85,9 +94,13 @@ def entropy(logits: Logits, mask: Masks, config: Config, floor: float = 0.0) -> 
             rows = logits[argument.name]
             if _conditional(argument):
                 rows = rows[..., None, :]
-            log_p = log_probabilities(rows, mask[argument.name], floor)
-            p = jnp.exp(log_p)
-            own = -(p * log_p).sum(axis=-1)
+            if _is_order(rows):
+                p = _one_hot(_first(rows, mask[argument.name]), argument.size).astype(jnp.float32)
+                own = jnp.zeros(p.shape[:-1])
+            else:
+                log_p = log_probabilities(rows, mask[argument.name], floor)
+                p = jnp.exp(log_p)
+                own = -(p * log_p).sum(axis=-1)
             if before is not None and _conditional(argument):
                 own, p = (before * own).sum(axis=-1), (before[..., None] * p).sum(axis=-2)
             result, before = result + own, p
@@ -101,6 +114,15 @@ def _arguments(config: Config) -> list[Argument]:
 def _conditional(argument: Argument) -> bool:
     """Whether its mask has a row per choice of the argument before it."""
     return len(argument.mask_shape) > 1
+
+
+def _is_order(logits: jax.Array) -> bool:
+    return jnp.issubdtype(logits.dtype, jnp.integer)
+
+
+def _first(order: Int32[Array, "*B A"], mask: Bool[Array, "*B A"]) -> Int32[Array, "*B"]:
+    """Which of the allowed has the highest number."""
+    return jnp.argmax(jnp.where(mask, order, jnp.iinfo(jnp.int32).min), axis=-1).astype(jnp.int32)
 
 
 def _allowed(argument: Argument, mask: Masks, before: Int32[Array, "*B"] | None) -> Bool[Array, "*B A"]:

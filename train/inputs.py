@@ -2,16 +2,19 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
-from nmmo_jax.config import Config
+from nmmo_jax.config import RULE_FIELDS, STYLES, Config, Rules, as_rules, rule_ndim
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.world.materials import NUM_MATERIALS
+
+NUM_RULES = sum(len(STYLES) if rule_ndim(name) else 1 for name in RULE_FIELDS)  # numbers in ``encode_rules``
+NOBODY = -1e9  # the maximum over nobody
 
 
 class Inputs(NamedTuple):
@@ -21,11 +24,38 @@ class Inputs(NamedTuple):
     self: Int16[Array, "*B F"]
     visible: Int16[Array, "*B V F"]
     listed: Bool[Array, "*B V"]  # whether that row is an agent
+    rules: Float32[Array, "*B K"] | None = None  # of its realm, as ``encode_rules`` gives them
 
 
-def inputs_of(obs: Observation) -> Inputs:
-    """What a network reads of an observation."""
-    return Inputs(obs.tiles, obs.self, obs.visible, obs.visible_slot >= 0)
+def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> Inputs:
+    """What a network reads of an observation, ``[*R, N, ...]``.
+
+    Args:
+      rules: of each realm, from ``encode_rules``, for networks that take them.
+    """
+    if rules is not None:
+        rules = jnp.broadcast_to(rules[..., None, :], (*obs.self.shape[:-1], rules.shape[-1]))
+    return Inputs(obs.tiles, obs.self, obs.visible, obs.visible_slot >= 0, rules)
+
+
+def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
+    """The rules of one realm as numbers from -1 to 1, in the order of the fields; K = ``NUM_RULES``.
+
+    -1 is the lowest value that a field allows, 1 the highest. Between them the scale is linear where the interval is at
+    most 1 wide (switches and probabilities), else that of ``log(1 + value - lowest)``: of 30,000 possible amounts the
+    small ones are those between which the differences matter.
+
+    Raises:
+      ValueError: as ``as_rules``.
+    """
+    leaves = as_rules(rules, config)
+    columns = []
+    for name, field in RULE_FIELDS.items():
+        low, high = field.metadata["low"], field.metadata["high"]
+        above = jnp.asarray(getattr(leaves, name), jnp.float32) - low
+        share = above / (high - low) if high - low <= 1 else jnp.log1p(above) / math.log1p(high - low)
+        columns.append(jnp.atleast_1d(2 * share - 1))
+    return jnp.concatenate(columns)
 
 
 def centre(features: Int16[Array, "*B F"], config: Config) -> Float32[Array, "*B F"]:
@@ -102,19 +132,49 @@ def tile_layer(
     tiles: UInt8[Array, "*B 2 W W"],
     material: Float[Array, "M K O"],
     crowd: Float[Array, "K O"],
+    most: int = 255,
 ) -> Float32[Array, "*B O"]:
     """The linear layer over one-hot materials and agents per tile, ``K = W * W``.
 
     Plainly, ``one_hot(tiles[..., 0, :, :])`` and ``tiles[..., 1, :, :]``, flattened and multiplied by the weights. Here
     one plane is compared and multiplied at a time, several times faster on a CPU than one wide product: planes of a
     thousand agents stay in the cache. The first material is the baseline: six planes are multiplied, not seven.
+    The backward pass does the same with the gradient, from the tiles as they are stored.
+
+    Args:
+      most: more agents than that on a tile are read as that many.
     """
-    planes = tiles.reshape(*tiles.shape[:-3], 2, math.prod(tiles.shape[-2:]))
-    seen, agents = planes[..., 0, :], planes[..., 1, :]
+    return _tile_layer(tiles, material, crowd, most)
+
+
+def _by_plane(tiles, material, crowd, most):
+    seen, agents = _planes(tiles, most)
     output = agents.astype(crowd.dtype) @ crowd + material[0].sum(axis=0)
     for index in range(1, NUM_MATERIALS):
         output += (seen == index).astype(material.dtype) @ (material[index] - material[0])
-    return output
+    return output.reshape(*tiles.shape[:-3], -1)
+
+
+def _planes(tiles: UInt8[Array, "*B 2 W W"], most: int) -> tuple[UInt8[Array, "B K"], UInt8[Array, "B K"]]:
+    planes = tiles.reshape(-1, 2, math.prod(tiles.shape[-2:]))
+    return planes[:, 0], jnp.minimum(planes[:, 1], jnp.uint8(most))
+
+
+def _tile_forward(tiles, material, crowd, most):
+    return _by_plane(tiles, material, crowd, most), tiles
+
+
+def _tile_backward(most, tiles, cotangent):
+    seen, agents = _planes(tiles, most)
+    cotangent = cotangent.reshape(-1, cotangent.shape[-1])
+    others = [(seen == index).astype(cotangent.dtype).T @ cotangent for index in range(1, NUM_MATERIALS)]
+    baseline = cotangent.sum(axis=0) - sum(others)
+    crowd = agents.astype(cotangent.dtype).T @ cotangent
+    return np.zeros(tiles.shape, jax.dtypes.float0), jnp.stack([baseline, *others]), crowd
+
+
+_tile_layer: Any = jax.custom_vjp(_by_plane, nondiff_argnums=(3,))
+_tile_layer.defvjp(_tile_forward, _tile_backward)
 
 
 def split(tree, parts: int):

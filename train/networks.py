@@ -1,78 +1,164 @@
 """Networks for all populations of a realm at once, behind ``init`` and ``apply``, and policies made of them.
 
-Weights are not shared: every array of the parameters has a leading population axis.
+Unless it is asked for, weights are not shared: every array of the parameters has a leading population axis.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float32, PRNGKeyArray
+from jaxtyping import Array, Bool, Int16, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action, heads
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
-from nmmo_jax.observations import NUM_FEATURES, Observation
+from nmmo_jax.observations import FEATURES, NUM_FEATURES, Observation
 from nmmo_jax.policies.scripted import slot_of
 from train.classic import Classic
-from train.distributions import Choices, sample
-from train.inputs import Inputs, inputs_of, merge, split
+from train.default import Default
+from train.distributions import Choices, Logits, sample
+from train.inputs import NUM_RULES, Inputs, inputs_of, merge, split
 
-Params = Any  # a tree of arrays [P, ...]
+Params = Any  # a tree of arrays [P, ...]; P = 1 with shared weights
+Core = Any  # a tree of arrays [P, *B, ...]; the empty tuple where there is none
+
+CORES = ("none", "gru")
+HIDDEN = (4, 65_536)
 
 
 class Network(NamedTuple):
-    """A network for every population, as pure functions.
+    """A network for every population, as pure functions. Axes ``[P, *B, ...]``: population first.
 
     Attributes:
-      init: ``init(key) -> params``, different for every population.
-      apply: ``apply(params, inputs, value=True) -> outputs``. The inputs are ``Inputs`` with axes ``[P, ...]``,
-        population first; the outputs, by name, float32 ``[P, ..., A]``: logits of every argument, not masked, and
-        ``value`` (A = 1) unless it is not asked for.
+      init: ``init(key) -> params``, different for every population unless ``shared_init``.
+      apply: ``apply(params, inputs, core, value=True) -> (outputs, core)``. Outputs, by name, ``[P, *B, A]``: logits of
+        every argument, not masked, and ``value`` (A = 1) unless it is not asked for; all float32, but int32 (an order
+        of preference, see ``train.distributions``) for an argument that is not learned. The core is that after this
+        observation; ``clear`` it where a slot's next agent is another.
+      initial: ``initial(shape) -> core``, the recurrent core's first state, for rows of that leading shape.
       floor: added to every probability when actions are drawn.
     """
 
     init: Callable[[PRNGKeyArray], Params]
-    apply: Callable[..., dict[str, Float32[Array, "P *B A"]]]
+    apply: Callable[..., tuple[Logits, Core]]
+    initial: Callable[[tuple[int, ...]], Core]
     floor: float
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """What can be chosen about a network. Bad values raise ``ValueError``.
+
+    Attributes:
+      hidden: width of the network ``default``; ``classic`` is as wide as published.
+      core: ``"none"``, or ``"gru"``: agents remember.
+      shared_weights: one set of weights for all populations, the parameters' population axis is 1.
+      shared_init: populations begin equal.
+      auto_target: the target is not learned: the weakest other agent in range of the style that was chosen.
+      rules_input: the rules of the realm are an input, ``Inputs.rules``.
+    """
+
+    hidden: int = 64
+    core: Literal["none", "gru"] = "none"
+    shared_weights: bool = False
+    shared_init: bool = False
+    auto_target: bool = False
+    rules_input: bool = False
+
+    def __post_init__(self):
+        low, high = HIDDEN
+        if isinstance(self.hidden, bool) or not isinstance(self.hidden, int) or not low <= self.hidden <= high:
+            raise ValueError(f"hidden={self.hidden!r}: allowed are whole numbers from {low} to {high}")
+        if self.core not in CORES:
+            raise ValueError(f"core={self.core!r}: must be one of {', '.join(CORES)}")
+        for name in ("shared_weights", "shared_init", "auto_target", "rules_input"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}: allowed are True and False")
 
 
 class Kind(NamedTuple):
-    """A network by name: ``module(config)`` is that of one population."""
+    """A network by name.
 
-    module: Callable[[Config], nn.Module]
+    Attributes:
+      module: ``module(config, options)`` is that of one population.
+      floor: as in ``Network``.
+      options: which of the fields ``core`` and ``rules_input`` it has.
+    """
+
+    module: Callable[[Config, NetworkOptions], nn.Module]
     floor: float
+    options: tuple[str, ...] = ()
 
 
-NETWORKS = {"classic": Kind(Classic, 1e-3)}
+def _classic(config: Config, options: NetworkOptions) -> nn.Module:
+    return Classic(config, auto_target=options.auto_target)
 
 
-def make_network(config: Config, name: str = "classic") -> Network:
+def _default(config: Config, options: NetworkOptions) -> nn.Module:
+    return Default(config, options.hidden, options.auto_target)
+
+
+NETWORKS = {"default": Kind(_default, 0.0, ("core", "rules_input")), "classic": Kind(_classic, 1e-3)}
+
+
+def make_network(config: Config, name: str = "default", options: NetworkOptions | None = None) -> Network:
     """The network of that name.
 
     Raises:
-      ValueError: an unknown name, or a layout in which populations have no slots of their own.
+      ValueError: an unknown name, an option that this network does not have, or a layout in which populations have no
+        slots of their own.
     """
     if name not in NETWORKS:
         raise ValueError(f"network={name!r}: must be one of {', '.join(NETWORKS)}")
     if config.layout != "blocks":
         raise ValueError(f"layout={config.layout!r}: must be 'blocks', where every population has slots of its own")
-    module = NETWORKS[name].module(config)
+    kind, options, plain = NETWORKS[name], options or NetworkOptions(), NetworkOptions()
+    for field in ("core", "rules_input"):
+        value, usual = getattr(options, field), getattr(plain, field)
+        if field not in kind.options and value != usual:
+            raise ValueError(f"{field}={value!r}: must be {usual!r} for network={name!r}, which has no other")
+    module = kind.module(config, options)
+    shared = options.shared_weights
+    listed = [one.name for head in heads(config) for one in head.arguments if one.among_visible]
+
+    def initial(shape: tuple[int, ...]) -> Core:
+        return jnp.zeros((*shape, options.hidden)) if options.core == "gru" else ()
+
+    def forward(params: Params, rows: tuple[Inputs, Core], value: bool) -> tuple[Logits, Core]:
+        inputs, core = rows
+        if "core" in kind.options:
+            return module.apply({"params": params}, inputs, core, value)  # pyright: ignore[reportReturnType]
+        return module.apply({"params": params}, inputs, value), core  # pyright: ignore[reportReturnType]
 
     def init(key: PRNGKeyArray) -> Params:
-        keys = jax.random.split(key, config.num_populations)
-        return jax.vmap(lambda key: module.init(key, nothing_seen(config))["params"])(keys)
+        def of_one(key):
+            inputs, core = nothing_seen(config, options.rules_input), initial(())
+            return module.init(key, *((inputs, core) if "core" in kind.options else (inputs,)))["params"]
 
-    def apply(params: Params, inputs: Inputs, value: bool = True) -> dict[str, jax.Array]:
-        return per_population(lambda params, inputs: module.apply({"params": params}, inputs, value), params, inputs)
+        keys = jax.random.split(key, 1 if shared else config.num_populations)
+        if options.shared_init:
+            keys = jnp.broadcast_to(keys[:1], keys.shape)
+        return jax.lax.map(of_one, keys)  # a vmap takes twice as long to compile
 
-    return Network(init, apply, NETWORKS[name].floor)
+    def apply(params: Params, inputs: Inputs, core: Core = (), value: bool = True) -> tuple[Logits, Core]:
+        if options.rules_input and inputs.rules is None:
+            raise ValueError("inputs.rules=None: must be those of the realms, see inputs_of, with rules_input=True")
+        if not options.rules_input:
+            inputs = inputs._replace(rules=None)
+        outputs, core = per_population(functools.partial(forward, value=value), params, (inputs, core), shared)
+        if options.auto_target:
+            outputs |= dict.fromkeys(listed, weakest(inputs.visible))
+        return outputs, core
+
+    return Network(init, apply, initial, kind.floor)
 
 
 def make_policy(
-    config: Config, name: str = "classic"
+    config: Config, name: str = "default", options: NetworkOptions | None = None
 ) -> tuple[Callable[[PRNGKeyArray], Params], Callable[..., Action]]:
     """The network of that name as a policy: ``init(key) -> params`` and ``act(params, key, obs, realm) -> Action``.
 
@@ -83,13 +169,19 @@ def make_policy(
     >>> action = act(init(key), fold_in(key, realm.tick), obs, realm)
 
     Raises:
-      ValueError: as ``make_network``.
+      ValueError: as ``make_network``, or options with which an observation alone is not enough to act.
     """
-    network = make_network(config, name)
+    network, options = make_network(config, name, options), options or NetworkOptions()
+    for field, only in {"core": "none", "rules_input": False}.items():
+        if getattr(options, field) != only:
+            raise ValueError(
+                f"{field}={getattr(options, field)!r}: must be {only!r} for a policy that is given nothing else"
+            )
 
     def act(params: Params, key: PRNGKeyArray, obs: Observation, realm: Realm) -> Action:
-        logits = merge(network.apply(params, split(inputs_of(obs), config.num_populations), value=False))
-        return to_action(sample(key, realm.agents.uid, logits, obs.mask, config, network.floor), obs, config)
+        outputs, _ = network.apply(params, split(inputs_of(obs), config.num_populations), value=False)
+        choices = sample(key, realm.agents.uid, merge(outputs), obs.mask, config, network.floor)
+        return to_action(choices, obs, config)
 
     return network.init, act
 
@@ -100,21 +192,43 @@ def to_action(choices: Choices, obs: Observation, config: Config) -> Action:
     return Action(**{name: slot_of(obs, choice) if name in listed else choice for name, choice in choices.items()})
 
 
-def per_population(function: Callable[..., Any], params: Params, inputs: Any) -> Any:
+def clear(core: Core, fresh: Bool[Array, "*B"]) -> Core:
+    """The core, with its first state where a slot has a new agent (or none)."""
+    return jax.tree.map(
+        lambda leaf: jnp.where(fresh.reshape(*fresh.shape, *[1] * (leaf.ndim - fresh.ndim)), 0, leaf), core
+    )
+
+
+def weakest(visible: Int16[Array, "*B V F"]) -> Int32[Array, "*B V"]:
+    """The visible as targets in order of preference: the lowest health first, then the lowest food; oneself last."""
+    names = list(FEATURES)
+    health, food = (visible[..., names.index(name)].astype(jnp.int32) for name in ("health", "food"))
+    last = jnp.iinfo(jnp.int32).min + 1
+    return jnp.where(jnp.arange(visible.shape[-2]) == 0, last, -((health << 15) | food))  # both are below 2^15
+
+
+def per_population(function: Callable[..., Any], params: Params, inputs: Any, shared: bool = False) -> Any:
     """``function(params, inputs)`` for every population, along axis 0 of both.
 
     One after another on a CPU, where what a population's agents see then stays in the cache: three times faster.
     All at once elsewhere.
+
+    Args:
+      shared: axis 0 of the parameters is 1, and all populations have the same.
     """
-    function = jax.checkpoint(function)  # a backward pass computes again what would be slower to keep
+    if shared:
+        params = jax.tree.map(lambda leaf: leaf[0], params)
 
     def in_turn(params, inputs):
+        if shared:
+            return jax.lax.map(lambda rows: function(params, rows), inputs)
         return jax.lax.map(lambda pair: function(*pair), (params, inputs))
 
-    return jax.lax.platform_dependent(params, inputs, cpu=in_turn, default=jax.vmap(function))
+    at_once = jax.vmap(function, in_axes=(None if shared else 0, 0))
+    return jax.lax.platform_dependent(params, inputs, cpu=in_turn, default=at_once)
 
 
-def nothing_seen(config: Config) -> Inputs:
+def nothing_seen(config: Config, rules: bool = False) -> Inputs:
     """The inputs of one agent that sees nothing: shapes and types."""
     view, visible = config.view, config.num_visible
     return Inputs(
@@ -122,4 +236,5 @@ def nothing_seen(config: Config) -> Inputs:
         self=jnp.zeros(NUM_FEATURES, jnp.int16),
         visible=jnp.zeros((visible, NUM_FEATURES), jnp.int16),
         listed=jnp.zeros(visible, bool),
+        rules=jnp.zeros(NUM_RULES) if rules else None,
     )

@@ -1,0 +1,302 @@
+"""The training loop: learns from the living, each once; goes on exactly; the same on any number of devices."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from nmmo_jax import cli
+from train import loop, smith
+from train.checkpoint import Checkpoints
+from train.loop import AXIS, Rows, make_train
+from train.settings import Settings, experiment
+from train.trinity import God, Pantheon, Sword, Trinity
+
+SMALL = {
+    **{"num_agents": 16, "num_populations": 2, "rows": 20, "columns": 20, "border": 2, "view": 5, "num_visible": 4},
+    **{"realms": 8, "ticks": 4, "minibatch": 32, "network": "classic"},
+}
+TINY = experiment("law16", **SMALL)
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return make_train(TINY, devices=jax.devices()[:1])
+
+
+@pytest.fixture(scope="module")
+def six(tiny):
+    """Six updates, in two calls."""
+    state, first = tiny.run(tiny.init(jax.random.key(0)), 3)
+    state, second = tiny.run(state, 3)
+    return jax.device_get(tiny.saved(state)), jax.device_get(first), jax.device_get(second)
+
+
+def equal(one, other):
+    """Bit for bit."""
+    one, other = (
+        jax.tree.map(lambda x: jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, tree)
+        for tree in (one, other)
+    )
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_reports_add_up(six):
+    _, *reports = six
+    for report in reports:
+        assert (report.skipped == 0).all()
+        sums = report.sums
+        assert (sums.steps.sum(axis=1) <= 8 * 4 * 16).all()
+        np.testing.assert_array_equal(sums.causes.sum(axis=-1), sums.deaths)
+        np.testing.assert_allclose(sums.reward, sums.steps - sums.deaths, rtol=1e-6)  # 1 per tick lived through
+        assert all(np.isfinite(value).all() for value in report.losses.values())
+    assert reports[1].sums.deaths.sum() > 10
+    assert (reports[1].losses["entropy"] > 0.5).all()
+
+
+def test_an_interrupted_run_equals_an_uninterrupted_one(tiny, six, tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    state, _ = tiny.run(tiny.init(jax.random.key(0)), 3)
+    checkpoints.save(3, tiny.saved(state), {}, None)
+    del state
+    kept, _ = checkpoints.restore(tiny.template)
+    state, report = tiny.run(tiny.restored(kept), 3)
+    equal(jax.device_get(tiny.saved(state)), six[0])
+    equal(jax.device_get(report), six[2])
+
+
+def test_every_living_row_is_taken_once():
+    settings, config = TINY.settings, TINY.env.config
+    alive = np.random.default_rng(0).random((settings.ticks, settings.realms, config.num_agents)) < 0.4
+
+    def taken(alive):
+        rows = Rows(TINY, alive)
+        order = rows.shuffled(jax.random.key(1), 3)
+
+        def one(index):
+            row = jax.lax.dynamic_slice_in_dim(order, index * 3, 3, axis=2)
+            return row, index * 3 + jnp.arange(3) < rows.number[..., None]
+
+        return [one(index) for index in range(order.shape[2] // 3)], rows.batches(3)
+
+    batches, number = jax.vmap(taken, axis_name=AXIS)(jnp.asarray(alive)[None])
+    groups, agents = settings.groups, config.num_agents // config.num_populations
+    count = np.zeros_like(alive, int)
+    for index, (row, valid) in enumerate(batches):
+        assert index < number[0] or not np.asarray(valid).any()
+        for group in range(groups):
+            for population in range(config.num_populations):
+                for r in np.asarray(row)[0, group, population][np.asarray(valid)[0, group, population]]:
+                    tick, realm, slot = np.unravel_index(r, (settings.ticks, settings.realms // groups, agents))
+                    count[tick, realm + group * (settings.realms // groups), slot + population * agents] += 1
+    np.testing.assert_array_equal(count, alive)
+
+
+PROGRAM = """
+import sys, jax, numpy as np
+sys.path.insert(0, "tests")
+from test_training import TINY
+from train.loop import make_train
+
+results = []
+for number in (1, 2, 8):
+    train = make_train(TINY, devices=jax.devices()[:number])
+    state, report = train.run(train.init(jax.random.key(0)), 2)
+    assert len(state.worlds.realm.tick.sharding.device_set) == number
+    results.append(jax.device_get((report, state.params, state.worlds.realm.agents)))
+for report, params, agents in results[1:]:
+    jax.tree.map(np.testing.assert_array_equal, report.sums.steps[0], results[0][0].sums.steps[0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), report, results[0][0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), params, results[0][1])
+    jax.tree.map(np.testing.assert_array_equal, agents, results[0][2])
+print("agree")
+"""
+
+
+def test_one_two_and_eight_devices_agree():
+    env = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8", "NPROC": "64", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.strip() == "agree", result.stderr[-3000:]
+
+
+class Broken(Sword):
+    """Its loss is not a number for population 1."""
+
+    def loss(self, params, batch):
+        loss, told = super().loss(params, batch)
+        return loss * jnp.array([1.0, jnp.nan]), told
+
+
+def test_what_is_not_finite_is_skipped_and_ends_the_run(tmp_path, monkeypatch):
+    train = make_train(TINY, Trinity(sword=Broken), jax.devices()[:1])
+    state = train.init(jax.random.key(0))
+    before = jax.device_get(state.params)
+    state, report = train.run(state, 2)
+    after = jax.device_get(state.params)
+    moved = jax.tree.map(lambda a, b: [(a[p] != b[p]).any() for p in range(2)], before, after)
+    assert np.array(jax.tree.leaves(moved)).reshape(-1, 2).any(axis=0).tolist() == [True, False]
+    assert (np.asarray(report.skipped)[:, 0] == 0).all() and (np.asarray(report.skipped)[:, 1] > 0).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
+    monkeypatch.setattr(smith, "make_train", lambda *_: train)
+    monkeypatch.setattr(smith, "PATIENCE", 3)
+    with pytest.raises(
+        RuntimeError, match=r"population 1: gradients were not finite 3 updates in a row, from update 1"
+    ):
+        smith.Native(TINY, out=tmp_path / "run", updates=6, per_call=2).run()
+
+
+class Explorer(God):
+    """Rewards steps to another tile."""
+
+    def reward(self, reward, before, after, info):
+        moved = (after.agents.row != before.agents.row) | (after.agents.col != before.agents.col)
+        return reward + 10.0 * (moved & (after.agents.uid == before.agents.uid))
+
+
+class Momentum(Pantheon):
+    """Another optimiser."""
+
+    def optimiser(self):
+        return optax.sgd(0.01, momentum=0.9)
+
+
+def test_a_god_shapes_rewards_and_a_pantheon_chooses_the_optimiser(six):
+    train = make_train(TINY, Trinity(god=Explorer, pantheon=Momentum), jax.devices()[:1])
+    state = train.init(jax.random.key(0))
+    assert not any("Adam" in type(part).__name__ for part in jax.tree.leaves(state.optimiser, is_leaf=lambda x: True))
+    _, report = train.run(state, 3)
+    plain = six[1].sums
+    np.testing.assert_array_equal(report.sums.steps[0], plain.steps[0])  # the first rollout is the same
+    told, expected = (np.asarray(x, np.float64) for x in (report.losses["value_loss"], six[1].losses["value_loss"]))
+    assert (told[0] > expected[0]).all()  # but worth more
+
+
+def test_realms_draw_their_caps():
+    chosen = experiment("law16", **SMALL, sample_cap=True)
+    caps = np.asarray(make_train(chosen, devices=jax.devices()[:1]).init(jax.random.key(0)).worlds.rules.population_cap)
+    assert 1 <= caps.min() < caps.max() <= 16
+
+
+def test_seeds_can_be_vmapped(tiny, six):
+    states = jax.vmap(tiny.init)(jax.random.split(jax.random.key(3), 2).at[0].set(jax.random.key(0)))
+    states, report = jax.vmap(lambda state: tiny.run(state, 3))(states)
+    np.testing.assert_array_equal(report.sums.steps[0], six[1].sums.steps)
+    assert (report.sums.steps[0] != report.sums.steps[1]).any()
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
+    monkeypatch.setattr(smith, "_SAVE_SECONDS", 0.0)
+    whole = smith.Native(TINY, out=tmp_path / "whole", updates=6, per_call=2)
+    monkeypatch.setattr(smith, "make_train", lambda *_: train)
+    train = make_train(TINY, devices=jax.devices()[:1])
+    whole.run()
+    smith.Native(TINY, out=tmp_path / "part", updates=4, per_call=2).run()
+    with (tmp_path / "part" / "metrics.jsonl").open("a") as log:
+        log.write('{"update": 6, "lost": true}\n{"upd')  # killed while it wrote
+    smith.Native(TINY, out=tmp_path / "part", updates=6, per_call=2, resume=True).run()
+    states = [Checkpoints(tmp_path / name / "checkpoints").restore(train.template)[0] for name in ("whole", "part")]
+    equal(*states)
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "part")
+    ]
+    for one, other in zip(*logs, strict=True):
+        for name in ("seconds", "agent_steps_per_second"):
+            one.pop(name), other.pop(name)
+        assert one == other
+    assert {path.name for path in (tmp_path / "part").glob("*.png")} == {"learning.png", "lives.png"}
+    with pytest.raises(ValueError, match=r"is not empty; resume goes on"):
+        smith.Native(TINY, out=tmp_path / "part", updates=8).run()
+    with pytest.raises(ValueError, match=r"settings differs: learning_rate is 0.001 there, 0.5 given"):
+        other = experiment("law16", **SMALL, learning_rate=0.5)
+        smith.Native(other, out=tmp_path / "part", updates=8, resume=True).run()
+
+
+@pytest.mark.parametrize(
+    "options", [{"core": "gru", "rules_input": True}, {"shared_weights": True, "auto_target": True}]
+)
+def test_options_of_the_network(options):
+    train = make_train(
+        experiment("chaos16", **{**SMALL, "network": "default", "hidden": 16}, **options), devices=jax.devices()[:1]
+    )
+    state = train.init(jax.random.key(0))
+    before = jax.device_get(state.params)
+    state, report = train.run(state, 2)
+    assert (np.asarray(report.skipped) == 0).all()
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, jax.device_get(state.params))
+    assert all(jax.tree.leaves(moved))
+
+
+@pytest.mark.slow
+def test_signals_save_and_kill_loses_little(tmp_path):
+    """As a user: SIGTERM saves and says how to go on; --resume goes on."""
+    out = tmp_path / "run"
+    settings = [f"{name}={json.dumps(value)}" for name, value in SMALL.items()]
+    command = [
+        sys.executable,
+        "-m",
+        "nmmo_jax.cli",
+        "train",
+        "law16",
+        "--updates",
+        "100000",
+        "--out",
+        str(out),
+        "--set",
+    ]
+    process = subprocess.Popen([*command, *settings], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    while not (out / "metrics.jsonl").exists():
+        time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"train --resume {out}" in " ".join(told.split())
+    update = Checkpoints(out / "checkpoints").latest()
+    again = [sys.executable, "-m", "nmmo_jax.cli", "train", "--resume", str(out), "--updates", str(update + 8)]
+    result = subprocess.run([*again, "--no-evaluate"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    assert Checkpoints(out / "checkpoints").latest() == update + 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["law17"], "experiment='law17': allowed are law16"),
+        (["law16", "--set", "realms=7"], "realms=7: must be divisible by groups=8"),
+        (["law16", "--set", "ticks=0"], "ticks=0: must be a whole number, at least 1"),
+        (["law16", "--set", "flying=1"], "flying=1: no field of Config or Rules has that name"),
+        (["law16", "--set", "network=deep"], "network='deep': allowed are"),
+        (["law16", "--set", "layout=free"], "layout='free': training needs 'blocks'"),
+        (["law16", "--set", "realms"], "--set realms: must be NAME=VALUE"),
+        (["law16", "--minutes", "0"], "--minutes 0.0: must be above 0"),
+        (["--resume", "nowhere"], "--resume nowhere: holds no run"),
+    ],
+)
+def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", *arguments])
+    assert ended.value.code == 2
+    assert f"nmmo-jax: {message}" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match=r"discount=2: allowed are numbers from 0 to 1"):
+        Settings(discount=2)
+    with pytest.raises(ValueError, match=r"minibatch=12: must be divisible by groups=8"):
+        Settings(minibatch=12)
+    with pytest.raises(ValueError, match=r"groups=8: must be divisible by the number of devices, 3"):
+        loop.make_train(TINY, devices=[None] * 3)

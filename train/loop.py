@@ -1,0 +1,305 @@
+"""The one training loop: rollouts and updates of all populations, inside one jitted program over all devices."""
+
+import os
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
+
+from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.config import RULE_FIELDS, Rules
+from nmmo_jax.draws import fold_in, words
+from nmmo_jax.vectorized import vectorize
+from train.losses import advantages, normalise
+from train.metrics import Sums
+from train.rollouts import Rollout, Step, Worlds, play
+from train.settings import Experiment
+from train.trinity import Batch, Trinity, sum_of_squares
+
+AXIS = "realms"
+_THREADS = 8  # per core, of XLA's pool on a CPU
+WORLD, PLAY, NETWORK, RULES, SHUFFLE = range(5)  # what a run's key is folded with
+
+
+class State(flax.struct.PyTreeNode):
+    """All of a training run: with it and the experiment, it goes on exactly."""
+
+    params: Any  # [P, ...]
+    optimiser: Any
+    worlds: Worlds
+    key: PRNGKeyArray  # of the run, as it was given
+    update: Int32[Array, ""]  # rollouts learned from
+
+
+class Report(flax.struct.PyTreeNode):
+    """What to tell of one update."""
+
+    sums: Sums
+    losses: dict[str, Float32[Array, "P"]]  # means over the rows
+    skipped: Int32[Array, "P"]  # steps of the optimiser that were not made, as something was not finite
+
+
+class Train(NamedTuple):
+    """A training run as pure functions.
+
+    Attributes:
+      init: ``init(key) -> state``.
+      run: ``run(state, updates) -> state, report``: so many updates in one compiled call, whose reports are stacked
+        ``[updates, ...]``; the state given is used up.
+      saved: what of a state has to be kept: all but the observations, which follow from the realms.
+      restored: the state of which that was kept.
+      template: shapes, types and shardings of what is kept.
+    """
+
+    init: Any
+    run: Any
+    saved: Any
+    restored: Any
+    template: Any
+
+
+def use_cores() -> None:
+    """Makes every core of a CPU a device, with threads to spare; before JAX starts.
+
+    XLA's pool has a thread per core. Devices that wait for each other's gradients hold one each, and the arithmetic
+    that they wait for may find none: with two devices on two cores training stood still within seconds. XLA takes the
+    size of the pool from NPROC.
+    """
+    os.environ.setdefault("NPROC", str(_THREADS * (os.cpu_count() or 1)))
+    use_all_cores()
+
+
+def make_train(experiment: Experiment, trinity: Trinity | None = None, devices: list[Any] | None = None) -> Train:
+    """The training of an experiment.
+
+    Args:
+      trinity: classes of the three levels; default, the base classes.
+      devices: over which the realms are shared out; default, as many as ``Settings.groups`` can be shared out over.
+        Where several are cores of a CPU, call ``use_cores`` before JAX starts, or they may wait for each other forever.
+
+    Raises:
+      ValueError: the realms cannot be shared out over the devices.
+    """
+    settings, env = experiment.settings, experiment.env
+    if devices is None:
+        there = jax.devices()
+        devices = there[: max(n for n in range(1, len(there) + 1) if settings.groups % n == 0)]
+    if settings.groups % len(devices):
+        raise ValueError(f"groups={settings.groups}: must be divisible by the number of devices, {len(devices)}")
+    levels = (trinity or Trinity()).of(experiment)
+    mesh = jax.make_mesh((len(devices),), (AXIS,), (AxisType.Auto,), devices=devices)
+    here = settings.realms // len(devices)
+
+    many = vectorize(env, settings.realms)
+
+    def ring(obs):
+        rows = settings.ticks + 1
+        return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype).at[-1].set(leaf), obs)
+
+    def begin(key):
+        keys = jax.vmap(fold_in, (None, 0))(fold_in(key, RULES), jnp.arange(settings.realms))
+        rules = jax.vmap(levels.god.rules)(keys)
+        obs, realm = many.reset(fold_in(key, WORLD), rules)
+        config = env.config
+        shape = (config.num_populations, settings.realms, config.num_agents // config.num_populations)
+        params = levels.sword.init(fold_in(key, NETWORK))
+        worlds = Worlds(realm, rules, ring(obs), levels.sword.network.initial(shape))
+        return State(params, levels.pantheon.optimiser().init(params), worlds, key, jnp.zeros((), jnp.int32))
+
+    specs = _specs(jax.eval_shape(begin, jax.random.key(0)))
+    shardings = jax.tree.map(
+        lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, PartitionSpec)
+    )
+
+    def one(state, _):
+        first = jax.lax.axis_index(AXIS) * here
+        many = vectorize(env, here, first)
+        key = state.key
+        worlds, rollout, sums = play(levels, state.params, state.worlds, many, fold_in(key, WORLD), fold_in(key, PLAY))
+        shuffle = fold_in(fold_in(key, SHUFFLE), state.update)
+        params, optimiser, told, skipped = learn(experiment, levels, state, worlds, rollout, shuffle)
+        report = Report(jax.lax.psum(sums, AXIS), told, skipped)
+        return State(params, optimiser, worlds, key, state.update + 1), report
+
+    def run(state, updates):
+        def some(state):
+            return jax.lax.scan(one, state, length=updates)
+
+        return jax.shard_map(some, mesh=mesh, in_specs=(specs,), out_specs=(specs, PartitionSpec()), check_vma=False)(
+            state
+        )
+
+    def saved(state):
+        return state.replace(worlds=state.worlds.replace(observed=None))
+
+    def restored(kept):
+        observed = ring(many.observe(kept.worlds.realm, kept.worlds.rules))
+        return kept.replace(worlds=kept.worlds.replace(observed=observed))
+
+    template = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        saved(jax.eval_shape(begin, jax.random.key(0))),
+        saved(shardings),
+    )
+    return Train(
+        jax.jit(begin, out_shardings=shardings),
+        jax.jit(run, static_argnums=1, donate_argnums=0),
+        saved,
+        jax.jit(restored, out_shardings=shardings),
+        template,
+    )
+
+
+def learn(
+    experiment: Experiment, levels: Trinity, state: State, worlds: Worlds, rollout: Rollout, key: PRNGKeyArray
+) -> tuple[Any, Any, dict[str, Float32[Array, "P"]], Int32[Array, "P"]]:
+    """Some epochs over the living of a rollout, in minibatches; on one device of several.
+
+    The rows of each group of realms and population are shuffled by themselves, the living first; a minibatch takes as
+    many from each, until all have been taken. What is learned is the same however the groups are spread over devices.
+    """
+    settings, config = experiment.settings, experiment.env.config
+    steps = rollout.steps
+    advantage = advantages(
+        steps.reward, steps.value, rollout.last_value, steps.terminated, steps.truncated,
+        settings.discount, settings.decay,
+    )  # fmt: skip
+    target = advantage + steps.value
+    number, mean, deviation = _moments(advantage, steps.alive, config.num_populations)
+    rows = Rows(experiment, steps.alive)
+    size = settings.minibatch // settings.groups
+
+    def step(index, carry):
+        params, optimiser, order, total, skipped = carry
+        batch = rows.batch(levels, order, index, size, worlds, steps, advantage, target)
+        batch = batch._replace(advantage=normalise(batch.advantage, mean[:, None], deviation[:, None]))
+
+        def loss(params):
+            each, told = levels.sword.loss(params, batch)
+            return each.sum(), (each, told)
+
+        gradients, (each, told) = jax.grad(loss, has_aux=True)(params)
+        share = jax.lax.axis_size(AXIS)  # every device divides by its own rows
+        gradients = levels.pantheon.aggregate(jax.tree.map(lambda leaf: leaf / share, gradients), AXIS)
+        filled = jax.lax.psum(batch.weight.sum(axis=1), AXIS)
+        squares = sum_of_squares(gradients)
+        finite = jnp.isfinite(squares) & jnp.isfinite(jax.lax.psum(each, AXIS))
+        params, optimiser = levels.pantheon.update(params, optimiser, gradients, finite & (filled > 0))
+        told = {**told, "gradient_norm": jnp.sqrt(squares) * jnp.ones_like(each)}
+        rows_here = batch.weight.shape[1]
+        told = {
+            name: value * rows_here if name != "gradient_norm" else value * filled / share
+            for name, value in told.items()
+        }
+        total = jax.tree.map(lambda a, b: a + b, total, told)
+        return params, optimiser, order, total, skipped + (~finite & (filled > 0))
+
+    params, optimiser = state.params, state.optimiser
+    zero = jnp.zeros(config.num_populations)
+    total = dict.fromkeys(("policy_loss", "value_loss", "entropy", "gradient_norm"), zero)
+    skipped = jnp.zeros(config.num_populations, jnp.int32)
+    for epoch in range(settings.epochs):
+        order = rows.shuffled(fold_in(key, epoch), size)
+        carry = (params, optimiser, order, total, skipped)
+        params, optimiser, _, total, skipped = jax.lax.fori_loop(0, rows.batches(size), step, carry)
+    total = jax.lax.psum(total, AXIS)
+    return params, optimiser, {k: v / jnp.maximum(settings.epochs * number, 1) for k, v in total.items()}, skipped
+
+
+class Rows:
+    """The rows of a rollout on one device: numbered within each of G groups of realms and P populations."""
+
+    def __init__(self, experiment: Experiment, alive: Bool[Array, "T R N"]):
+        settings, config = experiment.settings, experiment.env.config
+        ticks, realms, agents = alive.shape
+        self.first_group = jax.lax.axis_index(AXIS) * (realms * settings.groups // settings.realms)
+        self.shape = (ticks, settings.realms // settings.groups, agents // config.num_populations)
+        self.groups, self.populations = realms // self.shape[1], config.num_populations
+        grouped = alive.reshape(ticks, self.groups, self.shape[1], self.populations, self.shape[2])
+        self.alive = grouped.transpose(1, 3, 0, 2, 4).reshape(self.groups, self.populations, -1)
+        self.number = self.alive.sum(axis=-1)  # [G, P]
+
+    def batches(self, size: int) -> Int32[Array, ""]:
+        """Minibatches with ``size`` rows of each group and population, until the most living have been taken."""
+        return jax.lax.pmax(-(-self.number.max() // size), AXIS)
+
+    def shuffled(self, key: PRNGKeyArray, size: int) -> Int32[Array, "G P K"]:
+        """Numbers of the rows in random order, the living first; padded to whole minibatches."""
+        rows = self.alive.shape[-1]
+        counter = jnp.arange(self.populations * rows, dtype=jnp.uint32).reshape(self.populations, rows)
+
+        def one(group, alive):
+            word, _ = words(fold_in(key, group), counter, jnp.zeros_like(counter))
+            word = jnp.where(alive, word >> 1, jnp.uint32(2**32 - 1))
+            index = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.int32), word.shape)
+            return jax.lax.sort((word, index), num_keys=1)[1]
+
+        order = jax.vmap(one)(self.first_group + jnp.arange(self.groups), self.alive)
+        return jnp.pad(order, ((0, 0), (0, 0), (0, -rows % size)))
+
+    def batch(
+        self,
+        levels: Trinity,
+        order: Int32[Array, "G P K"],
+        index: Int32[Array, ""],
+        size: int,
+        worlds: Worlds,
+        steps: Step,
+        advantage: Float32[Array, "T R N"],
+        target: Float32[Array, "T R N"],
+    ) -> Batch:
+        """The minibatch of that index, ``[P, G * size, ...]``."""
+        _, realms, agents = self.shape
+        row = jax.lax.dynamic_slice_in_dim(order, index * size, size, axis=2)
+        weight = (index * size + jnp.arange(size) < self.number[..., None]).astype(jnp.float32)
+        group = jnp.arange(self.groups, dtype=jnp.int32)[:, None, None]
+        population = jnp.arange(self.populations, dtype=jnp.int32)[:, None]
+        tick, realm = row // (realms * agents), row // agents % realms + group * realms
+        slot = row % agents + population * agents
+        tick, realm, slot, weight = (
+            x.transpose(1, 0, 2).reshape(self.populations, -1) for x in (tick, realm, slot, weight)
+        )
+
+        def take(tree):
+            return jax.tree.map(lambda leaf: leaf[tick, realm, slot], tree)
+
+        obs = take(worlds.observed)
+        core = jax.tree.map(lambda leaf: leaf[tick, population, realm, slot % agents], steps.core)
+        choices, log_prob, advantage, target = take((steps.choices, steps.log_prob, advantage, target))
+        # Of one agent each, under the rules of its realm.
+        single = jax.tree.map(lambda leaf: leaf.reshape(-1, 1, *leaf.shape[2:]), obs)
+        rules = jax.tree.map(lambda leaf: leaf[realm].reshape(-1, *leaf.shape[1:]), worlds.rules)
+        inputs = jax.tree.map(lambda leaf: leaf.reshape(*slot.shape, *leaf.shape[2:]), levels.sword.read(single, rules))
+        return Batch(inputs, obs.mask, choices, log_prob, advantage, target, core, weight)
+
+
+def _moments(
+    values: Float32[Array, "T R N"], of: Bool[Array, "T R N"], populations: int
+) -> tuple[Float32[Array, "P"], Float32[Array, "P"], Float32[Array, "P"]]:
+    """Number, mean and standard deviation per population, over all devices."""
+
+    def total(x):
+        x = jnp.where(of, x, 0.0).reshape(*values.shape[:2], populations, -1)
+        return jax.lax.psum(x.sum(axis=(0, 1, 3)), AXIS)
+
+    number = total(jnp.ones_like(values))
+    mean = total(values) / jnp.maximum(number, 1)
+    centred = values - jnp.repeat(mean, values.shape[2] // populations)
+    return number, mean, jnp.sqrt(total(centred**2) / jnp.maximum(number, 1))
+
+
+def _specs(state: State) -> State:
+    """How each leaf of a state lies on the devices: realms are shared out, the rest is everywhere."""
+    whole, first, second = PartitionSpec(), PartitionSpec(AXIS), PartitionSpec(None, AXIS)
+    worlds = state.worlds
+    worlds = Worlds(
+        realm=jax.tree.map(lambda _: first, worlds.realm),
+        rules=Rules(**dict.fromkeys(RULE_FIELDS, first)),
+        observed=jax.tree.map(lambda _: second, worlds.observed),
+        core=jax.tree.map(lambda _: second, worlds.core),
+    )
+    params, optimiser = jax.tree.map(lambda _: whole, (state.params, state.optimiser))
+    return state.replace(params=params, optimiser=optimiser, worlds=worlds, key=whole, update=whole)

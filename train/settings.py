@@ -1,0 +1,126 @@
+"""How it is learned: every number of a training run that is not of the world."""
+
+import dataclasses
+from typing import Any, Literal
+
+from nmmo_jax.environment import Environment, make
+from train.networks import NETWORKS, NetworkOptions, make_network
+
+LOSSES = ("ppo", "policy_gradient")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Numbers of a training run. Bad values raise ``ValueError``."""
+
+    network: Literal["default", "classic"] = "default"
+    """default: ours. classic: as published."""
+    options: NetworkOptions = dataclasses.field(default_factory=NetworkOptions)
+    """Of the network; by keyword of ``experiment`` as if they were settings: hidden, core, shared_weights ..."""
+    loss: Literal["ppo", "policy_gradient"] = "ppo"
+    """policy_gradient: as published."""
+    realms: int = 32
+    """Worlds side by side, shared out over the devices."""
+    ticks: int = 32
+    """Per rollout; an update follows each."""
+    groups: int = 8
+    """Parts of the realms, each with an equal share of every minibatch; devices hold whole groups, so that what is
+    learned does not depend on how many there are."""
+    minibatch: int = 1_024
+    """Living agent-steps per population and step of the optimiser, over all devices."""
+    epochs: int = 1
+    """Times that a rollout is gone through."""
+    discount: float = 0.99
+    decay: float = 0.95
+    """Of generalised advantage estimation (lambda)."""
+    clip: float = 0.2
+    """Of the ratio of probabilities, in PPO."""
+    value_weight: float = 0.5
+    value_unit: float = 20.0
+    """Reward that a network's value of 1 stands for, so that errors of the value do not drown all else."""
+    entropy_weight: float = 0.01
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    max_norm: float = 0.5
+    """The gradient of each population is scaled down to this norm; 0: not."""
+    max_gradient: float = 0.0
+    """Every number of a gradient is cut to at most this size, as published (5); 0: not."""
+    sample_cap: bool = False
+    """Whether every realm draws its own population cap, uniformly, as the original's SAMPLE option did."""
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, least in {"realms": 1, "ticks": 1, "groups": 1, "minibatch": 1, "epochs": 1, "seed": 0}.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}={value!r}: must be a whole number, at least {least}")
+        if self.realms % self.groups:
+            raise ValueError(f"realms={self.realms}: must be divisible by groups={self.groups}")
+        if self.minibatch % self.groups:
+            raise ValueError(f"minibatch={self.minibatch}: must be divisible by groups={self.groups}")
+        if not isinstance(self.value_unit, int | float) or not 0 < self.value_unit <= 1e9:
+            raise ValueError(f"value_unit={self.value_unit!r}: allowed are numbers above 0, to 1e9")
+        limits = {"discount": 1, "decay": 1, "clip": 1e9, "value_weight": 1e9, "entropy_weight": 1e9}
+        limits |= {"learning_rate": 1e9, "weight_decay": 1e9, "max_norm": 1e9, "max_gradient": 1e9}
+        for name, most in limits.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= most:
+                raise ValueError(f"{name}={value!r}: allowed are numbers from 0 to {most:g}")
+        for name, allowed in {"network": tuple(NETWORKS), "loss": LOSSES}.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: allowed are {', '.join(allowed)}")
+
+
+PUBLISHED = {
+    "network": "classic",
+    "loss": "policy_gradient",
+    "decay": 1.0,
+    "value_weight": 0.25,
+    "value_unit": 1.0,
+    "entropy_weight": 0.01,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-5,
+    "max_norm": 0.0,
+    "max_gradient": 5.0,
+}
+"""What the original trained with, where it is not the default; it updated after 3,200 agent-ticks of a realm."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is trained: a world, and how."""
+
+    name: str
+    env: Environment
+    settings: Settings
+
+    def __post_init__(self):
+        if self.env.config.layout != "blocks":
+            raise ValueError(f"layout={self.env.config.layout!r}: training needs 'blocks', a population's own slots")
+        make_network(self.env.config, self.settings.network, self.settings.options)  # says what does not go together
+
+
+EXPERIMENTS = {f"{game}{agents}": (game, agents) for game in ("law", "chaos") for agents in (16, 32, 64, 128)}
+
+
+def experiment(name: str, **overrides: Any) -> Experiment:
+    """One of the published experiments, with any field of ``Config``, ``Rules``, ``Settings`` or ``NetworkOptions`` by
+    keyword.
+
+    >>> experiment("law128", realms=8, regrowth_probability=0.05)
+
+    Raises:
+      ValueError: names the field, the value and what is allowed.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"experiment={name!r}: allowed are {', '.join(EXPERIMENTS)}")
+    game, agents = EXPERIMENTS[name]
+    of_settings, of_options = ({field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions))
+    settings = {field: value for field, value in overrides.items() if field in of_settings}
+    options = {field: value for field, value in overrides.items() if field in of_options}
+    world = {field: value for field, value in overrides.items() if field not in of_settings | of_options}
+    if options:
+        settings["options"] = NetworkOptions(**options)
+    # As published: a population for every 16 agents.
+    world = {"num_agents": agents, "num_populations": agents // 16, **world}
+    return Experiment(name, make(game, **world), Settings(**settings))

@@ -1,0 +1,240 @@
+"""The host's side of training: calls the one loop, logs, saves, and can be interrupted and continued at any time."""
+
+import dataclasses
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+import nmmo_jax
+from nmmo_jax.commands.report import write_json
+from nmmo_jax.config import RULE_FIELDS
+from train.checkpoint import Checkpoints
+from train.evaluate import cores, evaluate, learned, scripted
+from train.figures import write_figures
+from train.loop import Report, Train, make_train
+from train.metrics import map_yield, means
+from train.progress import TrainingProgress
+from train.settings import Experiment
+from train.trinity import Trinity
+from train.vec_env import VecEnv
+
+__all__ = ["Native", "VecEnv", "describe"]
+
+PATIENCE = 10  # updates in a row with steps that were not finite, after which a run stops
+EVALUATION = {"realms": 16, "settle": 256, "ticks": 512, "seed": 1_000_003}
+_SAVE_SECONDS = 60.0
+
+
+@dataclasses.dataclass
+class Native:
+    """A training run in a folder.
+
+    >>> smith.Native(experiment("law128"), out=Path("runs/law128"), minutes=4).run()
+
+    Attributes:
+      experiment: what is trained.
+      trinity: classes of the three levels.
+      out: folder of the run: config.json, metrics.jsonl, checkpoints, figures.
+      minutes: of wall time after which it ends, compilation included; None: no limit.
+      updates: after which it ends, those before an interruption included; None: no limit.
+      resume: whether the folder's last checkpoint is continued.
+      per_call: updates in one compiled call.
+      every: of how many updates a checkpoint is kept for good; None: only the latest and the best.
+    """
+
+    experiment: Experiment
+    trinity: Trinity = dataclasses.field(default_factory=Trinity)
+    out: Path = Path("runs/train")
+    minutes: float | None = None
+    updates: int | None = None
+    resume: bool = False
+    per_call: int = 8
+    every: int | None = None
+    console: Console | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log.
+
+        Raises:
+          ValueError: the folder cannot be continued, or there is something in it already.
+          RuntimeError: the gradients of a population were not finite ``PATIENCE`` updates in a row.
+        """
+        checkpoints = self._prepare()
+        began = time.perf_counter()
+        train = make_train(self.experiment, self.trinity)
+        state, about = self._start(train, checkpoints)
+        settings = self.experiment.settings
+        food = float(np.sum(jax.jit(map_yield)(state.worlds.realm, state.worlds.rules)))
+        watch, streak, saved_at, line = _Signals(), _Streak(), time.perf_counter(), about
+        with watch, TrainingProgress(self.updates, self.minutes, self.console) as progress:
+            while not self._over(about["update"], began) and not watch.asked:
+                number = self.per_call if self.updates is None else min(self.per_call, self.updates - about["update"])
+                called = time.perf_counter()
+                state, report = train.run(state, number)
+                report = jax.device_get(report)
+                seconds = time.perf_counter() - called
+                line = self._tell(report, about, seconds, food * settings.ticks * number)
+                about = {name: line[name] for name in ("update", "agent_steps", "seconds")}
+                with (self.out / "metrics.jsonl").open("a") as log:
+                    log.write(json.dumps(line) + "\n")
+                progress.update(line)
+                broken = streak.see(report, line["update"])
+                if broken is not None:
+                    raise RuntimeError(
+                        f"population {broken[0]}: gradients were not finite {PATIENCE} updates in a row, from update "
+                        f"{broken[1]} on; the last good checkpoint is that of update {checkpoints.latest()}"
+                    )
+                if streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS:
+                    self._save(train, checkpoints, state, about, line)
+                    saved_at = time.perf_counter()
+            if streak.clean and checkpoints.latest() != about["update"]:
+                self._save(train, checkpoints, state, about, line)
+        write_figures(self.out)
+        return {**line, "interrupted": watch.asked is not None}
+
+    def evaluate(self, which: str = "latest") -> dict[str, dict[str, Any]]:
+        """The trained populations, and random play and the planner beside them, on maps not seen in training."""
+        env, settings = self.experiment.env, self.experiment.settings
+        train, checkpoints = make_train(self.experiment, self.trinity), Checkpoints(self.out / "checkpoints")
+        state, _ = checkpoints.restore(train.template, checkpoints.best() if which == "best" else None)
+        params = jax.device_get(state.params)
+        sword = self.trinity.of(self.experiment).sword
+        told = {name: evaluate(env, scripted(name), (), (), **EVALUATION) for name in ("random", "forager", "planner")}
+        core = cores(sword, env, EVALUATION["realms"])
+        told["trained"] = evaluate(env, learned(sword, env), params, core, **EVALUATION)
+        write_json(self.out / "evaluation.json", {**EVALUATION, "network": settings.network, **told})
+        return told
+
+    def _prepare(self) -> Checkpoints:
+        folder = self.out / "checkpoints"
+        if self.resume:
+            if not (self.out / "config.json").exists():
+                raise ValueError(f"resume: {self.out}: holds no run (no config.json)")
+            there = json.loads((self.out / "config.json").read_text())
+            mine = describe(self.experiment)
+            for part in ("experiment", "config", "rules", "settings"):
+                if there[part] != mine[part]:
+                    raise ValueError(f"resume: {self.out}: {part} differs: {_difference(there[part], mine[part])}")
+            return Checkpoints(folder, self.every)
+        if self.out.exists() and any(self.out.iterdir()):
+            raise ValueError(f"out={self.out}: is not empty; resume goes on with the run in it")
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_json(self.out / "config.json", describe(self.experiment))
+        return Checkpoints(folder, self.every)
+
+    def _start(self, train: Train, checkpoints: Checkpoints) -> tuple[Any, dict[str, Any]]:
+        if self.resume and checkpoints.latest() is not None:
+            kept, about = checkpoints.restore(train.template)
+            about = {name: about[name] for name in ("update", "agent_steps", "seconds")}
+            self._forget_after(about["update"])
+            return train.restored(kept), about
+        self._forget_after(0)
+        return train.init(jax.random.key(self.experiment.settings.seed)), {
+            "update": 0,
+            "agent_steps": 0,
+            "seconds": 0.0,
+        }
+
+    def _forget_after(self, update: int) -> None:
+        """Takes from the log what will be done again."""
+        path = self.out / "metrics.jsonl"
+        if path.exists():
+            lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
+            path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["update"] <= update))
+
+    def _over(self, update: int, began: float) -> bool:
+        if self.updates is not None and update >= self.updates:
+            return True
+        return self.minutes is not None and time.perf_counter() - began >= 60 * self.minutes
+
+    def _tell(self, report: Report, about: dict[str, Any], seconds: float, food: float) -> dict[str, Any]:
+        settings, number = self.experiment.settings, len(report.skipped)
+        sums = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64).sum(axis=0), report.sums)
+        told = {name: np.asarray(value, np.float64).mean(axis=0) for name, value in report.losses.items()}
+        line = means(sums, told, number * settings.ticks * settings.realms, food)
+        steps = line.pop("agent_steps")
+        return {
+            "update": about["update"] + number,
+            "agent_steps": about["agent_steps"] + steps,
+            "seconds": round(about["seconds"] + seconds, 3),
+            "agent_steps_per_second": round(steps / seconds),
+            "skipped": int(report.skipped.sum()),
+            **line,
+        }
+
+    def _save(
+        self, train: Train, checkpoints: Checkpoints, state: Any, about: dict[str, Any], line: dict[str, Any]
+    ) -> None:
+        about = {**about, **describe(self.experiment)}
+        checkpoints.save(about["update"], train.saved(state), about, line["lifetime"])
+
+
+def describe(experiment: Experiment) -> dict[str, Any]:
+    """All that is needed to make the experiment again, ready for JSON."""
+    rules = {name: np.asarray(getattr(experiment.env.rules, name)).tolist() for name in RULE_FIELDS}
+    return {
+        "experiment": experiment.name,
+        "config": dataclasses.asdict(experiment.env.config),
+        "rules": rules,
+        "settings": dataclasses.asdict(experiment.settings),
+        "rules_version": nmmo_jax.RULES_VERSION,
+        "nmmo_jax": nmmo_jax.__version__,
+        "jax": jax.__version__,
+    }
+
+
+def _difference(there: Any, mine: Any) -> str:
+    if not isinstance(there, dict):
+        return f"{there!r} there, {mine!r} given"
+    names = [name for name in {**there, **mine} if there.get(name) != mine.get(name)]
+    return ", ".join(f"{name} is {there.get(name)!r} there, {mine.get(name)!r} given" for name in names)
+
+
+class _Signals:
+    """Notes that the run was asked to stop (Ctrl-C, SIGTERM); a second time stops at once."""
+
+    def __init__(self):
+        self.asked: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Signals":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _frame: Any) -> None:
+        if self.asked is not None:
+            raise KeyboardInterrupt
+        self.asked = number
+
+
+class _Streak:
+    """How many updates in a row each population had steps that were not finite."""
+
+    def __init__(self):
+        self._since: dict[int, int] = {}
+
+    @property
+    def clean(self) -> bool:
+        """Whether the last update was good for all."""
+        return not self._since
+
+    def see(self, report: Report, update: int) -> tuple[int, int] | None:
+        """A population that has run out of patience, and the update with which it began."""
+        skipped = np.asarray(report.skipped)
+        for index, row in enumerate(skipped, update - len(skipped) + 1):
+            self._since = {int(p): self._since.get(int(p), index) for p in np.flatnonzero(row)}
+            for population, since in self._since.items():
+                if index - since + 1 >= PATIENCE:
+                    return population, since
+        return None

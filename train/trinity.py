@@ -1,0 +1,212 @@
+"""Sword, God and Pantheon: what may be overridden at the level of agents, of a realm, and of the whole.
+
+All methods named here are pure and run inside jit. The base classes are what is trained by default; a user's own derive
+from them.
+
+>>> class Explorer(God):
+...     def reward(self, reward, before, after, info):
+...         return reward + 0.1 * ((after.agents.row != before.agents.row) & info.acted)
+>>> trinity = Trinity(Pantheon, Explorer, Sword)
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float32, PRNGKeyArray
+
+from nmmo_jax.components import Realm
+from nmmo_jax.config import Rules
+from nmmo_jax.draws import choose, words
+from nmmo_jax.environment import Info
+from nmmo_jax.observations import Observation
+from train import losses
+from train.distributions import Choices, entropy, log_prob, sample
+from train.inputs import Inputs, encode_rules, inputs_of
+from train.networks import make_network
+from train.rollouts import from_populations, to_populations
+from train.settings import Experiment
+
+
+class Decision(NamedTuple):
+    """What agents chose. Arrays ``[R, N]``."""
+
+    choices: Choices
+    log_prob: Float32[Array, "R N"]
+    value: Float32[Array, "R N"]
+
+
+class Batch(NamedTuple):
+    """Agent-steps to learn from, B per population. Arrays ``[P, B, ...]``."""
+
+    inputs: Inputs
+    mask: dict[str, jax.Array]
+    choices: Choices
+    log_prob: Float32[Array, "P B"]  # when they were chosen
+    advantage: Float32[Array, "P B"]  # normalised per population
+    target: Float32[Array, "P B"]  # of the value
+    core: Any  # of recurrent networks, before the step
+    weight: Float32[Array, "P B"]  # 1; 0 where there are no more rows
+
+
+class Sword:
+    """The level of agents: observe, act, learn."""
+
+    def __init__(self, experiment: Experiment):
+        self.config, self.settings = experiment.env.config, experiment.settings
+        self.network = self.make_network()
+
+    def make_network(self):
+        """The network of all populations, a ``train.networks.Network``."""
+        return make_network(self.config, self.settings.network, self.settings.options)
+
+    def init(self, key: PRNGKeyArray) -> Any:
+        """Parameters, arrays with a leading population axis."""
+        return self.network.init(key)
+
+    def act(
+        self, params: Any, keys: PRNGKeyArray, obs: Observation, realm: Realm, rules: Rules, core: Any
+    ) -> tuple[Decision, Any]:
+        """What every agent of some realms does, and the recurrent core after it.
+
+        Args:
+          keys: of the tick, one per realm.
+          obs, realm, rules: ``[R, ...]``.
+          core: ``[P, R, N / P, ...]``.
+        """
+        outputs, core = self._outputs(params, obs, rules, core)
+        value = outputs.pop("value")[..., 0] * self.settings.value_unit
+
+        def draw(key, uid, logits, mask):
+            choices = sample(key, uid, logits, mask, self.config, self.network.floor)
+            return choices, log_prob(choices, logits, mask, self.config, self.network.floor)
+
+        choices, log_probs = jax.vmap(draw)(keys, realm.agents.uid, outputs, obs.mask)
+        return Decision(choices, log_probs, value), core
+
+    def value(self, params: Any, obs: Observation, realm: Realm, rules: Rules, core: Any) -> Float32[Array, "R N"]:
+        """What the agents expect, for the step after the last of a rollout."""
+        return self._outputs(params, obs, rules, core)[0]["value"][..., 0] * self.settings.value_unit
+
+    def loss(self, params: Any, batch: Batch) -> tuple[Float32[Array, "P"], dict[str, Float32[Array, "P"]]]:
+        """The loss of each population over its share of the rows, and what to tell of it.
+
+        Sums over rows are divided by B, so that a batch which is not full counts for less.
+        """
+        settings = self.settings
+        outputs, _ = self.network.apply(params, batch.inputs, batch.core)
+        value, target = outputs.pop("value")[..., 0], batch.target / settings.value_unit
+        new = log_prob(batch.choices, outputs, batch.mask, self.config, self.network.floor)
+        spread = entropy(outputs, batch.mask, self.config, self.network.floor)
+        if settings.loss == "ppo":
+            terms = losses.ppo(new, batch.log_prob, batch.advantage, value, target, spread, settings.clip)
+        else:
+            terms = losses.policy_gradient(new, batch.advantage, value, target, spread)
+        policy, error, spread = ((term * batch.weight).mean(axis=1) for term in terms)
+        total = policy + settings.value_weight * error - settings.entropy_weight * spread
+        return total, {"policy_loss": policy, "value_loss": error, "entropy": spread}
+
+    def read(self, obs: Observation, rules: Rules) -> Inputs:
+        """What the network reads of observations ``[R, N, ...]`` under the rules of their realms."""
+        if not self.settings.options.rules_input:
+            return inputs_of(obs)
+        return inputs_of(obs, jax.vmap(lambda rules: encode_rules(rules, self.config))(rules))
+
+    def _outputs(self, params: Any, obs: Observation, rules: Rules, core: Any) -> tuple[dict[str, jax.Array], Any]:
+        outputs, core = self.network.apply(params, to_populations(self.read(obs, rules), self.config), core)
+        return from_populations(outputs), core
+
+
+class God:
+    """The level of a realm; methods are for one realm."""
+
+    def __init__(self, experiment: Experiment):
+        self.config, self.settings, self.given = experiment.env.config, experiment.settings, experiment.env.rules
+
+    def rules(self, key: PRNGKeyArray) -> Rules:
+        """The rules of a realm, which it keeps. Default: those of the experiment, with a population cap of its own if
+        ``Settings.sample_cap``.
+        """
+        if not self.settings.sample_cap:
+            return self.given
+        word, _ = words(key, jnp.zeros((), jnp.uint32), jnp.zeros((), jnp.uint32))
+        return self.given.replace(population_cap=1 + choose(word, self.given.population_cap))
+
+    def reward(self, reward: Float32[Array, "N"], before: Realm, after: Realm, info: Info) -> Float32[Array, "N"]:
+        """What the agents are to learn from a tick; default: the world's own reward. Arrays ``[N]`` speak of who held
+        the slot before.
+        """
+        return reward
+
+
+class Pantheon:
+    """The level of all realms and devices: gradients, and what they do to the parameters."""
+
+    def __init__(self, experiment: Experiment):
+        self.config, self.settings = experiment.env.config, experiment.settings
+
+    def optimiser(self) -> optax.GradientTransformation:
+        """Of parameters with a leading population axis, each population by itself."""
+        settings = self.settings
+        steps = [optax.clip(settings.max_gradient)] if settings.max_gradient else []
+        if settings.max_norm:
+            steps.append(clip_each_by_norm(settings.max_norm))
+        return optax.chain(*steps, optax.adamw(settings.learning_rate, eps=1e-5, weight_decay=settings.weight_decay))
+
+    def aggregate(self, gradients: Any, axis: str) -> Any:
+        """The gradients of all devices together; default: their sum, as each has its share of the rows."""
+        return jax.lax.psum(gradients, axis)
+
+    def update(self, params: Any, optimiser: Any, gradients: Any, good: Bool[Array, "P"]) -> tuple[Any, Any]:
+        """Parameters and state of the optimiser after a step.
+
+        Args:
+          good: the populations that have finite gradients and rows to learn from; the others stay as they are.
+        """
+
+        def keep(new: jax.Array, old: jax.Array | float) -> jax.Array:
+            return jnp.where(per_row(_fitting(good, new), new), new, old) if new.ndim else new
+
+        gradients = jax.tree.map(lambda leaf: keep(leaf, 0.0), gradients)
+        updates, after = self.optimiser().update(gradients, optimiser, params)
+        return jax.tree.map(keep, optax.apply_updates(params, updates), params), jax.tree.map(keep, after, optimiser)
+
+
+class Trinity(NamedTuple):
+    """The three levels. Give classes; ``of`` makes them for an experiment."""
+
+    pantheon: Any = Pantheon
+    god: Any = God
+    sword: Any = Sword
+
+    def of(self, experiment: Experiment) -> "Trinity":
+        """An instance of each."""
+        return Trinity(*(level(experiment) for level in self))
+
+
+def clip_each_by_norm(most: float) -> optax.GradientTransformation:
+    """Scales the gradient of each population (axis 0 of every array) down to a norm of at most ``most``."""
+
+    def update(updates, state, params=None):
+        norm = jnp.sqrt(sum_of_squares(updates))
+        scale = jnp.minimum(1.0, most / (norm + 1e-6))
+        return jax.tree.map(lambda leaf: leaf * per_row(scale, leaf), updates), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def sum_of_squares(tree: Any) -> Float32[Array, "P"]:
+    """Of all numbers of each population (axis 0 of every array)."""
+    leaves = [jnp.square(leaf).sum(axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(tree)]
+    return jnp.stack(leaves).sum(axis=0)
+
+
+def per_row(values: jax.Array, leaf: jax.Array) -> jax.Array:
+    """``[P]`` with axes to broadcast against a leaf ``[P, ...]``."""
+    return values.reshape(-1, *[1] * (leaf.ndim - 1))
+
+
+def _fitting(good: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Of shared weights there is one row, which is good if all are."""
+    return good if len(leaf) == len(good) else good.all()[None]

@@ -1,0 +1,268 @@
+"""``VecEnv``: persistent worlds for agents outside JAX, a variable number of them, as NumPy arrays or tensors.
+
+    python -m train.vec_env  # agent-steps per second of random play through this interface, as JSON
+
+A step is one compiled program, which leaves tables with a row per slot. The rows of the living are then gathered: on a
+CPU by NumPy, from views of the program's memory; elsewhere on the device, so that no empty slot crosses to the host.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax.typing import ArrayLike
+
+from nmmo_jax.actions import Action, heads
+from nmmo_jax.bench.rows import row
+from nmmo_jax.components import Realm, Tiles
+from nmmo_jax.draws import Stream, fold_in
+from nmmo_jax.environment import Environment
+from nmmo_jax.observations import Observation
+from nmmo_jax.vectorized import vectorize
+from nmmo_jax.world.pool import MapPool
+from train.vec_rows import Actions, Dones, Living, Observations, Rewards, StepInfo, as_choices
+
+
+class VecEnv:
+    """``num_realms`` persistent worlds, for agents outside JAX: ``reset`` once, then ``step``.
+
+    >>> env = VecEnv(nmmo_jax.make("chaos"), num_realms=64)
+    >>> observations = env.reset()
+    >>> observations, rewards, dones, info = env.step({"move": np.ones(len(observations.uid), int)})
+
+    Bit for bit the worlds that ``vectorize(env, num_realms)`` plays with ``jax.random.key(seed)``. What is handed out
+    is never written to again.
+
+    Args:
+      env: configuration and rules; each leaf of the rules may have a realm axis.
+      num_realms: how many realms.
+      seed: of all chance, 0 to 2^32 - 1.
+      tiles: the map: materials ``[rows, columns]`` or ``[num_realms, rows, columns]``, ``Tiles``, or a pool from which
+        one is drawn for every realm. Default: terrain is generated.
+      initial_population: births before the first tick.
+      arrays: what all rows are passed through before they are cut into views; it gets arrays that speak DLPack.
+        ``torch.from_dlpack`` makes them tensors where they are, and copies nothing.
+
+    Raises:
+      ValueError: names the argument, its value and what is allowed.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        num_realms: int,
+        seed: int = 0,
+        tiles: MapPool | Tiles | ArrayLike | None = None,
+        initial_population: int = 0,
+        arrays: Callable[[Any], Any] = np.asarray,
+    ):
+        if not isinstance(env, Environment):
+            raise ValueError(f"env={env!r}: must be an Environment, which never starts anew")
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+            raise ValueError(f"seed={seed!r}: allowed are whole numbers from 0 to 2^32 - 1")
+        if not callable(arrays):
+            raise ValueError(f"arrays={arrays!r}: must be a function of an array, such as torch.from_dlpack")
+        self.config, self.num_realms = env.config, num_realms
+        self._many, self._key, self._births = vectorize(env, num_realms), jax.random.key(int(seed)), initial_population
+        jax.eval_shape(lambda key: self._begin(key, tiles), self._key)  # checks the map, whose values are known here
+        self._tiles = tiles if tiles is None or isinstance(tiles, Tiles | MapPool) else np.asarray(tiles)
+        self._arrays, self._on_host = arrays, jax.default_backend() == "cpu"
+        self._state: tuple[Realm, jax.Array] | None = None  # realms, and who is listed where in the observations
+        self._start, self._step = jax.jit(self._begin), jax.jit(self._advance, donate_argnums=0)
+        _keep_memory()
+
+    @property
+    def realms(self) -> Realm:
+        """The state ``[num_realms, ...]``, on the device. The next step takes its memory: copy what is to be kept.
+
+        Raises:
+          RuntimeError: before ``reset``.
+        """
+        if self._state is None:
+            raise RuntimeError("these worlds have not been started: call reset first")
+        return self._state[0]
+
+    def reset(self) -> Observations:
+        """Starts the worlds.
+
+        Raises:
+          RuntimeError: they have been started, and persist; to start anew is to make another ``VecEnv``.
+        """
+        if self._state is not None:
+            raise RuntimeError("reset: these worlds have been started, and persist: make another VecEnv to start anew")
+        self._state, alive, table = self._start(self._key, self._tiles)
+        return self._observed(alive, table)
+
+    def step(self, actions: Actions | Sequence[Actions]) -> tuple[Observations, Rewards, Dones, StepInfo]:
+        """One tick of all realms.
+
+        Actions are integers by argument (``move``, ``style``, ``target``), in arrays that NumPy can read. ``target`` is
+        a position in the agent's list of visible agents, as in its mask. An argument that is left out, or out of range,
+        means nothing.
+
+        - ``{"move": [n], ...}``: for all rows of the last observations, in their order;
+        - ``{"realm": [k], "uid": [k], "move": [k], ...}``: for these agents, in any order; the others do nothing;
+        - ``[{"move": [n of realm 0], ...}, ...]`` or ``[{"uid": [k], "move": [k], ...}, ...]``: the same in parts, one
+          per realm, all with the same arguments.
+
+        Returns:
+          observations of who is alive now (who is missing has left); rewards, dones and info of who was before.
+
+        Raises:
+          ValueError: an unknown argument, a wrong shape or type, an agent that is not alive or is named twice.
+          RuntimeError: before ``reset``.
+        """
+        if self._state is None:
+            raise RuntimeError("step: these worlds have not been started: call reset first")
+        before, places = self._place, self.config.num_agents
+        living = Living(before // places, before % places, np.asarray(self._uid).reshape(-1)[before])
+        choices = as_choices(actions, living, self.num_realms, self.config)
+        self._state, alive, table, lives, extras = self._step(self._state, self._key, choices)
+        final = None
+        if self.config.max_lifetime is not None:
+            final = self._rows(Observations, table, np.flatnonzero(lives["truncated"]))
+        rewards, dones = (
+            self._rows(kind, {"uid": lives["uid"]} | {name: lives[name] for name in names}, before)
+            for kind, names in ((Rewards, ("reward", "acted")), (Dones, ("terminated", "truncated", "age", "cause")))
+        )
+        return self._observed(alive, table), rewards, dones, StepInfo(final, *jax.device_get(extras))
+
+    def _begin(self, key: jax.Array, tiles: Any) -> tuple[Any, ...]:
+        if isinstance(tiles, MapPool):
+            keys = jax.vmap(fold_in, (None, 0))(key, jnp.arange(self.num_realms))
+            tiles = jax.vmap(lambda key: tiles.sample(fold_in(key, Stream.EPISODE)))(keys)
+        obs, realms = self._many.reset(key, tiles=tiles, initial_population=self._births)
+        agents = realms.agents
+        return (realms, obs.visible_slot), agents.alive, _table(obs, agents.uid, agents.population)
+
+    def _advance(self, state: tuple[Realm, jax.Array], key: jax.Array, choices: jax.Array) -> tuple[Any, ...]:
+        realms, listed = state
+        arguments = [argument for head in heads(self.config) for argument in head.arguments]
+        orders = {}
+        for argument, choice in zip(arguments, choices, strict=True):
+            slot = jnp.take_along_axis(listed, jnp.maximum(choice, 0)[..., None], axis=2)[..., 0]
+            orders[argument.name] = jnp.where(choice < 0, -1, slot) if argument.among_visible else choice
+        obs, realms, reward, terminated, truncated, info = self._many.step(key, realms, Action(**orders))
+        # The slot of who was truncated is empty, but its row is the last of who held it.
+        uid = jnp.where(truncated, info.uid, realms.agents.uid)
+        population = jnp.where(truncated, info.population, realms.agents.population)
+        lives = {"reward": reward, "terminated": terminated, "truncated": truncated}
+        lives |= {name: getattr(info, name) for name in ("uid", "acted", "age", "cause")}
+        table = _table(obs, uid, population)
+        return (realms, obs.visible_slot), realms.agents.alive, table, lives, (info.events, info.ledger)
+
+    def _observed(self, alive: jax.Array, table: dict[str, Any]) -> Observations:
+        self._place, self._uid = np.flatnonzero(alive), table["uid"]  # flat slots of the living; uids by slot
+        return self._rows(Observations, table, self._place)
+
+    def _rows(self, kind: Callable[..., Any], table: dict[str, Any], place: np.ndarray) -> Any:
+        """The rows of flat slots ``place``, in order, from tables ``[R, N, ...]``."""
+        number, places = len(place), self.config.num_agents
+        if self._on_host:
+            flat = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[2:]), table)
+            rows = jax.tree.map(lambda leaf: self._arrays(np.take(leaf, place, axis=0)), flat)
+        else:
+            padded = np.zeros(1 << max(number - 1, 0).bit_length(), np.int32)  # few lengths, so few programs
+            padded[:number] = place
+            rows = jax.tree.map(lambda leaf: self._arrays(leaf)[:number], _take(table, padded))
+        return kind(offsets=np.searchsorted(place, np.arange(self.num_realms + 1) * places), **rows)
+
+
+def _table(obs: Observation, uid: jax.Array, population: jax.Array) -> dict[str, Any]:
+    """The columns of ``Observations``, ``[R, N, ...]``; ``uid`` and ``population`` are those of each row's agent."""
+    listed = obs.visible_slot
+    visible_uid = jnp.take_along_axis(uid[:, None], jnp.maximum(listed, 0), axis=2)
+    return {
+        "uid": uid,
+        "population": population.astype(jnp.int32),
+        "slot": jnp.broadcast_to(jnp.arange(uid.shape[1], dtype=jnp.int32), uid.shape),
+        "tiles": obs.tiles,
+        "self": obs.self,
+        "visible": obs.visible,
+        "visible_uid": jnp.where(listed >= 0, visible_uid, -1),
+        "mask": obs.mask,
+    }
+
+
+@jax.jit
+def _take(table: Any, place: jax.Array) -> Any:
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[place], table)
+
+
+def _keep_memory() -> None:
+    """Has the C library keep what is freed. Else, depending on what was freed before, every step gives its memory back
+    to the system and is handed pages to clear anew, for a third of its time.
+
+    glibc sizes what it keeps by the largest block that was freed, up to 32 MiB. Other libraries take no notice.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
+
+
+@dataclasses.dataclass
+class Rate:
+    """Measure ``VecEnv`` on the benchmark's full house under random play, and print it as JSON."""
+
+    realms: int = 64
+    """Realms side by side."""
+    ticks: int = 64
+    """Ticks that are timed."""
+    warm_up: int = 256
+    """Ticks before."""
+    seed: int = 0
+    """Of births and play."""
+
+
+def full_house(num_realms: int, seed: int = 0, **options: Any) -> VecEnv:
+    """The benchmark's full house, in which nearly all places are alive; other arguments as of ``VecEnv``."""
+    world = row("full_house")
+    births = world.initial_population
+    return VecEnv(world.environment, num_realms, seed, world.tiles, initial_population=births, **options)
+
+
+def rate(env: VecEnv, ticks: int, warm_up: int = 0, seed: int = 0) -> dict[str, Any]:
+    """Plays a new ``env`` with random actions by NumPy: agent-steps per second, of living agents that acted, with the
+    time for the actions and without it.
+    """
+    rng, observations = np.random.default_rng(seed), env.reset()
+    acted, playing, stepping = 0, 0.0, 0.0
+    for tick in range(warm_up + ticks):
+        began = time.perf_counter()
+        actions = random_actions(rng, observations)
+        chosen = time.perf_counter()
+        observations, rewards, *_ = env.step(actions)
+        if tick >= warm_up:
+            acted += int(np.count_nonzero(rewards.acted))
+            playing, stepping = playing + chosen - began, stepping + time.perf_counter() - chosen
+    return {
+        "agent_steps_per_second": round(acted / (playing + stepping)),
+        "without_actions": round(acted / stepping),
+        "agent_steps": acted,
+        "mean_population": round(acted / (ticks * env.num_realms), 2),
+        "seconds": round(playing + stepping, 6),
+    }
+
+
+def random_actions(rng: np.random.Generator, observations: Observations) -> dict[str, np.ndarray]:
+    """Uniform over all moves; over styles; then over oneself and whom that style reaches."""
+    move, style = (
+        rng.integers(observations.mask[name].shape[1], size=len(observations.uid)) for name in ("move", "style")
+    )
+    reached = observations.mask["target"][np.arange(len(style)), style]
+    lot = rng.integers(1, 256, reached.shape, np.uint8)
+    return {"move": move, "style": style, "target": (lot * reached).argmax(axis=1)}
+
+
+if __name__ == "__main__":
+    args = tyro.cli(Rate)
+    try:
+        found = rate(full_house(args.realms, args.seed), args.ticks, args.warm_up, args.seed)
+        print(json.dumps(dataclasses.asdict(args) | found, indent=1))
+    except ValueError as error:
+        sys.exit(f"vec_env: {error}")
