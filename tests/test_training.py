@@ -18,7 +18,7 @@ from nmmo_jax import cli
 from train import loop, smith
 from train.checkpoint import Checkpoints
 from train.loop import AXIS, Rows, make_train
-from train.settings import Settings, experiment
+from train.settings import PUBLISHED, Settings, experiment
 from train.trinity import God, Pantheon, Sword, Trinity
 
 SMALL = {
@@ -132,11 +132,12 @@ def test_one_two_and_eight_devices_agree():
 
 
 class Broken(Sword):
-    """Its loss is not a number for population 1."""
+    """Its loss is not a number for population 1; and it tells something else."""
 
     def loss(self, params, batch):
         loss, told = super().loss(params, batch)
-        return loss * jnp.array([1.0, jnp.nan]), told
+        loss *= jnp.array([1.0, jnp.nan])
+        return loss, {"loss": loss, "half": told["entropy"] / 2}
 
 
 def test_what_is_not_finite_is_skipped_and_ends_the_run(tmp_path, monkeypatch):
@@ -148,7 +149,9 @@ def test_what_is_not_finite_is_skipped_and_ends_the_run(tmp_path, monkeypatch):
     moved = jax.tree.map(lambda a, b: [(a[p] != b[p]).any() for p in range(2)], before, after)
     assert np.array(jax.tree.leaves(moved)).reshape(-1, 2).any(axis=0).tolist() == [True, False]
     assert (np.asarray(report.skipped)[:, 0] == 0).all() and (np.asarray(report.skipped)[:, 1] > 0).all()
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((after, report)))
+    assert report.losses.keys() == {"loss", "half", "gradient_norm"}
+    assert (np.asarray(report.losses["half"])[:, 0] > 0.1).all()
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
     monkeypatch.setattr(smith, "PATIENCE", 3)
     with pytest.raises(
@@ -280,6 +283,9 @@ def test_signals_save_and_kill_loses_little(tmp_path):
         (["law16", "--set", "network=deep"], "network='deep': allowed are"),
         (["law16", "--set", "layout=free"], "layout='free': training needs 'blocks'"),
         (["law16", "--set", "realms"], "--set realms: must be NAME=VALUE"),
+        (["law16", "--set", "sample_cap=2"], "sample_cap=2: allowed are True and False"),
+        (["law16", "--every", "0"], "every=0: must be at least 1"),
+        (["--resume", "nowhere", "--published"], "--resume: goes on with a run as it was configured"),
         (["law16", "--minutes", "0"], "--minutes 0.0: must be above 0"),
         (["--resume", "nowhere"], "--resume nowhere: holds no run"),
     ],
@@ -291,6 +297,21 @@ def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
     assert ended.value.code == 2
     assert f"nmmo-jax: {message}" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+def test_a_run_without_an_update_is_saved_too(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(smith, "make_train", lambda *_: tiny)
+    line = smith.Native(TINY, out=tmp_path / "run", minutes=1e-9).run()
+    assert line == {"update": 0, "agent_steps": 0, "seconds": 0.0, "interrupted": False}
+    assert Checkpoints(tmp_path / "run" / "checkpoints").latest() == 0
+
+
+def test_as_published():
+    settings = experiment("law128", **PUBLISHED).settings
+    assert (settings.network, settings.loss, settings.max_gradient) == ("classic", "policy_gradient", 5.0)
+    train = make_train(experiment("law16", **{**SMALL, **PUBLISHED}), devices=jax.devices()[:1])
+    _, report = train.run(train.init(jax.random.key(0)), 2)
+    assert (np.asarray(report.skipped) == 0).all() and (np.asarray(report.losses["gradient_norm"]) > 0).all()
 
 
 def test_settings_are_checked():

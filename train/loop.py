@@ -188,18 +188,15 @@ def learn(
         squares = sum_of_squares(gradients)
         finite = jnp.isfinite(squares) & jnp.isfinite(jax.lax.psum(each, AXIS))
         params, optimiser = levels.pantheon.update(params, optimiser, gradients, finite & (filled > 0))
-        told = {**told, "gradient_norm": jnp.sqrt(squares) * jnp.ones_like(each)}
-        rows_here = batch.weight.shape[1]
-        told = {
-            name: value * rows_here if name != "gradient_norm" else value * filled / share
-            for name, value in told.items()
-        }
-        total = jax.tree.map(lambda a, b: a + b, total, told)
+        told = {name: value * batch.weight.shape[1] for name, value in told.items()}
+        told["gradient_norm"] = jnp.sqrt(squares) * filled / share
+        total = {name: total[name] + jnp.where(finite, value, 0) for name, value in told.items()}
         return params, optimiser, order, total, skipped + (~finite & (filled > 0))
 
     params, optimiser = state.params, state.optimiser
-    zero = jnp.zeros(config.num_populations)
-    total = dict.fromkeys(("policy_loss", "value_loss", "entropy", "gradient_norm"), zero)
+    example = rows.batch(levels, rows.shuffled(key, size), jnp.zeros((), jnp.int32), size, worlds, steps, *[target] * 2)
+    told = jax.eval_shape(levels.sword.loss, params, example)[1]  # what a Sword tells is its own affair
+    total = dict.fromkeys((*told, "gradient_norm"), jnp.zeros(config.num_populations))
     skipped = jnp.zeros(config.num_populations, jnp.int32)
     for epoch in range(settings.epochs):
         order = rows.shuffled(fold_in(key, epoch), size)

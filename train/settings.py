@@ -60,11 +60,13 @@ class Settings:
             raise ValueError(f"minibatch={self.minibatch}: must be divisible by groups={self.groups}")
         if not isinstance(self.value_unit, int | float) or not 0 < self.value_unit <= 1e9:
             raise ValueError(f"value_unit={self.value_unit!r}: allowed are numbers above 0, to 1e9")
+        if not isinstance(self.sample_cap, bool):
+            raise ValueError(f"sample_cap={self.sample_cap!r}: allowed are True and False")
         limits = {"discount": 1, "decay": 1, "clip": 1e9, "value_weight": 1e9, "entropy_weight": 1e9}
         limits |= {"learning_rate": 1e9, "weight_decay": 1e9, "max_norm": 1e9, "max_gradient": 1e9}
         for name, most in limits.items():
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= most:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
                 raise ValueError(f"{name}={value!r}: allowed are numbers from 0 to {most:g}")
         for name, allowed in {"network": tuple(NETWORKS), "loss": LOSSES}.items():
             if getattr(self, name) not in allowed:

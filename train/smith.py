@@ -14,7 +14,7 @@ from rich.console import Console
 import nmmo_jax
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import RULE_FIELDS
-from train.checkpoint import Checkpoints
+from train.checkpoint import FOLDER, Checkpoints
 from train.evaluate import cores, evaluate, learned, scripted
 from train.figures import write_figures
 from train.loop import Report, Train, make_train
@@ -86,9 +86,11 @@ class Native:
                 progress.update(line)
                 broken = streak.see(report, line["update"])
                 if broken is not None:
+                    latest = checkpoints.latest()
+                    left = "there is no checkpoint yet" if latest is None else f"the last checkpoint is of {latest}"
                     raise RuntimeError(
                         f"population {broken[0]}: gradients were not finite {PATIENCE} updates in a row, from update "
-                        f"{broken[1]} on; the last good checkpoint is that of update {checkpoints.latest()}"
+                        f"{broken[1]} on; {left}"
                     )
                 if streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS:
                     self._save(train, checkpoints, state, about, line)
@@ -101,7 +103,7 @@ class Native:
     def evaluate(self, which: str = "latest") -> dict[str, dict[str, Any]]:
         """The trained populations, and random play and the planner beside them, on maps not seen in training."""
         env, settings = self.experiment.env, self.experiment.settings
-        train, checkpoints = make_train(self.experiment, self.trinity), Checkpoints(self.out / "checkpoints")
+        train, checkpoints = make_train(self.experiment, self.trinity), Checkpoints(self.out / FOLDER)
         state, _ = checkpoints.restore(train.template, checkpoints.best() if which == "best" else None)
         params = jax.device_get(state.params)
         sword = self.trinity.of(self.experiment).sword
@@ -112,7 +114,7 @@ class Native:
         return told
 
     def _prepare(self) -> Checkpoints:
-        folder = self.out / "checkpoints"
+        checkpoints = Checkpoints(self.out / FOLDER, self.every)
         if self.resume:
             if not (self.out / "config.json").exists():
                 raise ValueError(f"resume: {self.out}: holds no run (no config.json)")
@@ -121,12 +123,12 @@ class Native:
             for part in ("experiment", "config", "rules", "settings"):
                 if there[part] != mine[part]:
                     raise ValueError(f"resume: {self.out}: {part} differs: {_difference(there[part], mine[part])}")
-            return Checkpoints(folder, self.every)
+            return checkpoints
         if self.out.exists() and any(self.out.iterdir()):
             raise ValueError(f"out={self.out}: is not empty; resume goes on with the run in it")
         self.out.mkdir(parents=True, exist_ok=True)
         write_json(self.out / "config.json", describe(self.experiment))
-        return Checkpoints(folder, self.every)
+        return checkpoints
 
     def _start(self, train: Train, checkpoints: Checkpoints) -> tuple[Any, dict[str, Any]]:
         if self.resume and checkpoints.latest() is not None:
@@ -172,7 +174,7 @@ class Native:
         self, train: Train, checkpoints: Checkpoints, state: Any, about: dict[str, Any], line: dict[str, Any]
     ) -> None:
         about = {**about, **describe(self.experiment)}
-        checkpoints.save(about["update"], train.saved(state), about, line["lifetime"])
+        checkpoints.save(about["update"], train.saved(state), about, line.get("lifetime"))
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:

@@ -230,6 +230,8 @@ def rate(env: VecEnv, ticks: int, warm_up: int = 0, seed: int = 0) -> dict[str, 
     """Plays a new ``env`` with random actions by NumPy: agent-steps per second, of living agents that acted, with the
     time for the actions and without it.
     """
+    if ticks < 1 or warm_up < 0:
+        raise ValueError(f"ticks={ticks}, warm_up={warm_up}: must be at least 1 and at least 0")
     rng, observations = np.random.default_rng(seed), env.reset()
     acted, playing, stepping = 0, 0.0, 0.0
     for tick in range(warm_up + ticks):

@@ -33,6 +33,9 @@ class Train:
     """Folder of a run to go on with, as it was configured."""
     every: int | None = None
     """Keep a checkpoint of so many updates for good. Default: only the latest and the best."""
+    published: bool = False
+    """Train as the original did: the classic network and the published policy gradient, with its numbers; --set
+    changes them."""
     evaluate: bool = True
     """Evaluate at the end: the trained populations beside random play, the forager and the planner."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
@@ -46,7 +49,7 @@ class Train:
           ValueError, OSError: bad input, before anything is compiled.
         """
         from train.loop import use_cores  # training's libraries take a second to import
-        from train.settings import experiment
+        from train.settings import PUBLISHED, experiment
         from train.smith import Native
 
         use_cores()
@@ -56,14 +59,15 @@ class Train:
             raise ValueError(f"--updates {self.updates}: must be at least 1")
         minutes = 4.0 if self.minutes is None and self.updates is None else self.minutes
         if self.resume is not None:
-            if self.out is not None or self.set:
+            if self.out is not None or self.set or self.published:
                 raise ValueError(
-                    "--resume: goes on with a run as it was configured; --out and --set mean nothing with it"
+                    "--resume: goes on with a run as it was configured; --out, --set and --published mean nothing"
                 )
             out, chosen = self.resume, _of_folder(self.resume)
         else:
             out = self.out or Path("runs") / time.strftime(f"{self.experiment}-%Y%m%d-%H%M%S")
-            chosen = experiment(self.experiment, **_overrides(self.set))
+            published = PUBLISHED if self.published else {}
+            chosen = experiment(self.experiment, **{**published, **_overrides(self.set)})
         console = Console(highlight=False)
         resume = self.resume is not None
         native = Native(chosen, out=out, minutes=minutes, updates=self.updates, resume=resume, every=self.every)
