@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import jax
 import tyro
@@ -28,26 +29,42 @@ Command = (
 
 
 def main(args: list[str] | None = None) -> None:
-    """Runs a command; bad input ends with one readable line and status 2, an interruption with 130."""
-    command = tyro.cli(Command, prog="nmmo-jax", description="Neural MMO as a JAX simulator.", args=args)
+    """Runs a command of ``nmmo-jax``, and exits."""
+    _exit(tyro.cli(Command, prog="nmmo-jax", description="Neural MMO as a JAX simulator.", args=args).run, "nmmo-jax")
+
+
+def train(trinity: Any, args: list[str] | None = None) -> None:
+    """``nmmo-jax train`` with classes of one's own, as the program that is running, and exits.
+
+    Args:
+      trinity: a ``train.trinity.Trinity``.
+    """
+    spec = sys.modules["__main__"].__spec__
+    program = f"python {sys.argv[0]}" if spec is None else f"python -m {spec.name}"
+    command = tyro.cli(Train, prog=program, args=args)
+    _exit(lambda: command.run(trinity, program), program)
+
+
+def _exit(run: Callable[[], int | None], program: str) -> None:
+    """Exits with a command's status; bad input ends with one readable line and status 2, an interruption with 130."""
     # A terminated run ends as an interrupted one: what was measured so far is written.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        status = command.run()
+        status = run()
     except OSError as error:
         known = error.filename is not None and error.strerror is not None
-        print(f"nmmo-jax: {error.filename}: {error.strerror}" if known else f"nmmo-jax: {error}", file=sys.stderr)
+        print(f"{program}: {error.filename}: {error.strerror}" if known else f"{program}: {error}", file=sys.stderr)
         status = 2
     except ValueError as error:
-        print(f"nmmo-jax: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         status = 2
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        print("nmmo-jax: does not fit into memory: fewer realms, agents or tiles need less", file=sys.stderr)
+        print(f"{program}: does not fit into memory: fewer realms, agents or tiles need less", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
-        print("nmmo-jax: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         status = 130
     sys.exit(status)
 

@@ -25,7 +25,7 @@ from nmmo_jax.events import Events, collect_events
 from nmmo_jax.ledger import Ledger, account
 from nmmo_jax.observations import ArraySpec, Observation, observation_spec, observe
 from nmmo_jax.systems.combat import aim, strike
-from nmmo_jax.systems.lifecycle import cull, give_birth, plan_births
+from nmmo_jax.systems.lifecycle import Newborn, cull, give_birth, plan_births
 from nmmo_jax.systems.movement import movement
 from nmmo_jax.systems.vitals import vitals
 from nmmo_jax.world.terrain import generate
@@ -85,9 +85,12 @@ def in_sequence(
 
 
 def transition(
-    realm: Realm, action: Action, draws: Draws, rules: Rules, config: Config
+    realm: Realm, action: Action, draws: Draws, rules: Rules, config: Config, newborn: Newborn | None = None
 ) -> tuple[Realm, Float32[Array, "N"], Bool[Array, "N"], Bool[Array, "N"], Info]:
     """One tick, given all its chance: the schedule of the systems.
+
+    Args:
+      newborn: as in ``Environment``.
 
     Returns:
       realm, reward, terminated, truncated, info; the last four belong to who held the slot before.
@@ -103,7 +106,7 @@ def transition(
     played = realm
     realm, terminated, truncated = cull(realm, outcome, config)
     passed = coin(draws.spawn[:, 0], rules.spawn_rate)
-    births = plan_births(realm, realm.agents.alive | truncated, passed, draws.spawn, rules, config)
+    births = plan_births(realm, realm.agents.alive | truncated, passed, draws.spawn, rules, config, newborn)
     realm = give_birth(realm, births, rules)
     realm = realm.replace(tick=realm.tick + 1)
 
@@ -131,16 +134,28 @@ def transition(
 
 
 class Environment:
-    """One persistent world as pure functions; nothing is kept between calls but ``config`` and ``rules``.
+    """One persistent world as pure functions; nothing is kept between calls but what it was made with.
+
+    Attributes:
+      config: capacities, sizes and switches.
+      rules: numbers to play by where a call is not given others.
+      newborn: ``newborn(word, room, realm) -> population``, which population a newborn joins; pure. ``word`` is raw
+        chance, uint32; ``room`` Bool[P], which populations have room (layout ``free``: all, or none); ``realm``, as it
+        is after cull, without those born in this tick. The result, an integer scalar, must be one of those with
+        room: otherwise nobody is born in that attempt, and the next goes on. None: each of those with room is as
+        likely.
 
     >>> env = Environment(Config(num_agents=16, num_populations=2))
     >>> obs, realm = env.reset(jax.random.key(0))
     >>> obs, realm, reward, terminated, truncated, info = env.step(jax.random.key(1), realm, Action())
     """
 
-    def __init__(self, config: Config | None = None, rules: Rules | None = None):
+    def __init__(self, config: Config | None = None, rules: Rules | None = None, newborn: Newborn | None = None):
+        if newborn is not None and not callable(newborn):
+            raise ValueError(f"newborn={newborn!r}: must be a function of (word, room, realm), or None")
         self.config = Config() if config is None else config
         self.rules = as_rules(Rules() if rules is None else rules, self.config, batched=True)
+        self.newborn = newborn
 
     def reset(
         self,
@@ -189,7 +204,7 @@ class Environment:
         if initial_population:
             words = birth_words(fold_in(key, Stream.INITIAL), initial_population)
             passed = jnp.ones(initial_population, bool)
-            births = plan_births(realm, realm.agents.alive, passed, words, rules, config)
+            births = plan_births(realm, realm.agents.alive, passed, words, rules, config, self.newborn)
             realm = give_birth(realm, births, rules)
         return observe(realm, rules, config), realm
 
@@ -199,7 +214,7 @@ class Environment:
         """One tick. The same ``key`` serves a whole run: the tick is folded into it."""
         config, rules = self.config, self._rules(rules)
         draws = draw(fold_in(key, realm.tick), realm, rules, config)
-        realm, reward, terminated, truncated, info = transition(realm, action, draws, rules, config)
+        realm, reward, terminated, truncated, info = transition(realm, action, draws, rules, config, self.newborn)
         leaving = truncated if config.max_lifetime is not None else None
         return observe(realm, rules, config, leaving), realm, reward, terminated, truncated, info
 

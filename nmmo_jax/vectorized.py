@@ -16,6 +16,8 @@ from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
 from nmmo_jax.world.tiles import check_map, check_spawns
 
+Step = tuple[Observation, Any, jax.Array, jax.Array, jax.Array, Info]
+
 
 class Vectorized:
     """``Environment`` with a leading realm axis on everything; made by ``vectorize``.
@@ -48,18 +50,26 @@ class Vectorized:
 
         return jax.vmap(reset, in_axes=(0, rule_axes, tile_axis))(self._keys(key), rules, tiles)
 
-    def step(
-        self, key: jax.Array, realm: Any, action: Action, rules: Rules | None = None
-    ) -> tuple[Observation, Any, jax.Array, jax.Array, jax.Array, Info]:
+    def step(self, key: jax.Array, realm: Any, action: Action, rules: Rules | None = None) -> Step:
         """One tick of all realms."""
+        return self.renew(key, self.advance(key, realm, action, rules), rules)
+
+    def advance(self, key: jax.Array, realm: Any, action: Action, rules: Rules | None = None) -> Step:
+        """One tick of all realms, without starting anew: ``renew`` then does what is left of ``step``."""
         rules, axes = self._rules(rules)
-        keys, env = self._keys(key), self.env
-        if not isinstance(env, AutoReset):
-            return jax.vmap(env.step, in_axes=(0, 0, 0, axes))(keys, realm, action, rules)
-        result = jax.vmap(env.advance, in_axes=(0, 0, 0, axes))(keys, realm, action, rules)
+        one = self.env.advance if isinstance(self.env, AutoReset) else self.env.step
+        return jax.vmap(one, in_axes=(0, 0, 0, axes))(self._keys(key), realm, action, rules)
+
+    def renew(self, key: jax.Array, result: Step, rules: Rules | None = None) -> Step:
+        """What ``advance`` returned, where ``autoreset`` has realms that reached their horizon start anew."""
+        if not isinstance(self.env, AutoReset):
+            return result
+        rules, axes = self._rules(rules)
         # One branch for the whole batch: most ticks no realm is renewed, and nothing is paid.
-        renew = jax.vmap(env.renew, in_axes=(0, axes, 0))
-        return jax.lax.cond(result[-1].horizon.any(), renew, lambda _k, _r, result: result, keys, rules, result)
+        renew = jax.vmap(self.env.renew, in_axes=(0, axes, 0))
+        return jax.lax.cond(
+            result[-1].horizon.any(), renew, lambda _k, _r, result: result, self._keys(key), rules, result
+        )
 
     def observe(self, realm: Any, rules: Rules | None = None) -> Observation:
         """What the agents of all realms see now."""

@@ -9,10 +9,11 @@ import sys
 import jax
 import numpy as np
 import pytest
+from test_training import SMALL as TRAINED
 
 from nmmo_jax import Config, cli, make_realm
 from nmmo_jax.bench import results as files
-from nmmo_jax.bench import rows, run, systems, throughput
+from nmmo_jax.bench import rows, run, systems, throughput, training, vec_env
 from nmmo_jax.bench.figures import figures
 from nmmo_jax.bench.machine import ask, commit, cores, last_line, machine, pinned
 from nmmo_jax.bench.plan import GROUPS, Job, plan
@@ -20,9 +21,15 @@ from nmmo_jax.bench.profile import instructions, own_times
 from nmmo_jax.bench.report import readme_table, results_tables
 from nmmo_jax.bench.rows import row
 from nmmo_jax.bench.throughput import Throughput
+from nmmo_jax.bench.training import Training
 from nmmo_jax.commands import bench as command
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.world.materials import is_walkable
+from train import policy as policy_module
+from train.checkpoint import Checkpoints
+from train.settings import experiment
+from train.smith import describe
+from train.trinity import Trinity
 
 SMALL = {"row": "chaos", "realms": 2, "agents": 8, "populations": 2, "ticks": 4}
 MACHINE = {"backend": "cpu", "device": "cpu", "processor": "Abacus", "cores": 2, "system": "Linux", "jax": "1"}
@@ -49,6 +56,10 @@ def stub(job):
     if job.group == "start":
         stages = {"seconds": 9.0, "step_compile_seconds": 5.0}
         return {"row": "chaos", "realms": 64, "cold": stages, "cached": stages}
+    if job.group == "training":
+        return record({"row": "training", "policy": "default", **job.options}, rate=60_000)
+    if job.group == "vec_env":
+        return record({"row": "vec_env", "devices": 2, **job.options}, rate=300_000)
     return record(job.options)
 
 
@@ -148,6 +159,77 @@ def test_what_cannot_be_measured_is_refused(monkeypatch, tmp_path):
         throughput.main(Throughput(realms=2, ticks=32, repeats=1, warm_up=0))
 
 
+@pytest.fixture
+def pretrained(tmp_path, monkeypatch):
+    """Has the benchmark train a small world, with parameters that come with the package."""
+    small = experiment("law16", **TRAINED)
+    levels = Trinity().of(small)
+    params = jax.tree.map(lambda leaf: leaf + 0.125, jax.jit(levels.sword.init)(jax.random.key(1)))
+    Checkpoints(tmp_path / training.EXPERIMENT).save(0, {"params": params}, describe(small, levels))
+    for module in (training, policy_module):
+        monkeypatch.setattr(module, "PRETRAINED", tmp_path)
+    monkeypatch.setattr(training, "experiment", lambda name, **given: experiment("law16", **{**given, **TRAINED}))
+    return params
+
+
+def test_training_goes_on_from_the_policy_of_the_package(pretrained, monkeypatch, tmp_path):
+    begun, compile_training = [], training.compile_training
+
+    def compiled(*given):
+        program = compile_training(*given)
+        begun.append(jax.device_get((program.state.params, program.state.optimiser, program.state.update)))
+        return program
+
+    monkeypatch.setattr(training, "compile_training", compiled)
+    monkeypatch.setattr(training, "_AT_LEAST_ALIVE", 1)
+    record = training.main(Training(updates=3, repeats=2, warm_up=2))  # a program of tests/test_training.py, too
+    params, optimiser, update = begun[0]
+    jax.tree.map(np.testing.assert_array_equal, params, jax.device_get(pretrained))
+    assert update == 0 and not any(np.any(leaf) for leaf in jax.tree.leaves(optimiser))
+    assert len(record["seconds"]) == len(record["agent_steps"]) == 2
+    assert record["mean_population"] == round(sum(record["agent_steps"]) / (2 * 3 * 4 * 8), 2)
+    assert 1 < record["least_population"] <= record["mean_population"] <= record["agents"] == 16
+    assert 0 < record["worst"] <= record["agent_steps_per_second"]
+    assert (record["row"], record["policy"], record["devices"]) == ("training", "classic", 1)
+    results = files.new(record["machine"])
+    run.keep(results, Job("training-1", "training", "nmmo_jax.bench.training", {"realms": 8}, 1), record)
+    files.write(tmp_path / "run.json", json.loads(json.dumps(results)))
+    assert files.measured(files.read(tmp_path / "run.json"))[0]["cores"] == len(cores())
+
+
+def test_training_that_says_nothing_is_refused(pretrained, monkeypatch, tmp_path):
+    settings = experiment("law128").settings
+    full, thin = (np.full((2, 3), round(living * settings.ticks * settings.realms)) for living in (81.5, 79.5))
+    assert training.populations(full, settings) == {"mean_population": 81.5, "least_population": 81.5}
+    with pytest.raises(RuntimeError, match=r"79.5 agents alive per realm: must be at least 80 on average"):
+        training.populations(thin, settings)
+    for wrong, message in (
+        *(({name: 0}, f"{name}=0: must be at least 1") for name in ("updates", "repeats", "warm_up")),
+        ({"devices": 1000}, "devices=1000: allowed are 1 to"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            training.main(Training(**wrong))
+    other = experiment("law16", **{**TRAINED, "view": 7})
+    with pytest.raises(ValueError, match="view=7: must be 5"):
+        training.compile_training(Training(), other, jax.devices()[:1])
+    monkeypatch.setattr(training, "PRETRAINED", tmp_path / "none")
+    with pytest.raises(ValueError, match=r"policy='law128': must be in .*none, and is not"):
+        training.main(Training())
+
+
+def test_vec_env_is_measured_in_the_full_house(monkeypatch):
+    record = vec_env.main(vec_env.Rate(realms=1, ticks=2, repeats=2))
+    assert 120 <= record["least_population"] <= record["mean_population"] <= record["agents"] == 128
+    assert record["devices"] == (len(cores()) if jax.default_backend() == "cpu" else 1)
+    assert 0 < record["state_bytes_per_realm"] <= 48 * 1024
+    results = files.new(record["machine"])
+    run.keep(results, Job("vec_env", "vec_env", "nmmo_jax.bench.vec_env", {"realms": 1}, None), record)
+    assert "| `VecEnv`, random play |" in readme_table(json.loads(json.dumps(results)))
+    monkeypatch.setattr(vec_env, "rate", lambda *_: record | {"least_population": 119})
+    with pytest.raises(RuntimeError, match="119 agents alive in a realm: must be at least 120 at every tick"):
+        vec_env.main(vec_env.Rate(realms=1))
+
+
 def test_times_are_joined_to_the_source(program):
     events = [("loop", 0, 100), ("inner", 10, 30), ("inner", 50, 20), ("after", 100, 5)]
     events = [{"pid": 1, "tid": 1, "ts": ts, "dur": dur, "args": {"hlo_op": name}} for name, ts, dur in events]
@@ -171,6 +253,11 @@ def test_a_run_keeps_what_it_has_and_goes_on(tmp_path):
     assert {job.group for job in jobs} == set(GROUPS)
     assert len({job.name for job in jobs}) == len(jobs)
     assert {job.cores for job in jobs if job.group == "chaos"} == {1, 2}
+    assert [job.name for job in jobs if job.group == "training"] == ["training-1", "training-2"]
+    assert _named(jobs, "training-2").options == {"realms": 32, "devices": 2}
+    assert _named(jobs, "vec_env").cores is None
+    many = plan(True, FOUND | {"machine": MACHINE | {"cores": 12}})
+    assert [job.cores for job in many if job.group == "training"] == [1, 8]  # the groups of realms
 
     def save():
         files.write(out, results)
@@ -227,8 +314,22 @@ def test_what_a_machine_is():
 def test_what_is_told(complete, tmp_path):
     assert "| full house | 1,000,000 | 1,000,000 | 127.5 |" in readme_table(complete)
     assert "| one core | two cores |" in readme_table(complete)
+    assert "| training, default network | 60,000 | 60,000 | 127.5 |" in readme_table(complete)
+    assert "| `VecEnv`, random play |  | 300,000 | 127.5 |" in readme_table(complete)
+    older = complete | {"rows": [one for one in complete["rows"] if one["group"] not in ("training", "vec_env")]}
+    files.write(tmp_path / "older.json", older)
+    older = readme_table(files.read(tmp_path / "older.json"))
+    assert "full house, classic network" in older and "training" not in older and "VecEnv" not in older
     text = results_tables(complete)
-    for words in ("crowd | 1 | 65,536", "full house, classic", "features of the visible", "9.0 s cold", "36,740 bytes"):
+    for words in (
+        "training, default | 32 | 128",
+        "VecEnv | 64 | 128",
+        "crowd | 1 | 65,536",
+        "full house, classic",
+        "features of the visible",
+        "9.0 s cold",
+        "36,740 bytes",
+    ):
         assert words in text
     assert set(figures(complete)) == {"realms.png", "crowd.png", "peers.png", "systems.png"}
     assert figures(files.new(MACHINE)) == {}
@@ -251,6 +352,8 @@ def test_the_command_shows_and_compares(complete, tmp_path, capsys):
     told = capsys.readouterr().out
     for words in ("1.50", "only in A: law-1, law-2", "jax: A 1, B 2"):
         assert words in told
+    for name, rate in (("training, default", "60,000"), ("VecEnv", "300,000")):
+        assert any(name in line and rate in line and "1,500,000" in line for line in told.splitlines()), name
 
 
 def test_the_command_measures_goes_on_and_replaces(complete, tmp_path, monkeypatch, capsys):
@@ -266,14 +369,18 @@ def test_the_command_measures_goes_on_and_replaces(complete, tmp_path, monkeypat
 
     monkeypatch.setattr(command, "run", stubbed)
     assert Bench(out=out).run() == 130
-    assert "interrupted: 2 of 6 are missing in" in capsys.readouterr().out.replace("\n", " ")
+    assert "interrupted: 4 of 8 are missing in" in capsys.readouterr().out.replace("\n", " ")
     assert Bench(out=out).run() == 0
     assert measured.count("full_house-1") == 1 and measured.count("chaos-2") == 2
     with pytest.raises(ValueError, match=r"holds results that are complete; --overwrite replaces them"):
         Bench(out=out).run()
+    assert [name for name in measured if name.startswith("training")] == ["training-1", "training-2"]
+    assert "vec_env" not in measured
     assert Bench(out=out, only=("law", "realms-64-2")).run() == 0
     assert Bench(out=out, overwrite=True).run() == 0
-    assert measured.count("full_house-1") == 2 and len(files.read(out)["rows"]) == 9
+    assert measured.count("full_house-1") == 2 and len(files.read(out)["rows"]) == 11
+    assert Bench(out=tmp_path / "learning.json", only=("training", "vec_env")).run() == 0
+    assert measured[-3:] == ["training-1", "training-2", "vec_env"]
     monkeypatch.setattr(command, "ask", lambda: FOUND | {"machine": MACHINE | {"jax": "3"}})
     with pytest.raises(ValueError, match=r"of another jax; --overwrite replaces them"):
         Bench(out=out).run()
@@ -304,6 +411,8 @@ def test_bad_input_of_the_command(complete, tmp_path, monkeypatch, capsys):
         (["--out", str(tmp_path)], "is a folder"),
         (["--out", str(good / "x.json")], "cannot be made"),
         (["--only", "everything"], "--only everything: there are full_house, chaos"),
+        (["--only"], "--only: name at least one group or row after it"),
+        (["--show", str(good), "--figures", str(foreign)], f"--figures {foreign}: cannot be made: File exists"),
     ):
         with pytest.raises(SystemExit) as status:
             cli.main(["bench", *arguments])

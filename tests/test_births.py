@@ -16,6 +16,7 @@ from nmmo_jax import Action, Config, Environment, Rules, make_realm, vectorize
 from nmmo_jax.actions import as_orders
 from nmmo_jax.config import as_rules
 from nmmo_jax.draws import choose, coin, waiting_time
+from nmmo_jax.systems.lifecycle import plan_births, uniform
 from nmmo_jax.world.materials import Material
 
 
@@ -225,6 +226,44 @@ def test_a_step_is_draw_then_transition_then_observe():
     chex.assert_trees_all_equal(step(KEY, realm, action, Rules())[1], after)
     chex.assert_trees_all_equal(step(jax.random.PRNGKey(7), realm, action)[1], after)
     assert env.config.num_agents == 16
+
+
+def test_newborns_join_the_population_they_are_told_to():
+    env = Environment(SMALL, newborn=lambda word, room, realm: jnp.where(realm.tick < 1, 2, 0))
+    reset, step = jax.jit(env.reset, static_argnames="initial_population"), jax.jit(env.step)
+    _, realm = reset(KEY, tiles=jnp.asarray(GRASS), initial_population=9)
+    assert np.flatnonzero(realm.agents.alive).tolist() == [8, 9, 10, 11]  # four have room, five are not born
+    assert (realm.agents.population[8:12] == 2).all() and int(realm.next_uid) == 4
+    _, realm, *_, info = step(KEY, realm, Action())
+    assert info.births.slot.tolist() == [-1]  # still full
+    _, realm, *_, info = step(KEY, realm, Action())
+    assert info.births.slot.tolist() == [0] and int(realm.agents.population[0]) == 0
+
+
+@pytest.mark.parametrize("layout", ["blocks", "free"])
+def test_newborns_of_ones_own_and_by_default(layout):
+    config = dataclasses.replace(SMALL, layout=layout)
+    realm = make_realm(config, GRASS, spawns=True)
+    words = jnp.asarray(np.random.default_rng(2).integers(0, 2**32, (12, 3), dtype=np.uint32))
+    rules = as_rules(Rules(population_cap=9), config)
+
+    def births(newborn):
+        def plan():
+            return plan_births(realm, realm.agents.alive, jnp.ones(12, bool), words, rules, config, newborn)
+
+        return jax.device_get(jax.jit(plan)())
+
+    default = births(None)
+    assert (default.slot >= 0).sum() == 9 and len(set(default.population[:9])) > 1
+    chex.assert_trees_all_equal(births(lambda word, room, realm: uniform(word, room)), default)
+    first = births(lambda word, room, realm: jnp.argmax(room))  # in blocks the first has room for three
+    assert first.population[:9].tolist() == ([0, 0, 0, 1, 1, 2, 2, 3, 3] if layout == "blocks" else [0] * 9)
+    wrong = jnp.array([-1, 4, 2**31 - 1])
+    assert (births(lambda word, room, realm: wrong[word % 3]).slot == -1).all()
+    with pytest.raises(ValueError, match=r"newborn: gave float32 of shape \(4,\): must give one whole number"):
+        births(lambda word, room, realm: room * 1.0)
+    with pytest.raises(ValueError, match=r"newborn=2: must be a function of \(word, room, realm\), or None"):
+        Environment(config, newborn=2)
 
 
 def test_choose_is_exact():

@@ -6,10 +6,9 @@ import pytest
 from train.losses import advantages, policy_gradient, ppo
 
 
-def slow_advantages(reward, value, last_value, terminated, truncated, discount, decay):
+def slow_advantages(reward, value, following, terminated, truncated, discount, decay):
     """One place at a time, one step at a time, forwards: the discounted sum of errors until the agent has left."""
     ticks, places = reward.shape
-    following = np.vstack([value[1:], last_value])
     result = np.zeros_like(reward)
     for place in range(places):
         for start in range(ticks):
@@ -27,11 +26,13 @@ def slow_advantages(reward, value, last_value, terminated, truncated, discount, 
 def test_advantages(decay):
     rng = np.random.default_rng(0)
     reward, value = rng.normal(size=(2, 9, 20)).astype(np.float32)
-    last = rng.normal(size=20).astype(np.float32)
+    following = np.vstack([value[1:], rng.normal(size=(1, 20))]).astype(np.float32)
     terminated = rng.random((9, 20)) < 0.2
     truncated = (rng.random((9, 20)) < 0.2) & ~terminated
-    got = advantages(reward, value, last, terminated, truncated, 0.97, decay)
-    np.testing.assert_allclose(got, slow_advantages(reward, value, last, terminated, truncated, 0.97, decay), atol=1e-5)
+    truncated[4, :10] = True  # a horizon, after which the next row is of another episode
+    following[4, :10] = rng.normal(size=10)
+    steps = reward, value, following, terminated, truncated
+    np.testing.assert_allclose(advantages(*steps, 0.97, decay), slow_advantages(*steps, 0.97, decay), atol=1e-5)
 
 
 def test_nothing_reaches_over_a_change_of_owner():
@@ -40,15 +41,19 @@ def test_nothing_reaches_over_a_change_of_owner():
     value = np.array([[1.0], [2.0], [3.0], [4.0], [5.0]], np.float32)
     terminated = np.array([[0], [1], [0], [0], [0]], bool)
     truncated = np.array([[0], [0], [0], [1], [0]], bool)
-    got = np.asarray(advantages(reward, value, np.array([6.0], np.float32), terminated, truncated, 0.5, 1.0))[:, 0]
+
+    def of(value):
+        following = np.vstack([value[1:], [[6.0]]]).astype(np.float32)
+        return np.asarray(advantages(reward, value, following, terminated, truncated, 0.5, 1.0))[:, 0]
+
+    got = of(value)
     assert got[1] == 1 - 2  # died: nothing after it
     assert got[0] == (1 + 0.5 * 1) - 1
     assert got[3] == (1 + 0.5 * 5) - 4  # truncated: the final observation is worth 5
     assert got[4] == (1 + 0.5 * 6) - 5
     changed = value.copy()
     changed[2:] += 100
-    again = np.asarray(advantages(reward, changed, np.array([6.0], np.float32), terminated, truncated, 0.5, 1.0))[:, 0]
-    assert (again[:2] == got[:2]).all()
+    assert (of(changed)[:2] == got[:2]).all()
 
 
 def test_ppo_against_its_formula():

@@ -12,8 +12,9 @@ import pytest
 from small import GRASS, SMALL
 
 from nmmo_jax import Action, Cause, Config, Environment, MapPool, Rules, autoreset, vectorize
+from nmmo_jax.bench.vec_env import random_actions, rate
 from nmmo_jax.world.materials import Material
-from train.vec_env import VecEnv, random_actions, rate
+from train.vec_env import VecEnv
 from train.vec_rows import Observations
 
 REALMS, TICKS = 3, 60
@@ -356,7 +357,15 @@ def test_state_may_be_looked_at_and_kept():
 
 
 def test_rate_counts_the_living():
-    found = rate(make_env(), ticks=5, warm_up=2)
-    assert 0 < found["agent_steps"] <= 5 * REALMS * SMALL.num_agents
-    assert found["mean_population"] == round(found["agent_steps"] / (5 * REALMS), 2)
-    assert found["without_actions"] >= found["agent_steps_per_second"] > 0
+    env = make_env()
+    found = rate(env, ticks=2, repeats=3, warm_up=2)
+    steps = found["agent_steps"]
+    assert len(steps) == len(found["seconds"]) == 3
+    assert all(0 < number <= 2 * REALMS * SMALL.num_agents for number in steps)
+    assert found["mean_population"] == round(sum(steps) / (2 * 3 * REALMS), 2)
+    assert found["least_population"] < found["mean_population"]  # one realm dies out
+    assert found["without_actions"] >= found["agent_steps_per_second"] >= found["worst"] > 0
+    assert (env.realms.tick == 2 + 2 * 3).all()
+    for wrong in ("ticks", "repeats", "warm_up"):
+        with pytest.raises(ValueError, match=f"{wrong}=0: must be at least 1"):
+            rate(env, **{"ticks": 1, wrong: 0})

@@ -205,13 +205,27 @@ def combine(params: Sequence[PyTree]) -> PyTree:
     """
     if not params:
         raise ValueError("params=[]: must be at least one tree")
-    trees = [_leaves(tree) for tree in params]
-    kinds = [{name: _describe(name, leaf, first_axis=1) for name, leaf in leaves.items()} for leaves in trees]
-    for index, kind in enumerate(kinds):
-        if differences := _differences(kind, kinds[0]):
-            raise ValueError(f"params[{index}] does not fit params[0], population by population: {differences}")
-    together = [jnp.concatenate([leaves[name] for leaves in trees]) for name in trees[0]]
-    return jax.tree.unflatten(jax.tree.structure(params[0]), together)
+    trees = []
+    for index, tree in enumerate(params):
+        try:
+            trees.append(fit(tree, params[0]))
+        except ValueError as error:
+            message = f"params[{index}] does not fit params[0], population by population: {error}"
+            raise ValueError(message) from None
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees)
+
+
+def fit(params: PyTree, template: PyTree) -> PyTree:
+    """Parameters in the structure of a template, which may have another number of populations.
+
+    Raises:
+      ValueError: they are not of the same network: the message says which leaves differ, and how.
+    """
+    leaves, wanted = _leaves(params), _leaves(template)
+    there, here = ({name: _describe(name, leaf, 1) for name, leaf in some.items()} for some in (leaves, wanted))
+    if differences := _differences(there, here):
+        raise ValueError(differences)
+    return jax.tree.unflatten(jax.tree.structure(template), [leaves[name] for name in wanted])
 
 
 def _leaves(tree: PyTree) -> dict[str, Leaf]:

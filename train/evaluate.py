@@ -12,10 +12,7 @@ from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.vectorized import vectorize
-from train.metrics import Sums, means, measure
-from train.networks import clear, to_action
-from train.rollouts import to_populations
-from train.trinity import Sword
+from train.metrics import Sums, means, measure, nothing_visited, visit
 
 Act = Callable[[Any, jax.Array, Any, Any, Any], tuple[Action, Any]]
 
@@ -26,7 +23,8 @@ def evaluate(
     """Mean lifetime, population and the rest of ``train.metrics.means``, over worlds generated from a seed.
 
     Args:
-      act: ``act(params, keys, obs, realm, core) -> action, core`` for realms ``[R, ...]``, keys of the tick.
+      act: ``act(params, keys, obs, realm, core) -> action, core`` for realms ``[R, ...]``, keys of the tick; of a
+        ``train.policy.Policy`` of this world, or ``scripted``.
       core: of the agents, at the start.
       settle: ticks before any are counted, so that lives that began in an empty world are over.
       ticks: that are counted; lives that end in them count.
@@ -37,42 +35,26 @@ def evaluate(
     index = jnp.arange(realms)
 
     def tick(carry, _):
-        params, obs, realm, core = carry
+        params, obs, realm, core, visited = carry
         keys = jax.vmap(lambda r, tick: fold_in(fold_in(fold_in(key, 1), r), tick))(index, realm.tick)
         action, core = act(params, keys, obs, realm, core)
-        obs, after, reward, _, _, info = many.step(key, realm, action)
-        if jax.tree.leaves(core):
-            core = clear(core, to_populations(realm.agents.uid != after.agents.uid, env.config))
-        return (params, obs, after, core), measure(realm, info, reward, jnp.zeros_like(reward), env.config)
+        seen, after, reward, _, _, info = many.step(key, realm, action)
+        visited, first = visit(visited, realm, info.births)
+        sums = measure(realm, first, info, reward, jnp.zeros_like(reward), env.rules, env.config)
+        return (params, seen, after, core, visited), sums
 
     @jax.jit
     def play(params, core):
         obs, realm = many.reset(key)
-        carry, _ = jax.lax.scan(tick, (params, obs, realm, core), length=settle)
+        carry = (params, obs, realm, core, nothing_visited(realms, env.config))
+        carry, _ = jax.lax.scan(tick, carry, length=settle)
         _, sums = jax.lax.scan(tick, carry, length=ticks)
         return jax.tree.map(lambda leaf: leaf.sum(axis=0), sums)
 
     sums: Sums = jax.tree.map(np.asarray, play(params, core))
-    return means(sums, {}, ticks * realms, 0.0)
+    return means(sums, {}, ticks * realms)
 
 
 def scripted(name: str) -> Act:
     """A scripted policy; it has neither parameters nor a core."""
     return lambda params, keys, obs, realm, core: (jax.vmap(POLICIES[name])(keys, obs, realm), core)
-
-
-def learned(sword: Sword, env: Environment) -> Act:
-    """The policy of a Sword, with its parameters and ``sword.network.initial`` cores."""
-
-    def act(params, keys, obs, realm, core):
-        rules = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(keys), *leaf.shape)), env.rules)
-        decision, core = sword.act(params, keys, obs, realm, rules, core)
-        return jax.vmap(lambda choices, obs: to_action(choices, obs, env.config))(decision.choices, obs), core
-
-    return act
-
-
-def cores(sword: Sword, env: Environment, realms: int) -> Any:
-    """The cores of agents that have seen nothing yet."""
-    config = env.config
-    return sword.network.initial((config.num_populations, realms, config.num_agents // config.num_populations))

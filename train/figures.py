@@ -1,73 +1,229 @@
-"""Figures of a training run, from its log: a panel per number, a line per population."""
+"""Figures of training runs, from their logs: a panel per number, a line per population; and several runs side by side.
 
+``python -m train.figures RUN [RUN ...] --out learning.png`` compares runs: lifetimes by agent-steps and by time.
+"""
+
+import dataclasses
 import json
+import sys
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tyro
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from nmmo_jax.commands.report import write_figure
 
-# Name of a figure -> panels: (number per population, title).
+# Name of a figure -> rows of panels: (number per population, title).
 _FIGURES = {
     "learning": (
-        ("lifetime", "lifetime, ticks"),
-        ("population", "living agents per realm"),
-        ("reward", "reward per agent-step"),
-        ("value", "value"),
-        ("entropy", "entropy, nats"),
-        ("gradient_norm", "gradient norm"),
-        ("policy_loss", "policy loss"),
-        ("value_loss", "value loss"),
+        (
+            ("lifetime", "lifetime, ticks"),
+            ("population", "living agents per realm"),
+            ("reward", "reward per agent-step"),
+            ("value", "value"),
+        ),
+        (
+            ("entropy", "entropy, nats"),
+            ("gradient_norm", "gradient norm"),
+            ("policy_loss", "policy loss"),
+            ("value_loss", "value loss"),
+        ),
     ),
     "lives": (
-        ("deaths_lava", "deaths by lava, share"),
-        ("deaths_starvation", "deaths by starvation, share"),
-        ("deaths_thirst", "deaths by thirst, share"),
-        ("deaths_combat", "deaths by combat, share"),
-        ("attacks_melee", "melee hits per agent-step"),
-        ("attacks_range", "range hits per agent-step"),
-        ("attacks_mage", "mage hits per agent-step"),
-        ("damage_taken", "damage taken per agent-step"),
+        tuple((f"deaths_{name}", f"deaths by {name}, share") for name in ("lava", "starvation", "thirst", "combat")),
+        (
+            *((f"attacks_{name}", f"{name} hits per agent-step") for name in ("melee", "range", "mage")),
+            ("damage_taken", "damage taken per agent-step"),
+        ),
+    ),
+    "exploration": tuple(
+        tuple((f"{number}_{ground}", title.format(ground)) for ground in ("grass", "scrub", "forest"))
+        for number, title in {
+            "visits": "visits: time spent on {}, share",
+            "unique": "unique: new {} tiles per agent-step",
+            "exploration": "exploration of {}: unique over visits",
+        }.items()
     ),
 }
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#7F7F7F")
+_STYLES = ("-", "--", "-.", ":")  # of populations, and of runs, beyond the colours
+_BASELINES = {"random": ":", "forager": "-.", "planner": "--"}
+_POINTS = 150  # of a line; a longer log is drawn as means over as many parts
+_MOST_NAMED = 16  # populations, in a legend
+
+Lines = list[dict[str, Any]]
 
 
 def write_figures(folder: Path) -> list[Path]:
-    """Draws the figures of a run's log into its folder; returns their paths. Nothing is drawn of an empty log."""
-    path = folder / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    if not lines:
-        return []
-    paths = [folder / f"{name}.png" for name in _FIGURES]
-    for path, panels in zip(paths, _FIGURES.values(), strict=True):
-        write_figure(path, _figure(lines, panels))
+    """Draws the figures of a run's log into its folder; returns their paths. Nothing is drawn of an empty log, nor of
+    what it does not tell.
+    """
+    lines = _read(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
+    told = lines[-1].get("populations", {}) if lines else {}
+    paths = []
+    for name, rows in _FIGURES.items():
+        if any(number in told for row in rows for number, _ in row):
+            paths.append(folder / f"{name}.png")
+            write_figure(paths[-1], _figure(lines, rows))
     return paths
 
 
-def _figure(lines: list[dict[str, Any]], panels: tuple[tuple[str, str], ...]) -> Figure:
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    for axes, (name, title) in zip(figure.subplots(2, len(panels) // 2).flat, panels, strict=True):
-        _panel(axes, lines, name, title)
+def compare(runs: Sequence[Path]) -> Figure:
+    """How long agents live in several runs, by living agent-steps and by wall time, beside the scripted agents of their
+    evaluations.
+
+    Raises:
+      ValueError: there is no run, a folder has no log, or its log is empty, damaged or without lifetimes.
+    """
+    if not runs:
+        raise ValueError("RUN: must be at least one folder of a training run")
+    logs = [_read(run / "metrics.jsonl") for run in runs]
+    for run, lines in zip(runs, logs, strict=True):
+        if not lines:
+            raise ValueError(f"{run}: its log, metrics.jsonl, is empty")
+        if "lifetime" not in lines[-1]:
+            raise ValueError(f"{run}: its log, metrics.jsonl, tells no lifetime")
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    both = list(figure.subplots(1, 2, sharey=True))
+    for axes, x, title in zip(both, ("agent_steps", "seconds"), ("living agent-steps", "wall seconds"), strict=True):
+        for i, (name, lines) in enumerate(zip(_names(runs), logs, strict=True)):
+            _plot(axes, [line[x] for line in lines], [line["lifetime"] for line in lines], i, 1.6, label=name)
+        for label, (lifetime, style) in _baselines(runs).items():
+            axes.axhline(lifetime, color="black", linewidth=1, linestyle=style, label=label)
+        _finish(axes, "", title)
+    both[0].set_ylabel("lifetime, ticks (mean over populations)", fontsize=9)
+    _legend(figure, both[0], 4)
     return figure
 
 
-def _panel(axes: Axes, lines: list[dict[str, Any]], name: str, title: str) -> None:
-    steps = [line["agent_steps"] for line in lines]
-    number = len(lines[-1]["populations"][name])
-    for population in range(number):
-        values = [line["populations"][name][population] for line in lines]
-        values = [float("nan") if value is None else value for value in values]
-        axes.plot(steps, values, color=_COLOURS[population % len(_COLOURS)], linewidth=1, alpha=0.8)
-    if name in lines[-1]:
-        values = [float("nan") if line[name] is None else line[name] for line in lines]
-        mean = [value / (number if name == "population" else 1) for value in values]
-        axes.plot(steps, mean, color="black", linewidth=2)
+def _read(path: Path) -> Lines:
+    """The lines of a log; the last is left out if it is still being written."""
+    try:
+        text = path.read_text().splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{path.parent}: holds no log (no {path.name})") from None
+    lines = []
+    for number, line in enumerate(text, 1):
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number < len(text):
+                raise ValueError(f"{path}: line {number} is damaged") from None
+    return lines
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """The folders' own names, or the whole paths where two have the same."""
+    names = [run.resolve().name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run) for run in runs]
+
+
+def _baselines(runs: Sequence[Path]) -> dict[str, tuple[float, str]]:
+    """Name -> lifetime and style of line, of the scripted agents; with the name of the run where runs differ."""
+    told: dict[str, dict[float, str]] = {name: {} for name in _BASELINES}
+    for run, name in zip(runs, _names(runs), strict=True):
+        path = run / "evaluation.json"
+        try:
+            evaluation = json.loads(path.read_text()) if path.exists() else {}
+        except json.JSONDecodeError:
+            raise ValueError(f"{path}: is damaged") from None
+        for policy in _BASELINES:
+            lifetime = evaluation.get(policy, {}).get("lifetime")
+            if lifetime is not None:
+                told[policy].setdefault(lifetime, name)
+    return {
+        (policy if len(lifetimes) == 1 else f"{policy}, {name}"): (lifetime, _BASELINES[policy])
+        for policy, lifetimes in told.items()
+        for lifetime, name in lifetimes.items()
+    }
+
+
+def _figure(lines: Lines, rows: tuple[tuple[tuple[str, str], ...], ...]) -> Figure:
+    figure = Figure(figsize=(13, 2.7 * len(rows) + 0.6), layout="constrained")
+    grid, named = figure.subplots(len(rows), len(rows[0]), squeeze=False), None
+    for axes, (name, title) in zip(grid.flat, [panel for row in rows for panel in row], strict=True):
+        if name not in lines[-1]["populations"]:  # a Sword or a Pantheon that tells of other things
+            axes.set_axis_off()
+            continue
+        steps = [line["agent_steps"] for line in lines]
+        values = _numbers([line["populations"].get(name) or [None] for line in lines])
+        for population, one in enumerate(values.T):
+            label = f"population {population}" if population < _MOST_NAMED else None
+            _plot(axes, steps, one, population, 1, label=label, alpha=0.8)
+        _plot(axes, steps, _mean(values, 1), None, 2, label="mean")
+        _finish(axes, title, "living agent-steps")
+        named = axes
+    if named is not None:
+        _legend(figure, named, 9)
+    return figure
+
+
+def _numbers(rows: Sequence[Any]) -> np.ndarray:
+    """As floats, with nan where nothing was told; shorter rows are all nan."""
+    width = max(len(row) for row in rows)
+    return np.array([row if len(row) == width else [None] * width for row in rows], float)
+
+
+def _plot(axes: Axes, x: Any, y: Any, index: int | None, width: float, **options: Any) -> None:
+    """A line; ``index`` gives its colour and style, None black."""
+    x, y = np.asarray(x, float), np.array(y, float)
+    parts = np.array_split(np.arange(len(x)), min(_POINTS, len(x)))
+    x, y = (np.array([_mean(values[part], 0) for part in parts]) for values in (x, y))
+    colour = "black" if index is None else _COLOURS[index % len(_COLOURS)]
+    style = "-" if index is None else _STYLES[index // len(_COLOURS) % len(_STYLES)]
+    marker = "o" if len(x) == 1 else None
+    axes.plot(x, y, color=colour, linestyle=style, linewidth=width, marker=marker, markersize=3, **options)
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Of what is told; nan where nothing is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmean(values, axis=axis)
+
+
+def _finish(axes: Axes, title: str, x: str) -> None:
     axes.set_title(title, fontsize=10)
-    axes.set_xlabel("living agent-steps", fontsize=8)
+    axes.set_xlabel(x, fontsize=8)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
+    axes.set_xlim(left=0)
+    if axes.dataLim.ymin >= 0:
+        axes.set_ylim(bottom=0)
+
+
+def _legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """Of the lines of one panel, below all of them."""
+    lines, labels = axes.get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+
+
+@dataclasses.dataclass
+class Compare:
+    """Draw how long agents live in several training runs, side by side."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs."""
+    out: Path = Path("learning.png")
+    """The figure to write (PNG)."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Compares; bad input ends with one readable line and status 2."""
+    asked = tyro.cli(Compare, prog="python -m train.figures", args=args)
+    try:
+        write_figure(asked.out, compare(asked.runs))
+    except (ValueError, OSError) as error:
+        print(f"train.figures: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """The one training loop: rollouts and updates of all populations, inside one jitted program over all devices."""
 
-import os
+import functools
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -9,19 +9,19 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
 
-from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.autoreset import autoreset
 from nmmo_jax.config import RULE_FIELDS, Rules
 from nmmo_jax.draws import fold_in, words
 from nmmo_jax.vectorized import vectorize
+from nmmo_jax.world.pool import MapPool
 from train.losses import advantages, normalise
-from train.metrics import Sums
+from train.metrics import Sums, nothing_visited
 from train.rollouts import Rollout, Step, Worlds, play
 from train.settings import Experiment
-from train.trinity import Batch, Trinity, sum_of_squares
+from train.trinity import Batch, Trinity, check_params, sum_of_squares
 
 AXIS = "realms"
-_THREADS = 8  # per core, of XLA's pool on a CPU
-WORLD, PLAY, NETWORK, RULES, SHUFFLE = range(5)  # what a run's key is folded with
+WORLD, PLAY, NETWORK, RULES, SHUFFLE, EVOLVE = range(6)  # what a run's key is folded with
 
 
 class State(flax.struct.PyTreeNode):
@@ -61,75 +61,76 @@ class Train(NamedTuple):
     template: Any
 
 
-def use_cores() -> None:
-    """Makes every core of a CPU a device, with threads to spare; before JAX starts.
-
-    XLA's pool has a thread per core. Devices that wait for each other's gradients hold one each, and the arithmetic
-    that they wait for may find none: with two devices on two cores training stood still within seconds. XLA takes the
-    size of the pool from NPROC.
-    """
-    os.environ.setdefault("NPROC", str(_THREADS * (os.cpu_count() or 1)))
-    use_all_cores()
-
-
 def make_train(experiment: Experiment, trinity: Trinity | None = None, devices: list[Any] | None = None) -> Train:
     """The training of an experiment.
 
     Args:
       trinity: classes of the three levels; default, the base classes.
       devices: over which the realms are shared out; default, as many as ``Settings.groups`` can be shared out over.
-        Where several are cores of a CPU, call ``use_cores`` before JAX starts, or they may wait for each other forever.
+        ``nmmo_jax.commands.measure.use_all_cores``, before JAX starts, makes every core of a CPU one.
 
     Raises:
-      ValueError: the realms cannot be shared out over the devices.
+      ValueError: the realms cannot be shared out over the devices, or the parameters are not by population.
     """
-    settings, env = experiment.settings, experiment.env
+    settings = experiment.settings
     if devices is None:
         there = jax.devices()
         devices = there[: max(n for n in range(1, len(there) + 1) if settings.groups % n == 0)]
     if settings.groups % len(devices):
         raise ValueError(f"groups={settings.groups}: must be divisible by the number of devices, {len(devices)}")
     levels = (trinity or Trinity()).of(experiment)
+    env = levels.god.env
     mesh = jax.make_mesh((len(devices),), (AXIS,), (AxisType.Auto,), devices=devices)
     here = settings.realms // len(devices)
 
     many = vectorize(env, settings.realms)
+    pool = MapPool.generated(settings.seed, settings.maps, env.config) if settings.maps else None
+    pool = jax.device_put(pool, NamedSharding(mesh, PartitionSpec()))
+
+    def worlds_of(pool, number, first: Any = 0):
+        return vectorize(env if env.config.horizon is None else autoreset(env, pool), number, first)
 
     def ring(obs):
         rows = settings.ticks + 1
         return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype).at[-1].set(leaf), obs)
 
-    def begin(key):
+    def begin(pool, key):
         keys = jax.vmap(fold_in, (None, 0))(fold_in(key, RULES), jnp.arange(settings.realms))
         rules = jax.vmap(levels.god.rules)(keys)
-        obs, realm = many.reset(fold_in(key, WORLD), rules)
+        tiles = None if pool is None else pool.tiles(jnp.arange(settings.realms) % len(pool))
+        obs, world = worlds_of(pool, settings.realms).reset(fold_in(key, WORLD), rules, tiles)
         config = env.config
         shape = (config.num_populations, settings.realms, config.num_agents // config.num_populations)
         params = levels.sword.init(fold_in(key, NETWORK))
-        worlds = Worlds(realm, rules, ring(obs), levels.sword.network.initial(shape))
+        check_params(params, config.num_populations)
+        visited = nothing_visited(settings.realms, config)
+        worlds = Worlds(world, rules, ring(obs), levels.sword.network.initial(shape), visited)
         return State(params, levels.pantheon.optimiser().init(params), worlds, key, jnp.zeros((), jnp.int32))
 
-    specs = _specs(jax.eval_shape(begin, jax.random.key(0)))
+    example = jax.eval_shape(begin, pool, jax.random.key(0))
+    specs = _specs(example)
     shardings = jax.tree.map(
         lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, PartitionSpec)
     )
 
-    def one(state, _):
-        first = jax.lax.axis_index(AXIS) * here
-        many = vectorize(env, here, first)
+    def one(pool, state):
+        many = worlds_of(pool, here, jax.lax.axis_index(AXIS) * here)
         key = state.key
         worlds, rollout, sums = play(levels, state.params, state.worlds, many, fold_in(key, WORLD), fold_in(key, PLAY))
         shuffle = fold_in(fold_in(key, SHUFFLE), state.update)
         params, optimiser, told, skipped = learn(experiment, levels, state, worlds, rollout, shuffle)
-        report = Report(jax.lax.psum(sums, AXIS), told, skipped)
-        return State(params, optimiser, worlds, key, state.update + 1), report
+        sums, update = jax.lax.psum(sums, AXIS), state.update + 1
+        evolution = fold_in(fold_in(key, EVOLVE), update)
+        params, optimiser = levels.pantheon.evolve(params, optimiser, sums, update, evolution)
+        return State(params, optimiser, worlds, key, update), Report(sums, told, skipped)
 
-    def run(state, updates):
-        def some(state):
-            return jax.lax.scan(one, state, length=updates)
+    def run(pool, state, updates):
+        def some(pool, state):
+            return jax.lax.scan(lambda state, _: one(pool, state), state, length=updates)
 
-        return jax.shard_map(some, mesh=mesh, in_specs=(specs,), out_specs=(specs, PartitionSpec()), check_vma=False)(
-            state
+        whole = PartitionSpec()
+        return jax.shard_map(some, mesh=mesh, in_specs=(whole, specs), out_specs=(specs, whole), check_vma=False)(
+            pool, state
         )
 
     def saved(state):
@@ -141,12 +142,15 @@ def make_train(experiment: Experiment, trinity: Trinity | None = None, devices: 
 
     template = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-        saved(jax.eval_shape(begin, jax.random.key(0))),
+        saved(example),
         saved(shardings),
     )
+    # Cores that are devices do their own arithmetic. Shared out over XLA's threads, as many as there are cores, it may
+    # find all of them waiting in a collective; with more threads than cores training takes up to twice as long.
+    options = {"xla_cpu_multi_thread_eigen": False} if devices[0].platform == "cpu" and len(devices) > 1 else None
     return Train(
-        jax.jit(begin, out_shardings=shardings),
-        jax.jit(run, static_argnums=1, donate_argnums=0),
+        functools.partial(jax.jit(begin, out_shardings=shardings), pool),
+        functools.partial(jax.jit(run, static_argnums=2, donate_argnums=1, compiler_options=options), pool),
         saved,
         jax.jit(restored, out_shardings=shardings),
         template,
@@ -164,7 +168,7 @@ def learn(
     settings, config = experiment.settings, experiment.env.config
     steps = rollout.steps
     advantage = advantages(
-        steps.reward, steps.value, rollout.last_value, steps.terminated, steps.truncated,
+        steps.reward, steps.value, rollout.following, steps.terminated, steps.truncated,
         settings.discount, settings.decay,
     )  # fmt: skip
     target = advantage + steps.value
@@ -293,10 +297,11 @@ def _specs(state: State) -> State:
     whole, first, second = PartitionSpec(), PartitionSpec(AXIS), PartitionSpec(None, AXIS)
     worlds = state.worlds
     worlds = Worlds(
-        realm=jax.tree.map(lambda _: first, worlds.realm),
+        world=jax.tree.map(lambda _: first, worlds.world),
         rules=Rules(**dict.fromkeys(RULE_FIELDS, first)),
         observed=jax.tree.map(lambda _: second, worlds.observed),
         core=jax.tree.map(lambda _: second, worlds.core),
+        visited=jax.tree.map(lambda _: first, worlds.visited),
     )
     params, optimiser = jax.tree.map(lambda _: whole, (state.params, state.optimiser))
     return state.replace(params=params, optimiser=optimiser, worlds=worlds, key=whole, update=whole)

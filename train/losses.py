@@ -21,7 +21,7 @@ class Terms(NamedTuple):
 def advantages(
     reward: Float32[Array, "T *B"],
     value: Float32[Array, "T *B"],
-    last_value: Float32[Array, "*B"],
+    following: Float32[Array, "T *B"],
     terminated: Bool[Array, "T *B"],
     truncated: Bool[Array, "T *B"],
     discount: float,
@@ -30,18 +30,17 @@ def advantages(
     """Generalised advantage estimates of each step, for the agent that held the place before it.
 
     A step that terminates has no value after it. One that truncates is followed by the value of the final
-    observation, which stands in the next row of the same place, and by nothing else: what comes later belongs to
-    another agent. Rows of empty places mean nothing, and reach no other: before an agent is born nobody's step
-    looks ahead to it.
+    observation and by nothing else: what comes later belongs to another agent. Rows of empty places mean nothing, and
+    reach no other: before an agent is born nobody's step looks ahead to it.
 
     Args:
-      last_value: of the observation after the last step.
+      following: value of the observation after each step: of the next row of the same place, or, where the realm
+        has started anew in between, of the last before it did.
       discount: of the next tick's value.
       decay: lambda; 1 gives discounted returns minus the value.
 
     Source: Schulman et al., High-dimensional continuous control using generalized advantage estimation (2016).
     """
-    following = jnp.concatenate([value[1:], last_value[None]])
     error = reward + discount * jnp.where(terminated, 0.0, following) - value
     goes_on = discount * decay * jnp.where(terminated | truncated, 0.0, 1.0)
 
@@ -50,7 +49,7 @@ def advantages(
         advantage = error + goes_on * later
         return advantage, advantage
 
-    return jax.lax.scan(back, jnp.zeros_like(last_value), (error, goes_on), reverse=True)[1]
+    return jax.lax.scan(back, jnp.zeros_like(value[0]), (error, goes_on), reverse=True)[1]
 
 
 def ppo(

@@ -6,14 +6,15 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int32
+from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
-from nmmo_jax.components import Cause, Realm
-from nmmo_jax.config import STYLES, Config
+from nmmo_jax.components import Births, Cause, Realm, observed_material
+from nmmo_jax.config import STYLES, Config, Rules
 from nmmo_jax.environment import Info
 from nmmo_jax.world.materials import Material
 
 CAUSES = [cause for cause in Cause if cause != Cause.NONE]
+GROUND = (Material.GRASS, Material.SCRUB, Material.FOREST)  # what is explored
 
 
 class Sums(flax.struct.PyTreeNode):
@@ -29,14 +30,57 @@ class Sums(flax.struct.PyTreeNode):
     damage_given: Int32[Array, "P"]
     damage_taken: Int32[Array, "P"]
     forage: Int32[Array, "P"]  # food from forests
+    visits: Int32[Array, "P 3"]  # living agents standing on each of GROUND, as observed
+    unique: Int32[Array, "P 3"]  # of those, agents that stand there for the first time in their lives
+    food: Float32[Array, ""]  # that the maps can yield: every forest harvested as soon as it is ready
+
+
+def visit(
+    visited: UInt32[Array, "R N W"], before: Realm, births: Births
+) -> tuple[UInt32[Array, "R N W"], Bool[Array, "R N"]]:
+    """Notes where agents stand, and tells who stands there for the first time.
+
+    Args:
+      visited: a bit per tile, in W words of 32, of the tiles that an agent has stood on.
+      before: the realms before a tick.
+      births: of that tick; who was born has visited nothing.
+    """
+    agents = before.agents
+    realm, slot = jnp.arange(len(visited))[:, None], jnp.arange(visited.shape[1])
+    tile = agents.row.astype(jnp.int32) * before.tiles.material.shape[-1] + agents.col
+    word, bit = tile // 32, jnp.uint32(1) << (tile % 32).astype(jnp.uint32)
+    known = visited[realm, slot, word]
+    visited = visited.at[realm, slot, word].set(known | bit, unique_indices=True)
+    born = jnp.where(births.slot < 0, visited.shape[1], births.slot)
+    return visited.at[realm, born].set(0, mode="drop"), known & bit == 0
+
+
+def nothing_visited(realms: int, config: Config) -> UInt32[Array, "R N W"]:
+    """For ``visit``, at the beginning."""
+    return jnp.zeros((realms, config.num_agents, -(-config.rows * config.columns // 32)), jnp.uint32)
 
 
 def measure(
-    before: Realm, info: Info, reward: Float32[Array, "R N"], value: Float32[Array, "R N"], config: Config
+    before: Realm,
+    first: Bool[Array, "R N"],
+    info: Info,
+    reward: Float32[Array, "R N"],
+    value: Float32[Array, "R N"],
+    rules: Rules,
+    config: Config,
 ) -> Sums:
-    """What one tick of all realms adds. ``before``: the realms as they were."""
+    """What one tick of all realms adds.
+
+    Args:
+      before: the realms as they were.
+      first: who stands where it has not stood before, see ``visit``.
+      rules: ``[R, ...]``, or of all realms.
+    """
     outcome, alive = info.outcome, before.agents.alive
     dead = info.cause > 0
+    # Not read from the observations: their ring would be copied, as it is written to in the same tick.
+    ground = jax.vmap(lambda realm: observed_material(realm)[realm.agents.row, realm.agents.col])(before)
+    forests = (before.tiles.material == Material.FOREST).sum(axis=(1, 2))
 
     def total(what: jax.Array, of: jax.Array = alive) -> jax.Array:
         shares = jnp.where(of, what, 0).reshape(len(what), config.num_populations, -1)
@@ -56,28 +100,28 @@ def measure(
         damage_given=total(outcome.attack_damage),
         damage_taken=total(outcome.damage_taken),
         forage=total(outcome.forage),
+        visits=each(ground, list(GROUND), alive),
+        unique=each(ground, list(GROUND), alive & first),
+        food=(forests * rules.regrowth_probability * rules.forage_amount).sum(),
     )
 
 
-def map_yield(realm: Realm, rules: Any) -> Float32[Array, "R"]:
-    """Food that each map can yield per tick: every forest harvested as soon as it is ready."""
-    forests = (realm.tiles.material == Material.FOREST).sum(axis=(1, 2))
-    return forests * rules.regrowth_probability * rules.forage_amount
-
-
-def means(sums: Sums, losses: dict[str, Any], ticks: int, food: float) -> dict[str, Any]:
+def means(sums: Sums, losses: dict[str, Any], ticks: int) -> dict[str, Any]:
     """Plain numbers for a log, of sums over ``ticks`` realm-ticks (ticks times realms).
 
     Args:
       losses: by name, per population ``[P]``, or a number.
-      food: that the maps could have yielded in all.
     """
     total: Any = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), sums)
 
     def share(what: np.ndarray, of: np.ndarray) -> list[float | None]:
         return [round(float(a / b), 6) if b else None for a, b in zip(what, of, strict=True)]
 
-    deaths, steps = total.deaths, total.steps
+    def ground(name: str, what: np.ndarray, of: np.ndarray) -> dict[str, list[float | None]]:
+        of = np.broadcast_to(of.T, what.T.shape)
+        return {f"{name}_{kind.name.lower()}": share(what[:, i], of[i]) for i, kind in enumerate(GROUND)}
+
+    deaths, steps, food = total.deaths, total.steps, float(total.food)
     populations = {
         "population": [round(float(number / ticks), 4) for number in steps],
         "lifetime": share(total.lifetime, deaths),
@@ -87,6 +131,9 @@ def means(sums: Sums, losses: dict[str, Any], ticks: int, food: float) -> dict[s
         "damage_taken": share(total.damage_taken, steps),
         **{f"deaths_{c.name.lower()}": share(total.causes[:, i], deaths) for i, c in enumerate(CAUSES)},
         **{f"attacks_{style}": share(total.attacks[:, i], steps) for i, style in enumerate(STYLES)},
+        **ground("visits", total.visits, steps),
+        **ground("unique", total.unique, steps),
+        **ground("exploration", total.unique, total.visits),
         **{name: np.asarray(value, np.float64).round(6).tolist() for name, value in losses.items()},
     }
     return {

@@ -1,35 +1,21 @@
-"""How far training has come: a bar on a terminal, now and then a line elsewhere."""
+"""How far training has come."""
 
 import time
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, TextColumn
 
-_LINE_SECONDS = 10.0
+from nmmo_jax.commands.progress import Shown
 
 
-class TrainingProgress:
+class TrainingProgress(Shown):
     """A context in which ``update`` shows rate, mean lifetime, population, share of the food, and the time left."""
 
     def __init__(self, updates: int | None, minutes: float | None, console: Console | None = None):
+        super().__init__(1.0, BarColumn(bar_width=20), TextColumn("{task.fields[told]}"), console=console)
         self._updates, self._minutes = updates, minutes
-        self._console = Console(stderr=True, highlight=False) if console is None else console
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[told]}"))
-        self._bar = Progress(*columns, console=self._console)
-        self._task = self._bar.add_task("compiling", total=1.0, told="")
-        self._began, self._said, self._first = time.perf_counter(), 0.0, None
-
-    def __enter__(self) -> "TrainingProgress":
-        if self._console.is_terminal:
-            self._bar.start()
-        else:
-            self._console.print("compiling ...")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        self._bar.stop()
+        self._began, self._first = time.perf_counter(), None
 
     def update(self, line: dict[str, Any]) -> None:
         """Shows a line of the log."""
@@ -53,7 +39,4 @@ class TrainingProgress:
             told += f", {line['harvested']:.0%} of the food"
         if left is not None:
             told += f", {int(left) // 60}:{int(left) % 60:02d} left"
-        self._bar.update(self._task, completed=min(share, 1.0), description="training", told=told)
-        if not self._console.is_terminal and now - self._said > _LINE_SECONDS:
-            self._said = now
-            self._console.print(told, soft_wrap=True)
+        self.show("training", min(share, 1.0), told, told)

@@ -9,25 +9,32 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float32
+from jaxtyping import Array, Bool, Float32, UInt32
 
+from nmmo_jax.autoreset import Episode
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.draws import fold_in
 from nmmo_jax.observations import Observation
 from nmmo_jax.vectorized import Vectorized
 from train.distributions import Choices
-from train.metrics import Sums, measure
+from train.metrics import Sums, measure, visit
 from train.networks import clear, to_action
 
 
 class Worlds(flax.struct.PyTreeNode):
     """The realms, and what is known of them when a rollout begins."""
 
-    realm: Realm  # [R, ...]
+    world: Realm | Episode  # [R, ...]; episodes where there is a horizon, at which realms start anew
     rules: Rules  # [R, ...]
     observed: Observation  # [T + 1, R, N, ...]; the last row is the present
     core: Any  # of recurrent networks, [P, R, N / P, ...]
+    visited: UInt32[Array, "R N W"]  # tiles, see ``train.metrics.visit``
+
+    @property
+    def realm(self) -> Realm:
+        """The realms, ``[R, ...]``."""
+        return self.world.realm if isinstance(self.world, Episode) else self.world
 
 
 class Step(NamedTuple):
@@ -37,17 +44,17 @@ class Step(NamedTuple):
     log_prob: Float32[Array, "T R N"]
     value: Float32[Array, "T R N"]
     reward: Float32[Array, "T R N"]
-    alive: Bool[Array, "T R N"]  # when it observed: what is learned from
+    alive: Bool[Array, "T R N"]  # when it observed, and one of the God's learners: what is learned from
     terminated: Bool[Array, "T R N"]
-    truncated: Bool[Array, "T R N"]
+    truncated: Bool[Array, "T R N"]  # by age, or with the realm at its horizon
     core: Any  # before the tick, [T, P, R, N / P, ...]
 
 
 class Rollout(NamedTuple):
-    """T ticks, and what the agents expect after the last."""
+    """T ticks, and what the agents expect after each."""
 
     steps: Step
-    last_value: Float32[Array, "R N"]
+    following: Float32[Array, "T R N"]  # value of the observation after the step, of the same episode
 
 
 def to_populations(tree: Any, config: Config) -> Any:
@@ -70,35 +77,55 @@ def play(
     """Plays as many ticks as the ring of observations has room for.
 
     Args:
-      trinity: its Sword acts, its God shapes rewards.
+      trinity: its Sword acts, its God shapes rewards and says who learns.
       many: the environment of these realms.
       key, play_key: of the worlds' chance and of the agents'; the same for a whole run.
     """
     config, ticks = many.config, len(worlds.observed.visible_slot) - 1
     play_keys = jax.vmap(fold_in, (None, 0))(play_key, many.first_realm + jnp.arange(many.num_realms))
 
-    def tick(carry, t):
-        realm, observed, core = carry
-        obs = jax.tree.map(lambda ring: jax.lax.dynamic_index_in_dim(ring, t, keepdims=False), observed)
-        keys = jax.vmap(fold_in)(play_keys, realm.tick)
-        decision, after = trinity.sword.act(params, keys, obs, realm, worlds.rules, core)
+    def tick(worlds, t):
+        world, realm, rules = worlds.world, worlds.realm, worlds.rules
+        obs = jax.tree.map(lambda ring: jax.lax.dynamic_index_in_dim(ring, t, keepdims=False), worlds.observed)
+        # The ticks of every episode begin at 0.
+        keys = jax.vmap(fold_in)(play_keys, world.number) if isinstance(world, Episode) else play_keys
+        decision, core = trinity.sword.act(params, jax.vmap(fold_in)(keys, realm.tick), obs, realm, rules, worlds.core)
         action = jax.vmap(lambda choices, obs: to_action(choices, obs, config))(decision.choices, obs)
-        new, next_realm, reward, terminated, truncated, info = many.step(key, realm, action, worlds.rules)
-        reward = jax.vmap(trinity.god.reward)(reward, realm, next_realm, info)
-        observed = jax.tree.map(
-            lambda ring, new: jax.lax.dynamic_update_index_in_dim(ring, new, t + 1, 0), observed, new
-        )
-        newborn = realm.agents.uid != next_realm.agents.uid
-        after = clear(after, to_populations(newborn, config))
+        result = many.advance(key, world, action, rules)
+        new, world, reward, terminated, truncated, info = result
+        after = worlds.replace(world=world).realm
+        reward = jax.vmap(trinity.god.reward)(reward, realm, after, info)
+        visited, first = visit(worlds.visited, realm, info.births)
         step = Step(
-            decision.choices, decision.log_prob, decision.value, reward, realm.agents.alive, terminated, truncated, core
-        )
-        return (next_realm, observed, after), (step, measure(realm, info, reward, decision.value, config))
+            decision.choices, decision.log_prob, decision.value, reward,
+            realm.agents.alive & jax.vmap(trinity.god.learners)(realm),
+            terminated, truncated | info.horizon[:, None], worlds.core,
+        )  # fmt: skip
+        final = None
+        if config.horizon is not None:
 
-    first = jax.tree.map(lambda ring: ring.at[0].set(ring[-1]), worlds.observed)
-    carry, (steps, sums) = jax.lax.scan(tick, (worlds.realm, first, worlds.core), jnp.arange(ticks))
-    realm, observed, core = carry
-    last = jax.tree.map(lambda ring: ring[-1], observed)
-    last_value = trinity.sword.value(params, last, realm, worlds.rules, core)
-    sums = jax.tree.map(lambda leaf: leaf.sum(axis=0), sums)
-    return Worlds(realm, worlds.rules, observed, core), Rollout(steps, last_value), sums
+            def expected():
+                return trinity.sword.value(params, new, after, rules, core)
+
+            final = jax.lax.cond(info.horizon.any(), expected, lambda: jnp.zeros_like(reward)), info.horizon
+            new, world, *_ = many.renew(key, result, rules)
+        observed = jax.tree.map(
+            lambda ring, new: jax.lax.dynamic_update_index_in_dim(ring, new, t + 1, 0), worlds.observed, new
+        )
+        worlds = Worlds(world, rules, observed, core, visited)
+        sums = measure(realm, first, info, reward, decision.value, rules, config)
+        # Who has left keeps its core for a tick: its last observation is still to be valued.
+        old, now = realm.agents.uid, worlds.realm.agents.uid
+        fresh = (old < 0) | ((now >= 0) & (now != old)) | info.horizon[:, None]
+        worlds = worlds.replace(core=clear(core, to_populations(fresh, config)))
+        return worlds, (step, final, sums)
+
+    worlds = worlds.replace(observed=jax.tree.map(lambda ring: ring.at[0].set(ring[-1]), worlds.observed))
+    worlds, (steps, final, sums) = jax.lax.scan(tick, worlds, jnp.arange(ticks))
+    last = jax.tree.map(lambda ring: ring[-1], worlds.observed)
+    last_value = trinity.sword.value(params, last, worlds.realm, worlds.rules, worlds.core)
+    following = jnp.concatenate([steps.value[1:], last_value[None]])
+    if final is not None:
+        value, reached = final
+        following = jnp.where(reached[..., None], value, following)
+    return worlds, Rollout(steps, following), jax.tree.map(lambda leaf: leaf.sum(axis=0), sums)

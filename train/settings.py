@@ -1,9 +1,13 @@
 """How it is learned: every number of a training run that is not of the world."""
 
 import dataclasses
+import difflib
+from collections.abc import Mapping
 from typing import Any, Literal
 
+from nmmo_jax.config import RULE_FIELDS, Config, Rules
 from nmmo_jax.environment import Environment, make
+from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.networks import NETWORKS, NetworkOptions, make_network
 
 LOSSES = ("ppo", "policy_gradient")
@@ -21,6 +25,9 @@ class Settings:
     """policy_gradient: as published."""
     realms: int = 32
     """Worlds side by side, shared out over the devices."""
+    maps: int = 0
+    """Generated maps that the realms share, dealt out in turn and drawn from at every horizon; 0: each realm has maps
+    of its own."""
     ticks: int = 32
     """Per rollout; an update follows each."""
     groups: int = 8
@@ -50,10 +57,13 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in {"realms": 1, "ticks": 1, "groups": 1, "minibatch": 1, "epochs": 1, "seed": 0}.items():
+        least_of = {"maps": 0, "seed": 0} | dict.fromkeys(("realms", "ticks", "groups", "minibatch", "epochs"), 1)
+        for name, least in least_of.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}={value!r}: must be a whole number, at least {least}")
+        if self.maps > MAX_MAPS:
+            raise ValueError(f"maps={self.maps}: allowed are whole numbers from 0 to {MAX_MAPS}")
         if self.realms % self.groups:
             raise ValueError(f"realms={self.realms}: must be divisible by groups={self.groups}")
         if self.minibatch % self.groups:
@@ -68,6 +78,10 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
                 raise ValueError(f"{name}={value!r}: allowed are numbers from 0 to {most:g}")
+        if not isinstance(self.options, NetworkOptions):
+            raise ValueError(
+                f"options={self.options!r}: must be NetworkOptions; each of its fields goes by its own name"
+            )
         for name, allowed in {"network": tuple(NETWORKS), "loss": LOSSES}.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: allowed are {', '.join(allowed)}")
@@ -99,6 +113,8 @@ class Experiment:
     def __post_init__(self):
         if self.env.config.layout != "blocks":
             raise ValueError(f"layout={self.env.config.layout!r}: training needs 'blocks', a population's own slots")
+        if self.settings.maps:
+            MapPool.check(self.settings.seed, self.settings.maps, self.env.config)
         make_network(self.env.config, self.settings.network, self.settings.options)  # says what does not go together
 
 
@@ -117,7 +133,16 @@ def experiment(name: str, **overrides: Any) -> Experiment:
     if name not in EXPERIMENTS:
         raise ValueError(f"experiment={name!r}: allowed are {', '.join(EXPERIMENTS)}")
     game, agents = EXPERIMENTS[name]
-    of_settings, of_options = ({field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions))
+    of_settings, of_options, of_config = (
+        {field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions, Config)
+    )
+    known = of_settings | of_options | of_config | RULE_FIELDS.keys()
+    for field in [field for field in overrides if field not in known]:
+        near = difflib.get_close_matches(field, sorted(known), 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(
+            f"{field}={overrides[field]!r}: no field of the settings, the network's options, Config or Rules{hint}"
+        )
     settings = {field: value for field, value in overrides.items() if field in of_settings}
     options = {field: value for field, value in overrides.items() if field in of_options}
     world = {field: value for field, value in overrides.items() if field not in of_settings | of_options}
@@ -126,3 +151,17 @@ def experiment(name: str, **overrides: Any) -> Experiment:
     # As published: a population for every 16 agents.
     world = {"num_agents": agents, "num_populations": agents // 16, **world}
     return Experiment(name, make(game, **world), Settings(**settings))
+
+
+def experiment_of(about: Mapping[str, Any]) -> Experiment:
+    """The experiment that ``train.smith.describe`` told of, in a run's config.json or beside a checkpoint.
+
+    Raises:
+      ValueError: something is missing, unknown or not allowed in it.
+    """
+    try:
+        env = Environment(Config(**about["config"]), Rules(**about["rules"]))
+        options = NetworkOptions(**about["settings"]["options"])
+        return Experiment(about["experiment"], env, Settings(**{**about["settings"], "options": options}))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"damaged, or of another version: {error}") from None

@@ -1,9 +1,11 @@
 """The host's side of training: calls the one loop, logs, saves, and can be interrupted and continued at any time."""
 
 import dataclasses
+import functools
 import json
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,16 @@ import numpy as np
 from rich.console import Console
 
 import nmmo_jax
+from nmmo_jax.commands.progress import waiting
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import RULE_FIELDS
 from train.checkpoint import FOLDER, Checkpoints
-from train.evaluate import cores, evaluate, learned, scripted
+from train.evaluate import evaluate, scripted
 from train.figures import write_figures
+from train.loggers import Loggers
 from train.loop import Report, Train, make_train
-from train.metrics import map_yield, means
+from train.metrics import means
+from train.policy import load_policy
 from train.progress import TrainingProgress
 from train.settings import Experiment
 from train.trinity import Trinity
@@ -46,6 +51,7 @@ class Native:
       resume: whether the folder's last checkpoint is continued.
       per_call: updates in one compiled call.
       every: of how many updates a checkpoint is kept for good; None: only the latest and the best.
+      loggers: where each line of metrics.jsonl is also sent: "tensorboard", "wandb".
     """
 
     experiment: Experiment
@@ -56,33 +62,37 @@ class Native:
     resume: bool = False
     per_call: int = 8
     every: int | None = None
+    loggers: Sequence[str] = ()
     console: Console | None = None
 
     def run(self) -> dict[str, Any]:
         """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log.
 
         Raises:
-          ValueError: the folder cannot be continued, or there is something in it already.
+          ValueError: the folder cannot be continued, or there is something in it already, or a logger that is not
+            installed.
           RuntimeError: the gradients of a population were not finite ``PATIENCE`` updates in a row.
         """
+        loggers = Loggers(self.loggers)
         checkpoints = self._prepare()
+        loggers.open(self.out, checkpoints.latest() or 0, describe(self.experiment, self._levels))
         began = time.perf_counter()
         train = make_train(self.experiment, self.trinity)
         state, about = self._start(train, checkpoints)
-        settings = self.experiment.settings
-        food = float(np.sum(jax.jit(map_yield)(state.worlds.realm, state.worlds.rules)))
         watch, streak, saved_at, line = _Signals(), _Streak(), time.perf_counter(), about
-        with watch, TrainingProgress(self.updates, self.minutes, self.console) as progress:
+        with loggers, watch, TrainingProgress(self.updates, self.minutes, self.console) as progress:
             while not self._over(about["update"], began) and not watch.asked:
                 number = self.per_call if self.updates is None else min(self.per_call, self.updates - about["update"])
                 called = time.perf_counter()
                 state, report = train.run(state, number)
                 report = jax.device_get(report)
                 seconds = time.perf_counter() - called
-                line = self._tell(report, about, seconds, food * settings.ticks * number)
+                line = self._tell(report, about, seconds)
                 about = {name: line[name] for name in ("update", "agent_steps", "seconds")}
+                logged = {**self._levels.pantheon.log(line), **about}
                 with (self.out / "metrics.jsonl").open("a") as log:
-                    log.write(json.dumps(line) + "\n")
+                    log.write(json.dumps(logged) + "\n")
+                loggers.send(logged)
                 progress.update(line)
                 broken = streak.see(report, line["update"])
                 if broken is not None:
@@ -100,34 +110,37 @@ class Native:
         write_figures(self.out)
         return {**line, "interrupted": watch.asked is not None}
 
-    def evaluate(self, which: str = "latest") -> dict[str, dict[str, Any]]:
-        """The trained populations, and random play and the planner beside them, on maps not seen in training."""
-        env, settings = self.experiment.env, self.experiment.settings
-        train, checkpoints = make_train(self.experiment, self.trinity), Checkpoints(self.out / FOLDER)
-        state, _ = checkpoints.restore(train.template, checkpoints.best() if which == "best" else None)
-        params = jax.device_get(state.params)
-        sword = self.trinity.of(self.experiment).sword
-        told = {name: evaluate(env, scripted(name), (), (), **EVALUATION) for name in ("random", "forager", "planner")}
-        core = cores(sword, env, EVALUATION["realms"])
-        told["trained"] = evaluate(env, learned(sword, env), params, core, **EVALUATION)
+    def evaluate(self, which: str = "best") -> dict[str, dict[str, Any]]:
+        """The trained populations, and random play, the forager and the planner, on maps not seen in training."""
+        env, settings = self._levels.god.env, self.experiment.settings
+        policy = load_policy(self.out, which, env=env, sword=self.trinity.sword)
+        core, names = policy.initial(EVALUATION["realms"]), ("random", "forager", "planner")
+        with waiting("evaluating ...", self.console):
+            told = {name: evaluate(env, scripted(name), (), (), **EVALUATION) for name in names}
+            told["trained"] = evaluate(env, policy.act, policy.params, core, **EVALUATION)
         write_json(self.out / "evaluation.json", {**EVALUATION, "network": settings.network, **told})
         return told
 
+    @functools.cached_property
+    def _levels(self) -> Trinity:
+        return self.trinity.of(self.experiment)
+
     def _prepare(self) -> Checkpoints:
         checkpoints = Checkpoints(self.out / FOLDER, self.every)
+        mine = describe(self.experiment, self._levels)
         if self.resume:
             if not (self.out / "config.json").exists():
                 raise ValueError(f"resume: {self.out}: holds no run (no config.json)")
             there = json.loads((self.out / "config.json").read_text())
-            mine = describe(self.experiment)
-            for part in ("experiment", "config", "rules", "settings"):
-                if there[part] != mine[part]:
-                    raise ValueError(f"resume: {self.out}: {part} differs: {_difference(there[part], mine[part])}")
+            for part in ("experiment", "config", "rules", "settings", "trinity"):
+                if there.get(part) != mine[part]:
+                    difference = _difference(there.get(part), mine[part])
+                    raise ValueError(f"resume: {self.out}: {part} differs: {difference}")
             return checkpoints
         if self.out.exists() and any(self.out.iterdir()):
             raise ValueError(f"out={self.out}: is not empty; resume goes on with the run in it")
         self.out.mkdir(parents=True, exist_ok=True)
-        write_json(self.out / "config.json", describe(self.experiment))
+        write_json(self.out / "config.json", mine)
         return checkpoints
 
     def _start(self, train: Train, checkpoints: Checkpoints) -> tuple[Any, dict[str, Any]]:
@@ -155,11 +168,11 @@ class Native:
             return True
         return self.minutes is not None and time.perf_counter() - began >= 60 * self.minutes
 
-    def _tell(self, report: Report, about: dict[str, Any], seconds: float, food: float) -> dict[str, Any]:
+    def _tell(self, report: Report, about: dict[str, Any], seconds: float) -> dict[str, Any]:
         settings, number = self.experiment.settings, len(report.skipped)
         sums = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64).sum(axis=0), report.sums)
         told = {name: np.asarray(value, np.float64).mean(axis=0) for name, value in report.losses.items()}
-        line = means(sums, told, number * settings.ticks * settings.realms, food)
+        line = means(sums, told, number * settings.ticks * settings.realms)
         steps = line.pop("agent_steps")
         return {
             "update": about["update"] + number,
@@ -173,18 +186,20 @@ class Native:
     def _save(
         self, train: Train, checkpoints: Checkpoints, state: Any, about: dict[str, Any], line: dict[str, Any]
     ) -> None:
-        about = {**about, **describe(self.experiment)}
-        checkpoints.save(about["update"], train.saved(state), about, line.get("lifetime"))
+        about = {**about, **describe(self.experiment, self._levels)}
+        score = self._levels.pantheon.score(line) if "lifetime" in line else None  # there was no update
+        checkpoints.save(about["update"], train.saved(state), about, score)
 
 
-def describe(experiment: Experiment) -> dict[str, Any]:
-    """All that is needed to make the experiment again, ready for JSON."""
+def describe(experiment: Experiment, levels: Trinity) -> dict[str, Any]:
+    """All that is needed to make the experiment again, and the names of its three levels, ready for JSON."""
     rules = {name: np.asarray(getattr(experiment.env.rules, name)).tolist() for name in RULE_FIELDS}
     return {
         "experiment": experiment.name,
         "config": dataclasses.asdict(experiment.env.config),
         "rules": rules,
         "settings": dataclasses.asdict(experiment.settings),
+        "trinity": {name: type(level).__qualname__ for name, level in levels._asdict().items()},
         "rules_version": nmmo_jax.RULES_VERSION,
         "nmmo_jax": nmmo_jax.__version__,
         "jax": jax.__version__,

@@ -1,7 +1,8 @@
 """Sword, God and Pantheon: what may be overridden at the level of agents, of a realm, and of the whole.
 
-All methods named here are pure and run inside jit. The base classes are what is trained by default; a user's own derive
-from them.
+Their methods are pure and run inside jit, but for ``Pantheon.score`` and ``Pantheon.log``, which the host calls. The
+base classes are what is trained by default; a user's own derive from them. What a level is to keep of a run has its
+place in the parameters or the optimiser's state, never in an attribute.
 
 >>> class Explorer(God):
 ...     def reward(self, reward, before, after, info):
@@ -14,16 +15,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float32, PRNGKeyArray
+from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray, UInt32
 
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Rules
 from nmmo_jax.draws import choose, words
-from nmmo_jax.environment import Info
+from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
+from nmmo_jax.systems.lifecycle import uniform
 from train import losses
 from train.distributions import Choices, entropy, log_prob, sample
 from train.inputs import Inputs, encode_rules, inputs_of
+from train.metrics import Sums
 from train.networks import make_network
 from train.rollouts import from_populations, to_populations
 from train.settings import Experiment
@@ -119,10 +122,17 @@ class Sword:
 
 
 class God:
-    """The level of a realm; methods are for one realm."""
+    """The level of a realm; methods are for one realm.
+
+    Attributes:
+      env: the experiment's world, with births as this God has them: that in which agents train and are evaluated.
+    """
 
     def __init__(self, experiment: Experiment):
         self.config, self.settings, self.given = experiment.env.config, experiment.settings, experiment.env.rules
+        self.env = experiment.env
+        if type(self).newborn is not God.newborn:
+            self.env = Environment(self.config, self.given, self.newborn)
 
     def rules(self, key: PRNGKeyArray) -> Rules:
         """The rules of a realm, which it keeps. Default: those of the experiment, with a population cap of its own if
@@ -139,9 +149,33 @@ class God:
         """
         return reward
 
+    def newborn(self, word: UInt32[Array, ""], room: Bool[Array, "P"], realm: Realm) -> Int32[Array, ""]:
+        """The population that a newborn joins, one of those with room: any other, and nobody is born in that attempt.
+        Default: each as likely, or what the experiment's ``Environment`` says.
+
+        Args:
+          word: raw chance of this attempt.
+          room: which populations have room, those born earlier in this tick counted.
+          realm: after the dead have left, without those born in this tick.
+        """
+        return uniform(word, room)
+
+    def learners(self, realm: Realm) -> Bool[Array, "N"]:
+        """Whose steps of this tick are learned from; of them, the living. Default: all the living.
+
+        The others play, are rewarded and counted as ever. A population of which nobody learns keeps its parameters.
+
+        Args:
+          realm: as the agents observed it, before they act.
+        """
+        return realm.agents.alive
+
 
 class Pantheon:
-    """The level of all realms and devices: gradients, and what they do to the parameters."""
+    """The level of all realms and devices: gradients, what they do to the parameters, and how populations evolve.
+
+    ``score`` and ``log`` run on the host, once per line of the log; all others inside jit.
+    """
 
     def __init__(self, experiment: Experiment):
         self.config, self.settings = experiment.env.config, experiment.settings
@@ -161,16 +195,52 @@ class Pantheon:
     def update(self, params: Any, optimiser: Any, gradients: Any, good: Bool[Array, "P"]) -> tuple[Any, Any]:
         """Parameters and state of the optimiser after a step.
 
+        Leaves with one row per population (axis 0 is P) belong to each; the one row of shared weights is good if any
+        population is, as gradients that are not finite spoil all of it. What else an optimiser keeps, counts and
+        tables and numbers for all, goes on with every step.
+
         Args:
           good: the populations that have finite gradients and rows to learn from; the others stay as they are.
         """
 
         def keep(new: jax.Array, old: jax.Array | float) -> jax.Array:
-            return jnp.where(per_row(_fitting(good, new), new), new, old) if new.ndim else new
+            rows = jnp.shape(new)[:1]
+            if rows not in (good.shape, (1,)):
+                return new
+            return jnp.where(per_row(good if rows == good.shape else good.any()[None], new), new, old)
 
         gradients = jax.tree.map(lambda leaf: keep(leaf, 0.0), gradients)
         updates, after = self.optimiser().update(gradients, optimiser, params)
         return jax.tree.map(keep, optax.apply_updates(params, updates), params), jax.tree.map(keep, after, optimiser)
+
+    def evolve(
+        self, params: Any, optimiser: Any, sums: Sums, update: Int32[Array, ""], key: PRNGKeyArray
+    ) -> tuple[Any, Any]:
+        """Parameters and state of the optimiser after an update, of the same shapes and types: where populations are
+        selected, copied and changed. Default: as they are. On several devices each does the same.
+
+        Args:
+          sums: of the rollout that was learned from, over all realms and devices.
+          update: updates so far, this one counted.
+          key: of this update.
+        """
+        return params, optimiser
+
+    def score(self, line: dict[str, Any]) -> float | None:
+        """On the host: what the best checkpoint has most of, from a line as ``log`` is given; None: never the best.
+        Default: the mean lifetime.
+        """
+        return line["lifetime"]
+
+    def log(self, line: dict[str, Any]) -> dict[str, Any]:
+        """On the host: what goes into metrics.jsonl and wherever else it is logged, ready for JSON. ``update``,
+        ``agent_steps`` and ``seconds`` are told whatever it returns, and figures leave out what it does. Default: the
+        line as it is.
+
+        Args:
+          line: ``train.metrics.means`` over the updates of a call, and how far the run is.
+        """
+        return line
 
 
 class Trinity(NamedTuple):
@@ -202,11 +272,21 @@ def sum_of_squares(tree: Any) -> Float32[Array, "P"]:
     return jnp.stack(leaves).sum(axis=0)
 
 
+def check_params(params: Any, populations: int) -> None:
+    """Refuses parameters that are not by population.
+
+    Raises:
+      ValueError: names an array whose axis 0 is neither P nor, in all of them, 1 (shared weights).
+    """
+    shapes = {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    rows = 1 if all(shape[:1] == (1,) for shape in shapes.values()) else populations
+    for name, shape in shapes.items():
+        if shape[:1] != (rows,):
+            raise ValueError(
+                f"Sword.init: {name}: shape {shape}: axis 0 must be num_populations={populations}, or 1 in every array"
+            )
+
+
 def per_row(values: jax.Array, leaf: jax.Array) -> jax.Array:
     """``[P]`` with axes to broadcast against a leaf ``[P, ...]``."""
     return values.reshape(-1, *[1] * (leaf.ndim - 1))
-
-
-def _fitting(good: jax.Array, leaf: jax.Array) -> jax.Array:
-    """Of shared weights there is one row, which is good if all are."""
-    return good if len(leaf) == len(good) else good.all()[None]

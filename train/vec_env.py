@@ -1,26 +1,18 @@
 """``VecEnv``: persistent worlds for agents outside JAX, a variable number of them, as NumPy arrays or tensors.
 
-    python -m train.vec_env  # agent-steps per second of random play through this interface, as JSON
-
 A step is one compiled program, which leaves tables with a row per slot. The rows of the living are then gathered: on a
 CPU by NumPy, from views of the program's memory; elsewhere on the device, so that no empty slot crosses to the host.
 """
 
-import dataclasses
-import json
-import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from jax.typing import ArrayLike
 
 from nmmo_jax.actions import Action, heads
-from nmmo_jax.bench.rows import row
 from nmmo_jax.components import Realm, Tiles
 from nmmo_jax.draws import Stream, fold_in
 from nmmo_jax.environment import Environment
@@ -203,68 +195,3 @@ def _keep_memory() -> None:
     glibc sizes what it keeps by the largest block that was freed, up to 32 MiB. Other libraries take no notice.
     """
     np.empty(2**25 - 2**16, np.uint8)
-
-
-@dataclasses.dataclass
-class Rate:
-    """Measure ``VecEnv`` on the benchmark's full house under random play, and print it as JSON."""
-
-    realms: int = 64
-    """Realms side by side."""
-    ticks: int = 64
-    """Ticks that are timed."""
-    warm_up: int = 256
-    """Ticks before."""
-    seed: int = 0
-    """Of births and play."""
-
-
-def full_house(num_realms: int, seed: int = 0, **options: Any) -> VecEnv:
-    """The benchmark's full house, in which nearly all places are alive; other arguments as of ``VecEnv``."""
-    world = row("full_house")
-    births = world.initial_population
-    return VecEnv(world.environment, num_realms, seed, world.tiles, initial_population=births, **options)
-
-
-def rate(env: VecEnv, ticks: int, warm_up: int = 0, seed: int = 0) -> dict[str, Any]:
-    """Plays a new ``env`` with random actions by NumPy: agent-steps per second, of living agents that acted, with the
-    time for the actions and without it.
-    """
-    if ticks < 1 or warm_up < 0:
-        raise ValueError(f"ticks={ticks}, warm_up={warm_up}: must be at least 1 and at least 0")
-    rng, observations = np.random.default_rng(seed), env.reset()
-    acted, playing, stepping = 0, 0.0, 0.0
-    for tick in range(warm_up + ticks):
-        began = time.perf_counter()
-        actions = random_actions(rng, observations)
-        chosen = time.perf_counter()
-        observations, rewards, *_ = env.step(actions)
-        if tick >= warm_up:
-            acted += int(np.count_nonzero(rewards.acted))
-            playing, stepping = playing + chosen - began, stepping + time.perf_counter() - chosen
-    return {
-        "agent_steps_per_second": round(acted / (playing + stepping)),
-        "without_actions": round(acted / stepping),
-        "agent_steps": acted,
-        "mean_population": round(acted / (ticks * env.num_realms), 2),
-        "seconds": round(playing + stepping, 6),
-    }
-
-
-def random_actions(rng: np.random.Generator, observations: Observations) -> dict[str, np.ndarray]:
-    """Uniform over all moves; over styles; then over oneself and whom that style reaches."""
-    move, style = (
-        rng.integers(observations.mask[name].shape[1], size=len(observations.uid)) for name in ("move", "style")
-    )
-    reached = observations.mask["target"][np.arange(len(style)), style]
-    lot = rng.integers(1, 256, reached.shape, np.uint8)
-    return {"move": move, "style": style, "target": (lot * reached).argmax(axis=1)}
-
-
-if __name__ == "__main__":
-    args = tyro.cli(Rate)
-    try:
-        found = rate(full_house(args.realms, args.seed), args.ticks, args.warm_up, args.seed)
-        print(json.dumps(dataclasses.asdict(args) | found, indent=1))
-    except ValueError as error:
-        sys.exit(f"vec_env: {error}")

@@ -1,14 +1,23 @@
 """What a run of the benchmark measures: a list of jobs, each for a process of its own."""
 
 import dataclasses
+import importlib
 import sys
 from typing import Any
 
 from nmmo_jax.bench.rows import observation_bytes, row
 from nmmo_jax.bench.throughput import Throughput, check, policy
 
-GROUPS = ("full_house", "chaos", "law", "classic", "realms", "crowd", "large", "huge", "systems", "start")
-_QUICK = ("full_house", "chaos", "classic")
+GROUPS = (
+    *("full_house", "chaos", "law", "classic", "training", "vec_env", "realms", "crowd", "large", "huge"),
+    *("systems", "start"),
+)
+_QUICK = ("full_house", "chaos", "classic", "training")
+_TRAINED = 32  # realms
+_TRAINED_ACCELERATED = 256
+_LEARNERS = (1, 2, 4, 8)  # devices that training can be shared out over, as its realms are in eight groups
+_STEPPED = 64  # realms, by VecEnv
+_STEPPED_ACCELERATED = 1024  # every observation crosses to the host
 _REALMS = (1, 4, 16, 64, 256, 1024, 4096)
 _REALMS_ACCELERATED = (64, 1024, 4096, 16_384)
 _CROWDS = (16, 128, 1024, 4096, 16_384, 65_536)
@@ -70,6 +79,16 @@ def plan(full: bool, found: dict[str, Any]) -> list[Job]:
             add(name, name, share, row=name, realms=_rounded(realms, share))
         add("full_house-classic", "classic", share, row="full_house", policy="classic", realms=_rounded(realms, share))
     most = shares[-1]
+    unable = _unable() if {"training", "vec_env"} & set(groups) else None
+    if "training" in groups:
+        number = _TRAINED_ACCELERATED if accelerated else _TRAINED
+        for share in sorted({1, max(share for share in _LEARNERS if share <= most)}):
+            options = {"realms": number, "devices": share}
+            cores = None if accelerated else share
+            jobs.append(Job(f"training-{share}", "training", "nmmo_jax.bench.training", options, cores, unable))
+    if "vec_env" in groups:
+        options = {"realms": _STEPPED_ACCELERATED if accelerated else _STEPPED}
+        jobs.append(Job("vec_env", "vec_env", "nmmo_jax.bench.vec_env", options, None, unable))
     for number in _REALMS_ACCELERATED if accelerated else _REALMS:
         share = most if number >= most else 1
         add(f"realms-{number}", "realms", share, row="full_house", realms=_rounded(number, share))
@@ -85,6 +104,15 @@ def plan(full: bool, found: dict[str, Any]) -> list[Job]:
     if "start" in groups:
         jobs.append(Job("start", "start", "nmmo_jax.bench.start", {}, None))
     return jobs
+
+
+def _unable() -> str | None:
+    """Why what needs the package train cannot be measured; None: it can."""
+    try:
+        importlib.import_module("train.policy")
+    except ImportError as error:
+        return f"needs the package train, which cannot be imported ({error})"
+    return None
 
 
 def _rounded(realms: int, share: int) -> int:

@@ -15,8 +15,10 @@ _HEADLINES = {  # (row, policy) -> how it is called, in the order of the README'
     ("chaos", "random"): "`chaos`",
     ("law", "random"): "`law`",
     ("full_house", "classic"): "full house, classic network",
+    ("training", "default"): "training, default network",
+    ("vec_env", "random"): "`VecEnv`, random play",
 }
-_HEADLINE_GROUPS = ("full_house", "chaos", "law", "classic")
+_HEADLINE_GROUPS = ("full_house", "chaos", "law", "classic", "training", "vec_env")
 _WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 6: "six", 8: "eight"}
 _MIB, _GIB = 2**20, 2**30
 _NO_ROW = ("skipped", "failed")
@@ -35,7 +37,9 @@ def nanoseconds(row: dict[str, Any]) -> float:
 
 
 def _name(row: dict[str, Any]) -> str:
-    return row["row"].replace("_", " ") + ("" if row["policy"] == "random" else f", {row['policy']}")
+    return row["row"].replace("vec_env", "VecEnv").replace("_", " ") + (
+        "" if row["policy"] == "random" else f", {row['policy']}"
+    )
 
 
 def summary(results: dict[str, Any]) -> RenderableType:

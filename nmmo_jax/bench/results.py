@@ -8,7 +8,8 @@ from nmmo_jax.commands.report import write_json
 
 FORMAT = "nmmo-jax bench"
 VERSION = 1
-_PARTS = {"machine": dict, "rows": list, "systems": (dict, type(None)), "start": (dict, type(None))}
+ALONE = ("systems", "start")  # jobs whose records are no rows, and have a place of their own
+_PARTS = {"machine": dict, "rows": list, **dict.fromkeys(ALONE, (dict, type(None)))}
 _NUMBERS = {
     "machine": ("cores",),
     "rows": (
@@ -33,7 +34,7 @@ _OBJECTS = {"start": ("cold", "cached")}
 
 def new(machine: dict[str, Any]) -> dict[str, Any]:
     """Results without any."""
-    return {"format": FORMAT, "version": VERSION, "machine": machine, "rows": [], "systems": None, "start": None}
+    return {"format": FORMAT, "version": VERSION, "machine": machine, "rows": [], **dict.fromkeys(ALONE)}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def read(path: Path) -> dict[str, Any]:
         if not isinstance(row, dict) or not isinstance(row.get("name"), str):
             raise ValueError(f"{path}: rows[{index}]: has no name")
         _check(path, f"rows[{index}] ({row['name']})", row, "rows")
-    for name in ("systems", "start"):
+    for name in ALONE:
         if results[name] is not None:
             _check(path, name, results[name], name)
     for index, system in enumerate((results["systems"] or {}).get("systems", ())):

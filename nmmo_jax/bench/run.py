@@ -10,6 +10,7 @@ from typing import Any
 
 from nmmo_jax.bench.machine import last_line, pinned
 from nmmo_jax.bench.plan import Job
+from nmmo_jax.bench.results import ALONE
 
 Measure = Callable[[Job], dict[str, Any]]
 
@@ -43,7 +44,7 @@ def measure(job: Job) -> dict[str, Any]:
 def missing(jobs: list[Job], results: dict[str, Any]) -> list[Job]:
     """The jobs that have no result yet; those that failed have none."""
     done = {row["name"] for row in results["rows"] if "failed" not in row}
-    done |= {name for name in ("systems", "start") if results[name] is not None and "failed" not in results[name]}
+    done |= {name for name in ALONE if results[name] is not None and "failed" not in results[name]}
     return [job for job in jobs if job.name not in done]
 
 
@@ -73,7 +74,7 @@ def _record(job: Job, measure: Measure) -> dict[str, Any]:
 def keep(results: dict[str, Any], job: Job, record: dict[str, Any]) -> None:
     """Puts the record of a job in its place; what is common to all, the machine, is kept once."""
     machine = record.pop("machine", {})
-    if job.module != "nmmo_jax.bench.throughput":
+    if job.name in ALONE:
         results[job.name] = record
         return
     cores = {"cores": machine["cores"]} if machine else {}
@@ -83,7 +84,5 @@ def keep(results: dict[str, Any], job: Job, record: dict[str, Any]) -> None:
 
 def failures(jobs: list[Job], results: dict[str, Any]) -> dict[str, str]:
     """Why jobs failed, by name."""
-    records = {row["name"]: row for row in results["rows"]} | {
-        name: results[name] or {} for name in ("systems", "start")
-    }
+    records = {row["name"]: row for row in results["rows"]} | {name: results[name] or {} for name in ALONE}
     return {job.name: records[job.name]["failed"] for job in jobs if "failed" in records.get(job.name, {})}

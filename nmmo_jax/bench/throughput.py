@@ -113,7 +113,6 @@ def main(args: Throughput) -> dict[str, Any]:
         raise RuntimeError(
             f"{args.row}: {fewest} agents alive in a realm: must be at least {world.at_least_alive} at every tick"
         )
-    rates = [number / duration for number, duration in zip(steps, seconds, strict=True)]
     config, ticks = world.environment.config, args.ticks * args.realms
     realm, rollout = (sum(leaf.nbytes for leaf in jax.tree.leaves(part)) for part in program.carry)
     record = {
@@ -121,14 +120,11 @@ def main(args: Throughput) -> dict[str, Any]:
         "agents": config.num_agents,
         "populations": config.num_populations,
         "warm_up": warm_up(args, world),
-        "agent_steps_per_second": round(statistics.median(rates)),
-        "worst": round(min(rates)),
+        **rates(steps, seconds),
         "mean_population": round(living / (ticks * args.repeats), 2),
         "least_population": fewest,
         "realm_ticks_per_second": round(statistics.median(ticks / duration for duration in seconds), 2),
         "compile_seconds": round(program.compile_seconds, 2),
-        "seconds": [round(duration, 6) for duration in seconds],
-        "agent_steps": steps,
         "state_bytes_per_realm": realm // args.realms,
         "buffer_bytes": rollout,
         "observation_bytes_per_agent": observation_bytes(world.environment),
@@ -156,6 +152,17 @@ def check(args: Throughput) -> Row:
     if args.realms % args.devices:
         raise ValueError(f"realms={args.realms}: must be divisible by devices={args.devices}")
     return world
+
+
+def rates(steps: list[int], seconds: list[float]) -> dict[str, Any]:
+    """Agent-steps per second of timed calls, median and worst, with what each did and took."""
+    each = [number / duration for number, duration in zip(steps, seconds, strict=True)]
+    return {
+        "agent_steps_per_second": round(statistics.median(each)),
+        "worst": round(min(each)),
+        "seconds": [round(duration, 6) for duration in seconds],
+        "agent_steps": steps,
+    }
 
 
 def warm_up(args: Throughput, world: Row) -> int:

@@ -23,18 +23,18 @@ from nmmo_jax.bench.run import failures, missing, run
 class Bench:
     """Measure how many agent-steps per second this machine plays.
 
-    Quick, about a minute: the full house (nearly all places alive), chaos, and the full house with the
-    classic network, on one core and on all. Results are kept in one JSON, which is written after every row; run again
+    Quick, some minutes: the full house (nearly all places alive), chaos, the full house with the classic network, and
+    training, on one core and on all. Results are kept in one JSON, which is written after every row; run again
     with the same --out, an interrupted run goes on where it ended.
     Exit status: 0; 1 a row failed; 2 bad input; 130 interrupted.
     """
 
     full: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Measure everything: also law, sweeps over realms and agents per realm, costs per system, start times. Takes
-    quite some minutes."""
-    only: tuple[str, ...] = ()
-    """Of that, only these: full_house, chaos, law, classic, realms, crowd, large, huge, systems, start; or single rows
-    by name (realms-64-2)."""
+    """Measure everything: also law, VecEnv, sweeps over realms and agents per realm, costs per system, start times.
+    Takes quite some minutes."""
+    only: tuple[str, ...] | None = None
+    """Of that, only these: full_house, chaos, law, classic, training, vec_env, realms, crowd, large, huge, systems,
+    start; or single rows by name (realms-64-2)."""
     out: Path | None = None
     """File for the results. Default: runs/bench-DATE-TIME.json."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -61,8 +61,12 @@ class Bench:
             console.print(compare(files.read(one), files.read(other), (str(one), str(other))))
             return 0
         if self.show is not None:
-            self._tell(console, files.read(self.show))
+            results = files.read(self.show)
+            _make_folder("--figures", self.figures)
+            self._tell(console, results)
             return 0
+        if self.only == ():
+            raise ValueError("--only: name at least one group or row after it")
         out = self.out or Path("runs") / time.strftime("bench-%Y%m%d-%H%M%S.json")
         self._check_file(out)
         found = ask()
@@ -93,7 +97,8 @@ class Bench:
         return 1 if failed else 0
 
     def _check_reading(self) -> None:
-        given = {"--full": self.full, "--only": self.only, "--out": self.out, "--overwrite": self.overwrite}
+        only = self.only is not None
+        given = {"--full": self.full, "--only": only, "--out": self.out, "--overwrite": self.overwrite}
         if self.compare is not None:
             given |= {"--show": self.show, "--figures": self.figures}
         for flag, value in given.items():
@@ -103,12 +108,8 @@ class Bench:
 
     def _check_file(self, out: Path) -> None:
         """That results can be written, before time is spent."""
-        for flag, folder in (("--out", out.parent), ("--figures", self.figures)):
-            if folder is not None:
-                try:
-                    folder.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise OSError(f"{flag} {folder}: cannot be made: {error.strerror}") from None
+        _make_folder("--out", out.parent)
+        _make_folder("--figures", self.figures)
         if out.is_dir():
             raise ValueError(f"--out {out}: is a folder; must be a file")
         if out.exists() and not out.is_file():
@@ -116,7 +117,7 @@ class Bench:
 
     def _chosen(self, jobs: list[Job]) -> list[Job]:
         names = {name for job in jobs for name in (job.name, job.group)}
-        for name in self.only:
+        for name in self.only or ():
             if name not in names:
                 groups = ", ".join(dict.fromkeys(job.group for job in jobs))
                 rows = ", ".join(job.name for job in jobs)
@@ -146,6 +147,14 @@ class Bench:
         if self.figures is not None:
             for path in write_figures(results, self.figures):
                 console.print(f"figure: {path}", soft_wrap=True)
+
+
+def _make_folder(flag: str, folder: Path | None) -> None:
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"{flag} {folder}: cannot be made: {error.strerror}") from None
 
 
 def _progress(jobs: int) -> Progress:

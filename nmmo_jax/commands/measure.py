@@ -20,12 +20,12 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nmmo_jax.commands import statistics
+from nmmo_jax.commands.players import Players
 from nmmo_jax.commands.statistics import Tally
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
-from nmmo_jax.policies.scripted import Policy
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 
@@ -98,7 +98,7 @@ def longest_chunk(env: Environment, realms: int, ticks: int) -> int:
 
 def measure(
     env: Environment,
-    policy: Policy,
+    players: Players,
     pool: MapPool,
     *,
     realms: int,
@@ -111,7 +111,7 @@ def measure(
 
     Args:
       env: with ``Config.visits`` on, in layout ``blocks``.
-      policy: what the agents of one realm do.
+      players: what the agents do.
       pool: the maps; realm ``i`` is played on map ``i`` modulo their number.
       realms, ticks: how many, how long.
       seed: of births, regrowth and policies.
@@ -132,10 +132,11 @@ def measure(
         return vectorize(env, realms).reset(key, tiles=tiles, initial_population=initial_population)[1]
 
     realm = jax.jit(reset)(key, pool.tiles(jnp.asarray(map_of_realm)))
-    realm = jax.device_put(realm, NamedSharding(mesh, PartitionSpec(_AXIS)))
+    worlds = jax.device_put((realm, players.initial(realms)), NamedSharding(mesh, PartitionSpec(_AXIS)))
     bins = min(ticks + 2, _MOST_BINS)
-    program = chunk_program(env, policy, realms, mesh, longest, bins)
-    program = program.lower(key, policy_key, realm, jnp.int32(0)).compile()
+    program = chunk_program(env, players, realms, mesh, longest, bins)
+    params = jax.device_put(players.params, NamedSharding(mesh, PartitionSpec()))
+    program = program.lower(key, policy_key, params, worlds, jnp.int32(0)).compile()
 
     total = _wide(statistics.empty_tally(env.config, bins))
     total = total.replace(births=np.array([ages.size for ages in living_ages(realm, env.config)]))
@@ -145,7 +146,7 @@ def measure(
     with _end_by_signal() as ended:
         while played < ticks and not ended.is_set():
             start = time.perf_counter()
-            realm, part, population, depleted = program(key, policy_key, realm, jnp.int32(chunk))
+            worlds, part, population, depleted = program(key, policy_key, params, worlds, jnp.int32(chunk))
             total = jax.tree.map(np.add, total, _wide(part))
             curves.append(np.asarray(population)[:chunk], np.asarray(depleted)[:chunk])
             played += chunk
@@ -154,6 +155,7 @@ def measure(
             chunk = max(1, min(int(longer), longest, ticks - played))
         interrupted = played < ticks
 
+    realm, _ = worlds
     ages = living_ages(realm, env.config)
     visits = np.zeros((len(pool), *realm.probes.visits.shape[1:]), np.int64)
     np.add.at(visits, map_of_realm, np.asarray(realm.probes.visits))
@@ -172,46 +174,47 @@ def measure(
     )
 
 
-def chunk_program(env: Environment, policy: Policy, realms: int, mesh: Mesh, longest: int, bins: int) -> Any:
-    """The jitted program ``(key, policy_key, realm, ticks) -> realm, Tally, population, depleted`` of one chunk.
+def chunk_program(env: Environment, players: Players, realms: int, mesh: Mesh, longest: int, bins: int) -> Any:
+    """The jitted program of one chunk: ``(key, policy_key, params, worlds, ticks) -> worlds, Tally, population,
+    depleted``, where worlds are the realms and what their agents remember.
 
     ``ticks`` is traced and at most ``longest``; the curves ``[longest, 2, P]`` and ``[longest]`` are 0 beyond it.
     """
     populations, here = env.config.num_populations, realms // mesh.size
 
-    def chunk(key, policy_key, realm, ticks):
+    def chunk(key, policy_key, params, worlds, ticks):
         first = jax.lax.axis_index(_AXIS) * here
         world = vectorize(env, here, first)
         keys = jax.vmap(fold_in, (None, 0))(policy_key, first + jnp.arange(here))
 
         def tick(k, carry):
-            before, tally, population, depleted = carry
+            (before, core), tally, population, depleted = carry
             tick_keys = jax.vmap(fold_in)(keys, before.tick)
             # What step observes is dropped, and so not computed: one observation per tick.
-            action = jax.vmap(policy)(tick_keys, world.observe(before), before)
+            action, core = players.act(params, tick_keys, world.observe(before), before, core)
             _, after, _, terminated, truncated, info = world.step(key, before, action)
             tally = statistics.accumulate(tally, before, after, terminated, truncated, info)
             population = population.at[k].set(statistics.population_curve(after, populations))
             depleted = depleted.at[k].set(statistics.depleted_share(after))
-            return after, tally, population, depleted
+            return (after, core), tally, population, depleted
 
         nothing = statistics.empty_tally(env.config, bins), jnp.zeros((longest, 2, populations)), jnp.zeros(longest)
-        realm, tally, population, depleted = jax.lax.fori_loop(0, ticks, tick, (realm, *nothing))
+        worlds, tally, population, depleted = jax.lax.fori_loop(0, ticks, tick, (worlds, *nothing))
         mean, deviation = population[:, 0], population[:, 1]
         all_mean = jax.lax.pmean(mean, _AXIS)
         all_deviation = jnp.sqrt(jax.lax.pmean(deviation**2 + (mean - all_mean) ** 2, _AXIS))
         population = jnp.stack([all_mean, all_deviation], axis=1)
-        return realm, jax.lax.psum(tally, _AXIS), population, jax.lax.pmean(depleted, _AXIS)
+        return worlds, jax.lax.psum(tally, _AXIS), population, jax.lax.pmean(depleted, _AXIS)
 
     shared, split = PartitionSpec(), PartitionSpec(_AXIS)
     mapped = jax.shard_map(
         chunk,
         mesh=mesh,
-        in_specs=(shared, shared, split, shared),
+        in_specs=(shared, shared, shared, split, shared),
         out_specs=(split, shared, shared, shared),
         check_vma=False,
     )
-    return jax.jit(mapped, donate_argnums=2)
+    return jax.jit(mapped, donate_argnums=3)
 
 
 def living_ages(realm: Realm, config: Config) -> list[np.ndarray]:

@@ -1,48 +1,58 @@
-"""How far a run has come: a bar on a terminal, now and then a line elsewhere."""
+"""How far a run has come: a bar on a terminal, now and then a line elsewhere. All speaks on standard error."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 _LINE_SECONDS = 10.0  # between lines where there is no terminal
 
 
-class Progress:
-    """A context in which ``update`` shows ticks, agent-steps per second, time left and agents per realm.
+class Shown:
+    """A context in which ``show`` tells where a run stands; until then, that its program is being compiled."""
 
-    Until the first update it says that the program is being compiled. Speaks on standard error.
-    """
+    def __init__(self, total: float, *columns: ProgressColumn, console: Console | None = None, expand: bool = False):
+        self.console = console or _console()
+        self._bar = Bar(TextColumn("{task.description}"), *columns, console=self.console, expand=expand)
+        self._task = self._bar.add_task("compiling", total=total, start=False, told="")
+        self._said: float | None = None
 
-    def __init__(self, ticks: int, console: Console | None = None):
-        self.ticks = ticks
-        self._console = Console(stderr=True) if console is None else console
-        wide = self._console.width >= 100
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            *([BarColumn(bar_width=None)] if wide else []),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rates]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-            console=self._console,
-            expand=True,
-        )
-        self._task = self._bar.add_task("compiling", total=ticks, start=False, rates="")
-        self._began = self._said = 0.0
-        self._first_steps = 0
-
-    def __enter__(self) -> "Progress":
-        if self._console.is_terminal:
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
             self._bar.start()
         else:
-            self._console.print("compiling ...")
+            self.console.print("compiling ...")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         self._bar.stop()
+
+    def show(self, what: str, completed: float, told: str, line: str, last: bool = False) -> None:
+        """``told`` beside the bar, or the ``line``."""
+        now = time.perf_counter()
+        if self._said is None:
+            self._bar.start_task(self._task)
+        self._bar.update(self._task, completed=completed, description=what, told=told)
+        if not self.console.is_terminal and (last or self._said is None or now - self._said > _LINE_SECONDS):
+            self._said = now
+            self.console.print(line, highlight=False, soft_wrap=True)
+
+
+class Progress(Shown):
+    """Of a simulation: ticks, agent-steps per second, time left and agents per realm."""
+
+    def __init__(self, ticks: int, console: Console | None = None):
+        console = console or _console()
+        wide = [BarColumn(bar_width=None)] if console.width >= 100 else []
+        counts = (*wide, MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
+        left = (TimeRemainingColumn(compact=True), TextColumn("left"))
+        super().__init__(ticks, *counts, *left, console=console, expand=True)
+        self.ticks, self._first = ticks, None
 
     def update(self, ticks: int, steps: int, living: float) -> None:
         """Says where the run stands.
@@ -53,13 +63,24 @@ class Progress:
           living: agents per realm.
         """
         now = time.perf_counter()
-        if not self._began:
-            self._began = self._said = now
-            self._first_steps = steps  # the time they took is not known
-            self._bar.start_task(self._task)
-        rate = (steps - self._first_steps) / max(now - self._began, 1e-9)
-        rates = f"{rate:,.0f} agent-steps/s, {living:.0f} alive" if rate else f"{living:.0f} alive"
-        self._bar.update(self._task, completed=ticks, description="playing", rates=rates)
-        if not self._console.is_terminal and (now - self._said > _LINE_SECONDS or ticks == self.ticks):
-            self._said = now
-            self._console.print(f"{ticks:,} of {self.ticks:,} ticks, {rates}", highlight=False, soft_wrap=True)
+        self._first = self._first or (now, steps)  # the time that the first took is not known
+        began, first = self._first
+        rate = (steps - first) / max(now - began, 1e-9)
+        told = f"{rate:,.0f} agent-steps/s, {living:.0f} alive" if rate else f"{living:.0f} alive"
+        self.show("playing", ticks, told, f"{ticks:,} of {self.ticks:,} ticks, {told}", last=ticks == self.ticks)
+
+
+@contextmanager
+def waiting(told: str, console: Console | None = None) -> Iterator[None]:
+    """Something that takes long and does not tell how far it has come: a spinner on a terminal, a line elsewhere."""
+    console = console or _console()
+    if console.is_terminal:
+        with console.status(told):
+            yield
+    else:
+        console.print(told)
+        yield
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False)

@@ -1,4 +1,4 @@
-"""The command ``nmmo-jax simulate``: scripted policies live in many realms, and are measured."""
+"""The command ``nmmo-jax simulate``: policies live in many realms, and are measured."""
 
 import dataclasses
 import time
@@ -11,6 +11,7 @@ from rich.console import Console
 
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
 from nmmo_jax.commands.measure import Measured, longest_chunk, measure, use_all_cores
+from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.progress import Progress
 from nmmo_jax.commands.report import (
     censored_lives,
@@ -24,7 +25,6 @@ from nmmo_jax.commands.report import (
 )
 from nmmo_jax.config import MAX_TICKS, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
-from nmmo_jax.policies.scripted import play
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size
@@ -43,7 +43,7 @@ _OWN_FLAGS = {"population_cap": "--population-cap", "spawn_rate": "--spawn-rate"
 
 @dataclasses.dataclass
 class Simulate:
-    """Play scripted policies in many realms and measure their populations.
+    """Play policies in many realms, scripted or trained, and measure their populations.
 
     Shows a table, and writes metrics.json, data.npz and the figures population.png, survival.png and visits.png.
     Ctrl-C ends the play; what was measured so far is written. Exit status: 0; 2 bad input; 130 interrupted.
@@ -52,8 +52,9 @@ class Simulate:
     game: Literal["law", "chaos"] = "chaos"
     """law: no attacks. chaos: attacks with melee, range and mage."""
     policy: tuple[str, ...] = ()
-    """Names that the populations take in turn: random, wanderer, forager, fighter, planner. Default: several, so that
-    they can be compared."""
+    """What the populations play in turn: random, wanderer, forager, fighter, planner; law128, chaos128, trained ones
+    that come with the package; or the folder of a run of nmmo-jax train. Default: several, so that they can be
+    compared."""
     realms: int = 8
     """Worlds played side by side."""
     ticks: int = 1000
@@ -107,7 +108,8 @@ class Simulate:
         maps = self._load_maps()
         env = self._environment(maps)
         policies = self._policies()
-        policy = play(policies)
+        who = players(policies, env)
+        policies = labels(policies)
         out = self._open_folder()
 
         names = [str(path) for path in self.map or ()] or [f"generated map {i}" for i in range(self.maps)]
@@ -118,7 +120,7 @@ class Simulate:
                 pool = MapPool.generated(self.seed, self.maps, env.config)
             measured = measure(
                 env,
-                policy,
+                who,
                 pool,
                 realms=self.realms,
                 ticks=self.ticks,
@@ -195,7 +197,6 @@ class Simulate:
     def _policies(self) -> tuple[str, ...]:
         """A policy name for each population."""
         given = self.policy or DEFAULT_POLICIES[self.game]
-        play(given)  # names that there are not
         if self.policy and self.populations % len(given):
             raise ValueError(
                 f"--policy: {len(given)} names for {self.populations} populations: must divide them; "

@@ -4,12 +4,14 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from nmmo_jax.commands.measure import use_all_cores
 
 
 @dataclasses.dataclass
@@ -21,8 +23,8 @@ class Train:
     Exit status: 0; 2 bad input; 1 the run broke off as gradients were not finite; 130 interrupted, and saved.
     """
 
-    experiment: tyro.conf.Positional[str] = "law128"
-    """law or chaos, and how many agents: law16, law32, law64, law128, chaos16 ... chaos128."""
+    experiment: tyro.conf.Positional[str | None] = None
+    """law or chaos, and how many agents: law16, law32, law64, law128, chaos16 ... chaos128. Default: law128."""
     minutes: float | None = None
     """Wall time. Default: 4, unless --updates is given."""
     updates: int | None = None
@@ -38,39 +40,47 @@ class Train:
     changes them."""
     evaluate: bool = True
     """Evaluate at the end: the trained populations beside random play, the forager and the planner."""
+    log: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Send each line of metrics.jsonl there, too. Needs pip install 'nmmo-jax[tensorboard]' or 'nmmo-jax[wandb]'."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Any field of the training's settings, or of the world's configuration and rules: realms=64 network=classic
     regrowth_probability=0.05 max_spawns=2."""
 
-    def run(self) -> int:
+    def run(self, trinity: Any = None, program: str = "nmmo-jax train") -> int:
         """Trains; returns the exit status.
+
+        Args:
+          trinity: classes of the three levels, a ``train.trinity.Trinity``; None: the base classes.
+          program: with which the run can be resumed.
 
         Raises:
           ValueError, OSError: bad input, before anything is compiled.
         """
-        from train.loop import use_cores  # training's libraries take a second to import
         from train.settings import PUBLISHED, experiment
         from train.smith import Native
+        from train.trinity import Trinity
 
-        use_cores()
+        use_all_cores()
         if self.minutes is not None and not self.minutes > 0:
             raise ValueError(f"--minutes {self.minutes}: must be above 0")
         if self.updates is not None and self.updates < 1:
             raise ValueError(f"--updates {self.updates}: must be at least 1")
         minutes = 4.0 if self.minutes is None and self.updates is None else self.minutes
         if self.resume is not None:
-            if self.out is not None or self.set or self.published:
-                raise ValueError(
-                    "--resume: goes on with a run as it was configured; --out, --set and --published mean nothing"
-                )
+            given = {"EXPERIMENT": self.experiment, "--out": self.out, "--set": self.set, "--published": self.published}
+            for flag, value in given.items():
+                if value:
+                    raise ValueError(f"{flag}: means nothing with --resume: a run goes on as it was configured")
             out, chosen = self.resume, _of_folder(self.resume)
         else:
-            out = self.out or Path("runs") / time.strftime(f"{self.experiment}-%Y%m%d-%H%M%S")
+            name = self.experiment or "law128"
+            out = self.out or Path("runs") / time.strftime(f"{name}-%Y%m%d-%H%M%S")
             published = PUBLISHED if self.published else {}
-            chosen = experiment(self.experiment, **{**published, **_overrides(self.set)})
+            chosen = experiment(name, **{**published, **_overrides(self.set)})
         console = Console(highlight=False)
         resume = self.resume is not None
-        native = Native(chosen, out=out, minutes=minutes, updates=self.updates, resume=resume, every=self.every)
+        trinity = trinity or Trinity()
+        native = Native(chosen, trinity, out, minutes, self.updates, resume, every=self.every, loggers=self.log)
         try:
             line = native.run()
         except RuntimeError as error:
@@ -80,7 +90,7 @@ class Train:
             f"{out}: saved at update {line['update']:,}, after {line['agent_steps']:,} agent-steps", soft_wrap=True
         )
         if line["interrupted"]:
-            console.print(f"nmmo-jax train --resume {out} goes on", soft_wrap=True)
+            console.print(f"{program} --resume {out} goes on", soft_wrap=True)
             return 130
         if self.evaluate:
             console.print(_table(native.evaluate()))
@@ -103,24 +113,15 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 def _of_folder(folder: Path) -> Any:
     """The experiment of a run."""
-    from nmmo_jax.config import Config, Rules
-    from nmmo_jax.environment import Environment
-    from train.networks import NetworkOptions
-    from train.settings import Experiment, Settings
+    from train.settings import experiment_of
 
     path = folder / "config.json"
     if not path.exists():
         raise ValueError(f"--resume {folder}: holds no run (no config.json)")
     try:
-        there = json.loads(path.read_text())
-        env = Environment(Config(**there["config"]), Rules(**there["rules"]))
-        return Experiment(
-            there["experiment"],
-            env,
-            Settings(**{**there["settings"], "options": NetworkOptions(**there["settings"]["options"])}),
-        )
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: damaged, or of another version: {error}") from None
+        return experiment_of(json.loads(path.read_text()))
+    except ValueError as error:  # those of JSON and of encodings are, too
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _table(told: dict[str, dict[str, Any]]) -> Table:

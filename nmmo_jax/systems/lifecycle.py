@@ -2,14 +2,18 @@
 Realm.next_uid and Probes.killer.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, UInt32
+from jaxtyping import Array, Bool, Int32, UInt32
 
 from nmmo_jax.bits import first_set
 from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.draws import choose
+
+Newborn = Callable[[UInt32[Array, ""], Bool[Array, "P"], Realm], Int32[Array, ""]]  # see ``Environment``
 
 
 def cull(realm: Realm, outcome: Outcome, config: Config) -> tuple[Realm, Bool[Array, "N"], Bool[Array, "N"]]:
@@ -42,6 +46,7 @@ def plan_births(
     words: UInt32[Array, "A 3"],
     rules: Rules,
     config: Config,
+    newborn: Newborn | None = None,
 ) -> Births:
     """Attempts at a birth, in order, each seeing the result of the one before.
 
@@ -49,6 +54,10 @@ def plan_births(
       occupied: slots that count as filled and cannot be given away.
       passed: which attempts take place at all (their coin).
       words: raw words (coin, population, tile) of each attempt.
+      newborn: as in ``Environment``.
+
+    Raises:
+      ValueError: ``newborn`` does not return one whole number.
     """
     attempts, populations = words.shape[0], config.num_populations
     cap = jnp.minimum(rules.population_cap, config.num_agents)
@@ -68,11 +77,16 @@ def plan_births(
         born, total = carry
         passed, word = inputs
         eligible = (filled + born < room) & (total < cap)
-        number = eligible.sum()
-        chosen = jnp.argmax(jnp.cumsum(eligible) > choose(word[1], number))
-        succeeds = passed & has_tile & (number > 0)
+        if newborn is None:
+            chosen, possible = uniform(word[1], eligible), eligible.sum() > 0
+            population = chosen if blocks else choose(word[1], populations)
+        else:
+            room_in = jnp.broadcast_to(eligible, populations)
+            population = _scalar(newborn(word[1], room_in, realm))
+            possible = (room_in & (jnp.arange(populations) == population)).any()
+            chosen = jnp.where(possible, population, 0) if blocks else 0
+        succeeds = passed & has_tile & possible
         slot = jnp.where(succeeds, chosen * group_size + free[born[chosen], chosen], -1)
-        population = chosen if blocks else choose(word[1], populations)
         born = born + (succeeds & (group == chosen))
         return (born, total + succeeds), (slot, population)
 
@@ -90,6 +104,20 @@ def plan_births(
         row=jnp.where(succeeds, place // config.columns, nothing),
         col=jnp.where(succeeds, place % config.columns, nothing),
     )
+
+
+def uniform(word: UInt32[Array, ""], room: Bool[Array, "P"]) -> Int32[Array, ""]:
+    """One of the populations that have room, each as likely; 0 if none has. ``word``: raw chance."""
+    return jnp.argmax(jnp.cumsum(room) > choose(word, room.sum()))
+
+
+def _scalar(population: jax.Array) -> Int32[Array, ""]:
+    population = jnp.asarray(population)
+    if population.shape or not jnp.issubdtype(population.dtype, jnp.integer):
+        raise ValueError(
+            f"newborn: gave {population.dtype} of shape {population.shape}: must give one whole number, a population"
+        )
+    return population.astype(jnp.int32)
 
 
 def give_birth(realm: Realm, births: Births, rules: Rules) -> Realm:

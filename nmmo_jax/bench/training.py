@@ -1,0 +1,169 @@
+"""Agent-steps per second of training: rollouts and updates together, of populations that keep their realms filled.
+
+    taskset -c 0 python -m nmmo_jax.bench.training
+    python -m nmmo_jax.bench.training --devices 2  # on a CPU a device is a core
+
+The experiment ``law128`` with the default network. What has not learned dies young, and leaves little to learn from: it
+goes on with the parameters of the policy that comes with the package, and a fresh optimiser. After the warm-up
+``--updates`` updates run in one call, repeated. Only the living are counted.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from nmmo_jax.bench.machine import machine, peak_memory
+from nmmo_jax.bench.rows import observation_bytes
+from nmmo_jax.bench.throughput import devices, rates
+from nmmo_jax.commands.report import write_json
+from train.checkpoint import fit
+from train.loop import State, make_train
+from train.policy import PRETRAINED, load_policy
+from train.settings import Experiment, Settings, experiment
+
+EXPERIMENT = "law128"  # and the name of its policy
+_AT_LEAST_ALIVE = 80  # per realm of 128, in the mean of the timed updates
+
+
+@dataclasses.dataclass
+class Training:
+    """Measure training, and print it as JSON."""
+
+    realms: int = Settings.realms
+    """Realms side by side."""
+    devices: int = 1
+    """Over which the realms are shared out."""
+    updates: int = 4
+    """Per call; each follows a rollout."""
+    repeats: int = 5
+    """Calls that are timed."""
+    warm_up: int = 32
+    """Updates before the first timed call, in which the realms fill: 1,024 ticks, some ten lifetimes."""
+    seed: int = 0
+    """Of births, play and generated maps."""
+    out: Path | None = None
+    """File for the result. Default: standard output."""
+
+
+@dataclasses.dataclass
+class Program:
+    """A training run, compiled and at its first update.
+
+    Attributes:
+      run: ``run(state) -> state, report`` of one call; the state given is used up.
+    """
+
+    run: Callable[[State], tuple[State, Any]]
+    state: State
+    compile_seconds: float
+
+
+def main(args: Training) -> dict[str, Any]:
+    """Measures, and returns a record ready for JSON.
+
+    Raises:
+      ValueError: what cannot be measured.
+      RuntimeError: too few agents were alive.
+    """
+    chosen = devices(args.devices)  # before anything starts JAX with one device
+    learning = check(args)
+    program = compile_training(args, learning, chosen)
+    state = program.state
+    realm = sum(leaf.nbytes for leaf in jax.tree.leaves(state.worlds.realm))
+    for _ in range(math.ceil(args.warm_up / args.updates)):
+        state, _ = program.run(state)
+    jax.block_until_ready(state)
+    seconds, reports = [], []
+    for _ in range(args.repeats):
+        began = time.perf_counter()
+        state, report = jax.block_until_ready(program.run(state))
+        seconds.append(time.perf_counter() - began)
+        reports.append(report)
+    steps = np.array([np.asarray(report.sums.steps).sum(axis=1) for report in reports])
+    config, settings = learning.env.config, learning.settings
+    record = {
+        "row": "training",
+        "policy": settings.network,
+        **{name: value for name, value in dataclasses.asdict(args).items() if name != "out"},
+        "ticks": settings.ticks,
+        "agents": config.num_agents,
+        "populations": config.num_populations,
+        **rates(steps.sum(axis=1).tolist(), seconds),
+        **populations(steps, settings),
+        "compile_seconds": round(program.compile_seconds, 2),
+        "state_bytes_per_realm": realm // settings.realms,
+        "observation_bytes_per_agent": observation_bytes(learning.env),
+        "peak_memory_bytes": peak_memory(),
+    }
+    return record | {"machine": machine()}
+
+
+def check(args: Training) -> Experiment:
+    """What is trained, where it can be measured as asked; before anything is compiled.
+
+    Raises:
+      ValueError: names the field, its value and what is allowed.
+    """
+    for name, least in {"updates": 1, "repeats": 1, "warm_up": 1, "seed": 0}.items():
+        value = getattr(args, name)
+        if value < least:
+            raise ValueError(f"{name}={value}: must be at least {least}")
+    if not (PRETRAINED / EXPERIMENT).is_dir():
+        raise ValueError(f"policy={EXPERIMENT!r}: must be in {PRETRAINED.parent.name}/{PRETRAINED.name}, and is not")
+    return experiment(EXPERIMENT, realms=args.realms, seed=args.seed, network="default")
+
+
+def compile_training(args: Training, learning: Experiment, chosen: list[Any]) -> Program:
+    """Compiles the training for the chosen devices, and starts it; see ``Program``.
+
+    Raises:
+      ValueError: the realms cannot be shared out, or the policy's parameters are of another network.
+    """
+    train = make_train(learning, devices=chosen)
+    params = load_policy(EXPERIMENT, env=learning.env).params
+    state = train.init(jax.random.key(args.seed))
+    try:
+        params = fit(params, state.params)
+    except ValueError as error:
+        raise ValueError(f"policy={EXPERIMENT!r}: is not of the default network: {error}") from None
+    state = state.replace(params=jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), params, state.params))
+    began = time.perf_counter()
+    run = train.run.func.lower(*train.run.args, state, args.updates).compile()
+    return Program(functools.partial(run, *train.run.args), state, time.perf_counter() - began)
+
+
+def populations(steps: np.ndarray, settings: Settings) -> dict[str, float]:
+    """Living agents per realm: their mean, and the least that an update had in its own mean.
+
+    Args:
+      steps: agent-steps ``[repeats, updates]``.
+
+    Raises:
+      RuntimeError: the mean is too low.
+    """
+    living = steps / (settings.ticks * settings.realms)
+    if living.mean() < _AT_LEAST_ALIVE:
+        raise RuntimeError(f"{living.mean():.1f} agents alive per realm: must be at least {_AT_LEAST_ALIVE} on average")
+    return {"mean_population": round(float(living.mean()), 2), "least_population": round(float(living.min()), 2)}
+
+
+if __name__ == "__main__":
+    arguments = tyro.cli(Training)
+    try:
+        result = main(arguments)
+        if arguments.out is None:
+            print(json.dumps(result, indent=1))
+        else:
+            write_json(arguments.out, result)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"training: {error}")

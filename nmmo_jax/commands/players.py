@@ -1,0 +1,73 @@
+"""Who plays the populations of a command: scripted policies by name, and trained ones by the folder of their run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from nmmo_jax.actions import Action
+from nmmo_jax.environment import Environment
+from nmmo_jax.policies.scripted import POLICIES, play
+
+
+class Players(NamedTuple):
+    """What the agents of many realms do; population p is played by policy p modulo their number.
+
+    Attributes:
+      act: ``act(params, keys, obs, realm, core) -> (Action, core)`` for realms ``[R, ...]`` and keys of the tick, one
+        per realm. Pure.
+      params: of the trained ones.
+      initial: ``initial(realms) -> core``: what agents remember, ``[R, N, ...]``, who have seen nothing yet.
+    """
+
+    act: Callable[..., tuple[Action, Any]]
+    params: Any
+    initial: Callable[[int], Any]
+
+
+def players(names: tuple[str, ...], env: Environment) -> Players:
+    """Policies by name, at least one: those of ``POLICIES``; others ``train.policy.load_policy`` finds, for this world.
+
+    Raises:
+      ValueError: a name that means nothing, or a trained policy that does not fit the world.
+    """
+    scripted = [name for name in names if name in POLICIES]
+    trained = [name for name in dict.fromkeys(names) if name not in POLICIES]
+    policies = [_load(name, env) for name in trained]
+    # All who are scripted act in one go, whatever they would do in place of the trained.
+    script = play(tuple(name if name in POLICIES else scripted[0] for name in names)) if scripted else None
+    position = [trained.index(name) + (script is not None) if name in trained else 0 for name in names]
+
+    def act(params, keys, obs, realm, cores):
+        each = zip(policies, params, cores, strict=True)
+        told = [policy.act(own, keys, obs, realm, core) for policy, own, core in each]
+        actions = [action for action, _ in told]
+        if script is not None:
+            actions.insert(0, jax.vmap(script)(keys, obs, realm))
+        which = jnp.asarray(position)[realm.agents.population % len(names)]
+        return jax.tree.map(lambda *choices: jax.lax.select_n(which, *choices), *actions), [core for _, core in told]
+
+    return Players(act, [one.params for one in policies], lambda realms: [one.initial(realms) for one in policies])
+
+
+def labels(names: tuple[str, ...]) -> tuple[str, ...]:
+    """What to call policies in tables: trained ones by the folder of their run, as long as that tells them apart."""
+    short = {name: name if name in POLICIES else _folder(name) for name in names}
+    plain = len(set(short.values())) == len(short)
+    return tuple(short[name] if plain else name for name in names)
+
+
+def _folder(name: str) -> str:
+    path = Path(name).resolve()
+    return path.parent.name if path.name == "checkpoints" else path.name
+
+
+def _load(name: str, env: Environment) -> Any:
+    from train.policy import PRETRAINED, find, load_policy  # training's libraries take a second to import
+
+    if Path(name).name == name and not find(name).is_dir():
+        shipped = sorted(path.name for path in PRETRAINED.glob("*") if path.is_dir())
+        raise ValueError(f"--policy {name}: must be {', '.join([*POLICIES, *shipped])}, or the folder of a trained run")
+    return load_policy(name, env=env)

@@ -1,0 +1,93 @@
+"""Figures of training: drawn from a log alone, and of several runs."""
+
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+from train import figures
+from train.figures import compare, main, write_figures
+
+NUMBERS = [number for rows in figures._FIGURES.values() for row in rows for number, _ in row]
+
+
+def write_log(folder, lines=3, populations=3, told=tuple(NUMBERS), start=10.0):
+    folder.mkdir(parents=True)
+    with (folder / "metrics.jsonl").open("w") as log:
+        for i in range(lines):
+            values = {number: [start + i + p for p in range(populations)] for number in told}
+            values["lifetime"] = [None, *values["lifetime"][1:]] if i == 0 and populations > 1 else values["lifetime"]
+            about = {"agent_steps": 100 * (i + 1), "seconds": 0.5 * (i + 1), "lifetime": start + i}
+            log.write(json.dumps({**about, "populations": values}) + "\n")
+    return folder
+
+
+def test_a_run(tmp_path):
+    run = write_log(tmp_path / "run", lines=400, populations=9)
+    paths = write_figures(run)
+    assert [path.name for path in paths] == ["learning.png", "lives.png", "exploration.png"]
+    for path in paths:
+        image = matplotlib.image.imread(path)
+        assert image.shape[1] == 1950 and (image[..., :3].min(axis=-1) < 0.5).mean() > 0.01
+    lines = figures._read(run / "metrics.jsonl")
+    figure = figures._figure(lines, figures._FIGURES["learning"])
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [*(f"population {p}" for p in range(9)), "mean"]
+    drawn = figure.axes[0].get_lines()
+    assert len({(line.get_color(), line.get_linestyle()) for line in drawn}) == 10
+    assert to_rgba(drawn[-1].get_color()) == (0, 0, 0, 1)
+    assert figure.axes[0].get_title() == "lifetime, ticks"
+    means = [np.nanmean([x for x in line["populations"]["lifetime"] if x is not None]) for line in lines]
+    parts = np.array_split(np.arange(400), figures._POINTS)
+    np.testing.assert_allclose(drawn[-1].get_ydata(), [np.mean([means[i] for i in part]) for part in parts])
+
+
+def test_of_what_is_told_only(tmp_path):
+    assert write_figures(tmp_path / "nowhere") == []
+    assert [p.name for p in write_figures(write_log(tmp_path / "run", told=("lifetime", "score")))] == ["learning.png"]
+
+
+def test_runs_side_by_side(tmp_path, capsys):
+    runs = [write_log(tmp_path / name, start=start) for name, start in (("one", 10.0), ("two", 30.0))]
+    with (runs[0] / "metrics.jsonl").open("a") as log:
+        log.write('{"upd')  # it is still being written
+    for run, planner in zip(runs, (90.0, 95.0), strict=True):
+        told = {"random": 20.0, "forager": 70.0, "planner": planner}
+        told = {name: {"lifetime": lifetime} for name, lifetime in told.items()}
+        (run / "evaluation.json").write_text(json.dumps({"realms": 16, **told}))
+    figure = compare(runs)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["one", "two", "random", "forager", "planner, one", "planner, two"]
+    for axes, x in zip(figure.axes, ([100, 200, 300], [0.5, 1.0, 1.5]), strict=True):
+        one, two, *others = axes.get_lines()
+        np.testing.assert_allclose([one.get_xdata(), two.get_xdata()], [x, x])
+        np.testing.assert_allclose(two.get_ydata(), [30, 31, 32])
+        assert [line.get_ydata()[0] for line in others] == [20, 70, 90, 95]
+    main([*map(str, runs), "--out", str(tmp_path / "learning.png")])
+    assert matplotlib.image.imread(tmp_path / "learning.png").shape[1] == 1650
+    assert figures._names([tmp_path / "one", tmp_path / "other" / "one"])[1].endswith("other/one")
+
+
+def test_bad_runs(tmp_path, capsys):
+    good, empty = write_log(tmp_path / "good"), write_log(tmp_path / "empty", lines=0)
+    damaged = write_log(tmp_path / "damaged")
+    log = damaged / "metrics.jsonl"
+    log.write_text("{" + log.read_text())
+    other = write_log(tmp_path / "other")
+    (other / "evaluation.json").write_text("{")
+    for arguments, message in (
+        ([good, other], "evaluation.json: is damaged"),
+        ([good, tmp_path / "nowhere"], "nowhere: holds no log (no metrics.jsonl)"),
+        ([good, empty], "empty: its log, metrics.jsonl, is empty"),
+        ([damaged], "metrics.jsonl: line 1 is damaged"),
+        ([good, "--out", tmp_path / "no" / "x.png"], "No such file"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        assert ended.value.code == 2
+        assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.png"))
+    with pytest.raises(ValueError, match=r"RUN: must be at least one"):
+        compare([])

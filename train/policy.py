@@ -1,0 +1,186 @@
+"""Policies that have been trained, ready to be played in any world that their network fits.
+
+>>> policy = load_policy("runs/law128-20261125-120000", env=env)
+>>> core = policy.initial(num_realms)
+>>> action, core = policy.act(policy.params, keys, obs, realm, core)
+
+As a program it writes the parameters of a run, and what they are of, into a small folder of their own:
+``python -m train.policy RUN --out FOLDER``.
+"""
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import PRNGKeyArray
+
+from nmmo_jax.actions import Action
+from nmmo_jax.components import Realm
+from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
+from nmmo_jax.environment import Environment
+from nmmo_jax.observations import Observation
+from train.checkpoint import Checkpoints, fit, load_params, pick
+from train.networks import clear, to_action
+from train.rollouts import from_populations, to_populations
+from train.settings import Experiment, Settings, experiment_of
+from train.trinity import Sword
+
+PRETRAINED = Path(__file__).parent / "pretrained"  # a folder of checkpoints for each policy that comes with the package
+
+
+class Policy(NamedTuple):
+    """Populations that have learned, in a world.
+
+    Attributes:
+      config, rules: of the world that it is to be played in.
+      settings: of the training.
+      params: arrays ``[P, ...]``, a row for each population of the world, or one that they share.
+      initial: ``initial(realms) -> core``: what agents remember, ``[R, N, ...]``, who have seen nothing yet.
+      act: ``act(params, keys, obs, realm, core, rules=None) -> (Action, core)``, for realms ``[R, ...]`` and keys of
+        the tick, one per realm. Pure. The newborn begin with the first core, whoever had their slot before. ``rules``:
+        other than those of the world, each with a realm axis or without.
+    """
+
+    config: Config
+    rules: Rules
+    settings: Settings
+    params: Any
+    initial: Callable[[int], Any]
+    act: Callable[..., tuple[Action, Any]]
+
+
+def load_policy(
+    path: Path | str,
+    step: str | int = "best",
+    populations: Sequence[int] | None = None,
+    *,
+    env: Environment | None = None,
+    sword: Callable[[Experiment], Sword] = Sword,
+) -> Policy:
+    """The policy of a checkpoint.
+
+    Args:
+      path: the folder of a run or of checkpoints; or, as a string, the name of one that comes with the package.
+      step: "best" (the latest where none has a score), "latest" or a step.
+      populations: that are taken, in this order. Population p of the world plays the p-th of them, modulo their number.
+        None: all.
+      env: the world that it is to be played in; None: the one that it was trained in. The view must be as large;
+        all else may differ. Rows and columns are read as shares of the map it is played on.
+      sword: the class that it was trained with, if not ``Sword``.
+
+    Raises:
+      ValueError: no checkpoint, one that is damaged or of other rules, or populations that are not there; parameters
+        that do not fit the Sword, or a world that does not fit them.
+    """
+    params, about = load_params(find(path), step)
+    try:
+        trained = experiment_of(about)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    own = about.get("trinity", {}).get("sword", Sword.__qualname__)
+    if sword is Sword and own != Sword.__qualname__:
+        raise ValueError(f"{path}: was trained with a Sword of its own, {own}: give it, load_policy(..., sword=...)")
+    env = trained.env if env is None else env
+    if env.config.view != trained.env.config.view:
+        raise ValueError(f"view={env.config.view}: must be {trained.env.config.view}, as {path} was trained with")
+    level = sword(dataclasses.replace(trained, env=env))
+    try:
+        template = jax.eval_shape(level.init, jax.random.key(0))
+        params = fit(params, template)
+    except ValueError as error:
+        raise ValueError(f"{path}: its parameters do not fit {type(level).__name__}: {error}") from None
+    if populations is not None:
+        params = pick(params, populations)
+    params = jax.tree.map(lambda leaf, like: leaf[np.arange(len(like)) % len(leaf)], params, template)
+    return _policy(level, env, params)
+
+
+def find(name: Path | str) -> Path:
+    """The folder of that name: one that comes with the package, if it is a string without separators; or a path."""
+    shipped = PRETRAINED / name
+    return shipped if isinstance(name, str) and Path(name).name == name and shipped.is_dir() else Path(name)
+
+
+def export(run: Path, out: Path, step: str | int = "best") -> Path:
+    """Writes the parameters of a checkpoint, with what they are of and the run's evaluation, for ``load_policy``.
+
+    Every number keeps the 8 bits of precision of a bfloat16, so that the files are compressed to half; its type is
+    still float32.
+
+    Raises:
+      ValueError: no such checkpoint, or ``out`` is not empty.
+    """
+    params, about = load_params(run, step)
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"out={out}: is not empty")
+    experiment_of(about)  # says what does not go together
+    params = jax.tree.map(_rounded, params)
+    Checkpoints(out).save(about["step"], {"params": params}, about, about["score"])
+    for note in out.rglob("commit_success.txt"):  # in which orbax writes where this was made, and which nothing reads
+        note.unlink()
+    if (run / "evaluation.json").exists():
+        shutil.copy(run / "evaluation.json", out)
+    return out
+
+
+def _rounded(leaf: jax.Array) -> jax.Array:
+    return leaf.astype(jnp.bfloat16).astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
+def _policy(sword: Sword, env: Environment, params: Any) -> Policy:
+    config = env.config
+
+    def initial(realms: int) -> Any:
+        shape = (config.num_populations, realms, config.num_agents // config.num_populations)
+        return from_populations(sword.network.initial(shape))
+
+    def act(
+        params: Any, keys: PRNGKeyArray, obs: Observation, realm: Realm, core: Any, rules: Rules | None = None
+    ) -> tuple[Action, Any]:
+        given = as_rules(env.rules if rules is None else rules, config, batched=True)
+        given = {name: _per_realm(getattr(given, name), rule_ndim(name), len(keys)) for name in RULE_FIELDS}
+        core = to_populations(clear(core, realm.agents.age == 0), config)  # what an agent sees first, it sees at age 0
+        decision, core = sword.act(params, keys, obs, realm, Rules(**given), core)
+        action = jax.vmap(lambda choices, obs: to_action(choices, obs, config))(decision.choices, obs)
+        return action, from_populations(core)
+
+    return Policy(config, env.rules, sword.settings, params, initial, act)
+
+
+def _per_realm(rule: jax.Array, ndim: int, realms: int) -> jax.Array:
+    return rule if rule.ndim > ndim else jnp.broadcast_to(rule, (realms, *rule.shape))
+
+
+@dataclasses.dataclass
+class Export:
+    """Write the parameters of a run into a folder of their own, small enough to keep."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run, or of its checkpoints."""
+    out: Path
+    """Folder to write; must be empty or not be there."""
+    step: Annotated[str, tyro.conf.arg(metavar="best|latest|NUMBER")] = "best"
+    """Which checkpoint."""
+
+
+def main() -> None:
+    """Exports; bad input ends with one readable line and status 2."""
+    asked = tyro.cli(Export, prog="python -m train.policy")
+    try:
+        out = export(asked.run, asked.out, int(asked.step) if asked.step.isdecimal() else asked.step)
+    except (ValueError, OSError) as error:
+        print(f"train.policy: {error}", file=sys.stderr)
+        sys.exit(2)
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"{out}: {size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
