@@ -70,7 +70,9 @@ def played(env, act, params, core, ticks=TICKS):
     return jax.lax.scan(tick, (obs, realm, core), length=ticks)[1]
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(
+    "name", [name if name == "recurrent" else pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS]
+)
 def test_it_plays_as_in_training(name, tmp_path):
     chosen, level, params = kept(tmp_path, OPTIONS[name])
     env, config = chosen.env, chosen.env.config

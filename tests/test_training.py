@@ -168,6 +168,7 @@ def test_realms_draw_their_caps():
     assert 1 <= caps.min() < caps.max() <= 16
 
 
+@pytest.mark.slow
 def test_seeds_can_be_vmapped(tiny, six):
     states = jax.vmap(tiny.init)(jax.random.split(jax.random.key(3), 2).at[0].set(jax.random.key(0)))
     states, report = jax.vmap(lambda state: tiny.run(state, 3))(states)
@@ -293,6 +294,7 @@ def test_a_run_without_an_update_is_saved_too(tiny, tmp_path, monkeypatch):
     assert Checkpoints(tmp_path / "run" / "checkpoints").latest() == 0
 
 
+@pytest.mark.slow
 def test_as_published():
     settings = experiment("law128", **PUBLISHED).settings
     assert (settings.network, settings.loss, settings.max_gradient) == ("classic", "policy_gradient", 5.0)
