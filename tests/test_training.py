@@ -185,7 +185,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
     part = {"out": tmp_path / "part", "per_call": 2, "loggers": ["tensorboard"]}
     smith.Native(TINY, updates=4, **part).run()
     with (tmp_path / "part" / "metrics.jsonl").open("a") as log:
-        log.write('{"update": 6, "lost": true}\n{"upd')  # killed while it wrote
+        log.write('{"update": 6, "lost": true}\n{"update": 6, "populations": {}')  # killed while it wrote
     smith.Native(TINY, updates=6, **part, resume=True).run()
     told = [event for event in events_of(tmp_path / "part" / "tensorboard") if event[0] != "from"]
     states = [Checkpoints(tmp_path / name / "checkpoints").restore(train.template)[0] for name in ("whole", "part")]
@@ -275,6 +275,8 @@ def test_signals_save_and_kill_loses_little(tmp_path):
         (["--resume", "nowhere", "--published"], "--published: means nothing with --resume: a run goes on as it was"),
         (["law128", "--resume", "nowhere"], "EXPERIMENT: means nothing with --resume"),
         (["law16", "--minutes", "0"], "--minutes 0.0: must be above 0"),
+        (["law16", "--minutes", "inf"], "--minutes inf: must be above 0, and at most"),
+        (["law16", "--set", "seed=4294967296"], "seed=4294967296: allowed are whole numbers from 0 to 2^32 - 1"),
         (["--resume", "nowhere"], "--resume nowhere: holds no run"),
     ],
 )

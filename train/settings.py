@@ -64,6 +64,8 @@ class Settings:
                 raise ValueError(f"{name}={value!r}: must be a whole number, at least {least}")
         if self.maps > MAX_MAPS:
             raise ValueError(f"maps={self.maps}: allowed are whole numbers from 0 to {MAX_MAPS}")
+        if self.seed >= 2**32:
+            raise ValueError(f"seed={self.seed}: allowed are whole numbers from 0 to 2^32 - 1")
         if self.realms % self.groups:
             raise ValueError(f"realms={self.realms}: must be divisible by groups={self.groups}")
         if self.minibatch % self.groups:

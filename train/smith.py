@@ -83,6 +83,8 @@ class Native:
         with loggers, watch, TrainingProgress(self.updates, self.minutes, self.console) as progress:
             while not self._over(about["update"], began) and not watch.asked:
                 number = self.per_call if self.updates is None else min(self.per_call, self.updates - about["update"])
+                if self.every is not None:
+                    number = min(number, self.every - about["update"] % self.every)
                 called = time.perf_counter()
                 state, report = train.run(state, number)
                 report = jax.device_get(report)
@@ -102,10 +104,11 @@ class Native:
                         f"population {broken[0]}: gradients were not finite {PATIENCE} updates in a row, from update "
                         f"{broken[1]} on; {left}"
                     )
-                if streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS:
+                due = self.every is not None and about["update"] % self.every == 0
+                if due or (streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS):
                     self._save(train, checkpoints, state, about, line)
                     saved_at = time.perf_counter()
-            if streak.clean and checkpoints.latest() != about["update"]:
+            if checkpoints.latest() != about["update"]:
                 self._save(train, checkpoints, state, about, line)
         write_figures(self.out)
         return {**line, "interrupted": watch.asked is not None}
@@ -160,8 +163,9 @@ class Native:
         """Takes from the log what will be done again."""
         path = self.out / "metrics.jsonl"
         if path.exists():
-            lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-            path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["update"] <= update))
+            told = [(line, _parsed(line)) for line in path.read_text().splitlines()]
+            kept = [line for line, told in told if told is not None and told["update"] <= update]
+            path.write_text("".join(f"{line}\n" for line in kept))
 
     def _over(self, update: int, began: float) -> bool:
         if self.updates is not None and update >= self.updates:
@@ -204,6 +208,14 @@ def describe(experiment: Experiment, levels: Trinity) -> dict[str, Any]:
         "nmmo_jax": nmmo_jax.__version__,
         "jax": jax.__version__,
     }
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line of the log; None: the process was killed while it wrote it."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
 
 
 def _difference(there: Any, mine: Any) -> str:

@@ -6,7 +6,7 @@ place in the parameters or the optimiser's state, never in an attribute.
 
 >>> class Explorer(God):
 ...     def reward(self, reward, before, after, info):
-...         return reward + 0.1 * ((after.agents.row != before.agents.row) & info.acted)
+...         return reward + 0.1 * ((after.agents.row != before.agents.row) & (after.agents.uid == before.agents.uid))
 >>> trinity = Trinity(Pantheon, Explorer, Sword)
 """
 

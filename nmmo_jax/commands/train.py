@@ -61,8 +61,8 @@ class Train:
         from train.trinity import Trinity
 
         use_all_cores()
-        if self.minutes is not None and not self.minutes > 0:
-            raise ValueError(f"--minutes {self.minutes}: must be above 0")
+        if self.minutes is not None and not 0 < self.minutes <= 1e6:
+            raise ValueError(f"--minutes {self.minutes}: must be above 0, and at most 1,000,000")
         if self.updates is not None and self.updates < 1:
             raise ValueError(f"--updates {self.updates}: must be at least 1")
         minutes = 4.0 if self.minutes is None and self.updates is None else self.minutes
