@@ -123,7 +123,7 @@ class Experiment:
 EXPERIMENTS = {f"{game}{agents}": (game, agents) for game in ("law", "chaos") for agents in (16, 32, 64, 128)}
 
 
-def experiment(name: str, **overrides: Any) -> Experiment:
+def experiment(name: str, /, **overrides: Any) -> Experiment:
     """One of the published experiments, with any field of ``Config``, ``Rules``, ``Settings`` or ``NetworkOptions`` by
     keyword.
 
