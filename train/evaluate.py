@@ -14,6 +14,7 @@ from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.vectorized import vectorize
 from train.metrics import Sums, means, measure, nothing_visited, visit
 
+_PLAY = 2**32 - 1  # what the key of the agents' chance is folded with: the number of no realm
 Act = Callable[[Any, jax.Array, Any, Any, Any], tuple[Action, Any]]
 
 
@@ -36,7 +37,7 @@ def evaluate(
 
     def tick(carry, _):
         params, obs, realm, core, visited = carry
-        keys = jax.vmap(lambda r, tick: fold_in(fold_in(fold_in(key, 1), r), tick))(index, realm.tick)
+        keys = jax.vmap(lambda r, tick: fold_in(fold_in(fold_in(key, _PLAY), r), tick))(index, realm.tick)
         action, core = act(params, keys, obs, realm, core)
         seen, after, reward, _, _, info = many.step(key, realm, action)
         visited, first = visit(visited, realm, info.births)

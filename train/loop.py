@@ -174,7 +174,7 @@ def learn(
     target = advantage + steps.value
     number, mean, deviation = _moments(advantage, steps.alive, config.num_populations)
     rows = Rows(experiment, steps.alive)
-    size = settings.minibatch // settings.groups
+    size = settings.minibatch // settings.groups or rows.alive.shape[-1]
 
     def step(index, carry):
         params, optimiser, order, total, skipped = carry

@@ -34,7 +34,7 @@ class Settings:
     """Parts of the realms, each with an equal share of every minibatch; devices hold whole groups, so that what is
     learned does not depend on how many there are."""
     minibatch: int = 1_024
-    """Living agent-steps per population and step of the optimiser, over all devices."""
+    """Living agent-steps per population and step of the optimiser, over all devices; 0: the whole rollout."""
     epochs: int = 1
     """Times that a rollout is gone through."""
     discount: float = 0.99
@@ -47,7 +47,10 @@ class Settings:
     """Reward that a network's value of 1 stands for, so that errors of the value do not drown all else."""
     entropy_weight: float = 0.01
     learning_rate: float = 1e-3
+    epsilon: float = 1e-5
+    """Of Adam, beside the root of the mean square of gradients."""
     weight_decay: float = 0.0
+    """Added to the gradient for every unit of a weight, before Adam."""
     max_norm: float = 0.5
     """The gradient of each population is scaled down to this norm; 0: not."""
     max_gradient: float = 0.0
@@ -57,7 +60,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        least_of = {"maps": 0, "seed": 0} | dict.fromkeys(("realms", "ticks", "groups", "minibatch", "epochs"), 1)
+        least_of = dict.fromkeys(("realms", "ticks", "groups", "epochs"), 1)
+        least_of |= dict.fromkeys(("minibatch", "maps", "seed"), 0)
         for name, least in least_of.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -75,7 +79,7 @@ class Settings:
         if not isinstance(self.sample_cap, bool):
             raise ValueError(f"sample_cap={self.sample_cap!r}: allowed are True and False")
         limits = {"discount": 1, "decay": 1, "clip": 1e9, "value_weight": 1e9, "entropy_weight": 1e9}
-        limits |= {"learning_rate": 1e9, "weight_decay": 1e9, "max_norm": 1e9, "max_gradient": 1e9}
+        limits |= dict.fromkeys(("learning_rate", "epsilon", "weight_decay", "max_norm", "max_gradient"), 1e9)
         for name, most in limits.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
@@ -92,16 +96,21 @@ class Settings:
 PUBLISHED = {
     "network": "classic",
     "loss": "policy_gradient",
+    "realms": 8,
+    "ticks": 128,
+    "minibatch": 0,
     "decay": 1.0,
     "value_weight": 0.25,
     "value_unit": 1.0,
     "entropy_weight": 0.01,
     "learning_rate": 1e-3,
+    "epsilon": 1e-8,
     "weight_decay": 1e-5,
     "max_norm": 0.0,
     "max_gradient": 5.0,
 }
-"""What the original trained with, where it is not the default; it updated after 3,200 agent-ticks of a realm."""
+"""What the original trained with, where it is not the default. It updated after 3,200 agent-ticks of a realm: as many
+as 128 ticks are of 25 agents."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """The host's side of training: calls the one loop, logs, saves, and can be interrupted and continued at any time."""
 
+import contextlib
 import dataclasses
+import fcntl
 import functools
 import json
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +71,16 @@ class Native:
         """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log.
 
         Raises:
-          ValueError: the folder cannot be continued, or there is something in it already, or a logger that is not
-            installed.
+          ValueError: the folder cannot be continued, there is something in it already, or another process trains in
+            it; or a logger that is not installed.
           RuntimeError: the gradients of a population were not finite ``PATIENCE`` updates in a row.
         """
         loggers = Loggers(self.loggers)
         checkpoints = self._prepare()
+        with _alone(self.out):
+            return self._train(loggers, checkpoints)
+
+    def _train(self, loggers: Loggers, checkpoints: Checkpoints) -> dict[str, Any]:
         loggers.open(self.out, checkpoints.latest() or 0, describe(self.experiment, self._levels))
         began = time.perf_counter()
         train = make_train(self.experiment, self.trinity)
@@ -110,17 +116,21 @@ class Native:
                     saved_at = time.perf_counter()
             if checkpoints.latest() != about["update"]:
                 self._save(train, checkpoints, state, about, line)
-        write_figures(self.out)
+            write_figures(self.out)
         return {**line, "interrupted": watch.asked is not None}
 
     def evaluate(self, which: str = "best") -> dict[str, dict[str, Any]]:
         """The trained populations, and random play, the forager and the planner, on maps not seen in training."""
         env, settings = self._levels.god.env, self.experiment.settings
         policy = load_policy(self.out, which, env=env, sword=self.trinity.sword)
-        core, names = policy.initial(EVALUATION["realms"]), ("random", "forager", "planner")
-        with waiting("evaluating ...", self.console):
-            told = {name: evaluate(env, scripted(name), (), (), **EVALUATION) for name in names}
-            told["trained"] = evaluate(env, policy.act, policy.params, core, **EVALUATION)
+        players = {name: (scripted(name), (), ()) for name in ("random", "forager", "planner")}
+        players["trained"] = (policy.act, policy.params, policy.initial(EVALUATION["realms"]))
+        told = {}
+        with waiting("evaluating ...", self.console), _Signals() as watch:
+            for name, player in players.items():
+                told[name] = evaluate(env, *player, **EVALUATION)
+                if watch.asked:  # raised in the midst of JAX's own callbacks it would be lost
+                    raise KeyboardInterrupt
         write_json(self.out / "evaluation.json", {**EVALUATION, "network": settings.network, **told})
         return told
 
@@ -223,6 +233,17 @@ def _difference(there: Any, mine: Any) -> str:
         return f"{there!r} there, {mine!r} given"
     names = [name for name in {**there, **mine} if there.get(name) != mine.get(name)]
     return ", ".join(f"{name} is {there.get(name)!r} there, {mine.get(name)!r} given" for name in names)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A context in which no other process trains in a folder: each would remove what the other writes."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which ends with the process, however that ends
+        except BlockingIOError:
+            raise ValueError(f"out={folder}: another process trains in it") from None
+        yield
 
 
 class _Signals:

@@ -181,12 +181,13 @@ class Pantheon:
         self.config, self.settings = experiment.env.config, experiment.settings
 
     def optimiser(self) -> optax.GradientTransformation:
-        """Of parameters with a leading population axis, each population by itself."""
+        """Of parameters with a leading population axis. Default: Adam, for each population by itself."""
         settings = self.settings
-        steps = [optax.clip(settings.max_gradient)] if settings.max_gradient else []
+        clip = [optax.clip(settings.max_gradient)] if settings.max_gradient else []
         if settings.max_norm:
-            steps.append(clip_each_by_norm(settings.max_norm))
-        return optax.chain(*steps, optax.adamw(settings.learning_rate, eps=1e-5, weight_decay=settings.weight_decay))
+            clip.append(optax.clip_by_global_norm(settings.max_norm))
+        decay = optax.add_decayed_weights(settings.weight_decay)
+        return each_population(optax.chain(*clip, decay, optax.adam(settings.learning_rate, eps=settings.epsilon)))
 
     def aggregate(self, gradients: Any, axis: str) -> Any:
         """The gradients of all devices together; default: their sum, as each has its share of the rows."""
@@ -255,15 +256,15 @@ class Trinity(NamedTuple):
         return Trinity(*(level(experiment) for level in self))
 
 
-def clip_each_by_norm(most: float) -> optax.GradientTransformation:
-    """Scales the gradient of each population (axis 0 of every array) down to a norm of at most ``most``."""
+def each_population(optimiser: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An optimiser of one population's parameters, for all: arrays with a leading population axis.
 
-    def update(updates, state, params=None):
-        norm = jnp.sqrt(sum_of_squares(updates))
-        scale = jnp.minimum(1.0, most / (norm + 1e-6))
-        return jax.tree.map(lambda leaf: leaf * per_row(scale, leaf), updates), state
-
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    All that it keeps has that axis too, its counts as well, so that a population that waits begins where it was.
+    """
+    return optax.GradientTransformation(
+        lambda params: jax.vmap(optimiser.init)(params),
+        lambda updates, state, params=None: jax.vmap(optimiser.update)(updates, state, params),
+    )
 
 
 def sum_of_squares(tree: Any) -> Float32[Array, "P"]:

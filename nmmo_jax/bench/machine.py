@@ -10,7 +10,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +18,28 @@ from typing import Any
 
 import jax
 
+from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import RULES_VERSION
 
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "JAX_", "XLA_PYTHON_CLIENT_")  # names, or how names begin
 _NO_FLAGS = ("JAX_COMPILATION_CACHE_DIR",)  # a path, which tells nothing
 _KIB = 1024
+
+
+def run_program(name: str, measure: Callable[[Any], dict[str, Any]], settings: Any) -> dict[str, Any]:
+    """The end of a program that measures: its record as JSON, into ``settings.out`` or on standard output.
+
+    What cannot be measured or written ends with a readable line.
+    """
+    try:
+        record = measure(settings)
+        if settings.out is None:
+            print(json.dumps(record, indent=1))
+        else:
+            write_json(settings.out, record)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(f"{name}: {error}")
+    return record
 
 
 def machine() -> dict[str, Any]:

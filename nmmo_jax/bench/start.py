@@ -15,8 +15,7 @@ from typing import Any
 
 import tyro
 
-from nmmo_jax.bench.machine import last_line
-from nmmo_jax.commands.report import write_json
+from nmmo_jax.bench.machine import last_line, run_program
 
 _REALMS = 64
 # What a user writes, with the time of day after every stage. Compilation is what JAX says of it.
@@ -79,12 +78,4 @@ def _one(cache: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    arguments = tyro.cli(Start)
-    try:
-        result = start_times()
-        if arguments.out is None:
-            print(json.dumps(result, indent=1))
-        else:
-            write_json(arguments.out, result)
-    except (OSError, RuntimeError) as error:
-        sys.exit(f"start: {error}")
+    run_program("start", lambda _: start_times(), tyro.cli(Start))

@@ -11,11 +11,9 @@ instruction comes from. XLA fuses across systems; a fusion belongs to the system
 """
 
 import dataclasses
-import json
 import math
 import re
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -28,10 +26,9 @@ import jax.numpy as jnp
 import tyro
 
 from nmmo_jax.actions import Action, as_orders
-from nmmo_jax.bench.machine import machine
+from nmmo_jax.bench.machine import machine, run_program
 from nmmo_jax.bench.profile import Instruction, instructions, trace
 from nmmo_jax.bench.throughput import Throughput, check, compile_row, devices, warm_up
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.components import Draws, Outcome, Realm, empty_outcome
 from nmmo_jax.draws import coin, draw, fold_in
 from nmmo_jax.environment import Environment, transition
@@ -263,12 +260,4 @@ def microseconds(system: Callable[[Any, Any], tuple[Any, Any]], realm: Any, give
 
 
 if __name__ == "__main__":
-    arguments = tyro.cli(Systems)
-    try:
-        result = main(arguments)
-        if arguments.out is None:
-            print(json.dumps(result, indent=1))
-        else:
-            write_json(arguments.out, result)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"systems: {error}")
+    run_program("systems", main, tyro.cli(Systems))

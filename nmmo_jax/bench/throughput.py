@@ -12,11 +12,9 @@ through the scan beside a buffer, observations would be copied twice more, at a 
 import contextlib
 import dataclasses
 import importlib
-import json
 import math
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,10 +27,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 
 import nmmo_jax
-from nmmo_jax.bench.machine import machine, peak_memory
+from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import Row, observation_bytes, row, start
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
 from nmmo_jax.policies.scripted import POLICIES
@@ -257,14 +254,6 @@ def _play(
 
 
 if __name__ == "__main__":
-    arguments = tyro.cli(Throughput)
-    try:
-        result = main(arguments)
-        if "profile" in result:
-            Console(stderr=True).print(profile_table(result["profile"]))
-        if arguments.out is None:
-            print(json.dumps(result, indent=1))
-        else:
-            write_json(arguments.out, result)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"throughput: {error}")
+    result = run_program("throughput", main, tyro.cli(Throughput))
+    if "profile" in result:
+        Console(stderr=True).print(profile_table(result["profile"]))

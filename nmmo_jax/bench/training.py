@@ -9,23 +9,20 @@ goes on with the parameters of the policy that comes with the package, and a fre
 """
 
 import dataclasses
-import functools
-import json
 import math
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import tyro
+from rich.console import Console
 
-from nmmo_jax.bench.machine import machine, peak_memory
+from nmmo_jax.bench.machine import machine, peak_memory, run_program
+from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import observation_bytes
 from nmmo_jax.bench.throughput import devices, rates
-from nmmo_jax.commands.report import write_json
 from train.checkpoint import fit
 from train.loop import State, make_train
 from train.policy import PRETRAINED, load_policy
@@ -53,6 +50,8 @@ class Training:
     """Of births, play and generated maps."""
     out: Path | None = None
     """File for the result. Default: standard output."""
+    profile: Path | None = None
+    """Folder for a trace of one more call, of which the slowest parts are shown."""
 
 
 @dataclasses.dataclass
@@ -60,10 +59,11 @@ class Program:
     """A training run, compiled and at its first update.
 
     Attributes:
-      run: ``run(state) -> state, report`` of one call; the state given is used up.
+      run: ``run(pool, state) -> state, report`` of one call; the state given is used up.
     """
 
-    run: Callable[[State], tuple[State, Any]]
+    run: Any
+    pool: Any
     state: State
     compile_seconds: float
 
@@ -78,15 +78,15 @@ def main(args: Training) -> dict[str, Any]:
     chosen = devices(args.devices)  # before anything starts JAX with one device
     learning = check(args)
     program = compile_training(args, learning, chosen)
-    state = program.state
+    pool, state = program.pool, program.state
     realm = sum(leaf.nbytes for leaf in jax.tree.leaves(state.worlds.realm))
     for _ in range(math.ceil(args.warm_up / args.updates)):
-        state, _ = program.run(state)
+        state, _ = program.run(pool, state)
     jax.block_until_ready(state)
     seconds, reports = [], []
     for _ in range(args.repeats):
         began = time.perf_counter()
-        state, report = jax.block_until_ready(program.run(state))
+        state, report = jax.block_until_ready(program.run(pool, state))
         seconds.append(time.perf_counter() - began)
         reports.append(report)
     steps = np.array([np.asarray(report.sums.steps).sum(axis=1) for report in reports])
@@ -94,7 +94,7 @@ def main(args: Training) -> dict[str, Any]:
     record = {
         "row": "training",
         "policy": settings.network,
-        **{name: value for name, value in dataclasses.asdict(args).items() if name != "out"},
+        **{name: value for name, value in dataclasses.asdict(args).items() if name not in ("out", "profile")},
         "ticks": settings.ticks,
         "agents": config.num_agents,
         "populations": config.num_populations,
@@ -105,6 +105,8 @@ def main(args: Training) -> dict[str, Any]:
         "observation_bytes_per_agent": observation_bytes(learning.env),
         "peak_memory_bytes": peak_memory(),
     }
+    if args.profile is not None:
+        record["profile"] = profile(program.run, (pool, state), args.updates * settings.ticks, args.profile)
     return record | {"machine": machine()}
 
 
@@ -137,9 +139,10 @@ def compile_training(args: Training, learning: Experiment, chosen: list[Any]) ->
     except ValueError as error:
         raise ValueError(f"policy={EXPERIMENT!r}: is not of the default network: {error}") from None
     state = state.replace(params=jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), params, state.params))
+    (pool,) = train.run.args
     began = time.perf_counter()
-    run = train.run.func.lower(*train.run.args, state, args.updates).compile()
-    return Program(functools.partial(run, *train.run.args), state, time.perf_counter() - began)
+    run = train.run.func.lower(pool, state, args.updates).compile()
+    return Program(run, pool, state, time.perf_counter() - began)
 
 
 def populations(steps: np.ndarray, settings: Settings) -> dict[str, float]:
@@ -158,12 +161,6 @@ def populations(steps: np.ndarray, settings: Settings) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    arguments = tyro.cli(Training)
-    try:
-        result = main(arguments)
-        if arguments.out is None:
-            print(json.dumps(result, indent=1))
-        else:
-            write_json(arguments.out, result)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"training: {error}")
+    result = run_program("training", main, tyro.cli(Training))
+    if "profile" in result:
+        Console(stderr=True).print(profile_table(result["profile"]))

@@ -7,9 +7,7 @@ that acted are counted.
 """
 
 import dataclasses
-import json
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,9 @@ import jax
 import numpy as np
 import tyro
 
-from nmmo_jax.bench.machine import cores, machine, peak_memory
+from nmmo_jax.bench.machine import cores, machine, peak_memory, run_program
 from nmmo_jax.bench.rows import observation_bytes, row
 from nmmo_jax.bench.throughput import rates
-from nmmo_jax.commands.report import write_json
 from train.vec_env import VecEnv
 from train.vec_rows import Observations
 
@@ -121,12 +118,4 @@ def random_actions(rng: np.random.Generator, observations: Observations) -> dict
 
 
 if __name__ == "__main__":
-    arguments = tyro.cli(Rate)
-    try:
-        result = main(arguments)
-        if arguments.out is None:
-            print(json.dumps(result, indent=1))
-        else:
-            write_json(arguments.out, result)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.exit(f"vec_env: {error}")
+    run_program("vec_env", main, tyro.cli(Rate))
