@@ -31,14 +31,14 @@ name another with PYTHON=/path/to/python3.12))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help simulate train bench test test-slow lint format docs setup lock clean
+.PHONY: help simulate train watch bench test test-slow lint format docs setup lock clean
 
 help:  ## list the targets and variables
 	@echo "Targets:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-10s  %s\n", $$1, $$2 }'
 	@echo "Variables:"
 	@echo "  PYTHON          the Python to use ($(PYTHON)); each version has its own environment, .venv-X.Y"
-	@echo "  ARGS            arguments for simulate, train and bench, e.g. ARGS=--help"
+	@echo "  ARGS            arguments for simulate, train, watch and bench, e.g. ARGS=--help"
 	@echo "  BENCH_OUT       file for the results of bench ($(BENCH_OUT))"
 	@echo "  PYTEST_ARGS     arguments for pytest, e.g. PYTEST_ARGS='-k combat'"
 	@echo "  PYTEST_WORKERS  test processes ($(PYTEST_WORKERS): one per core, at most 4; 0: none beside pytest's own)"
@@ -54,6 +54,9 @@ bench: $(STAMP)  ## run the whole benchmark (with ARGS), then draw its figures a
 
 train: $(STAMP)  ## train eight populations of law128 for four minutes (with ARGS)
 	@$(BIN)/nmmo-jax train $(ARGS)
+
+watch: $(STAMP)  ## watch the last training run, or a policy that comes with the package, in the browser (with ARGS)
+	@$(BIN)/nmmo-jax watch $(ARGS)
 
 test: lint  ## lint, then run the tests that are not marked slow
 	@$(PYTEST) $(PYTEST_ARGS)

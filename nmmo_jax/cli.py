@@ -10,19 +10,30 @@ import tyro
 
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.commands.maps import Convert, Generate, Show
+from nmmo_jax.commands.render import Render
+from nmmo_jax.commands.replay import Cut, Info, VerifyReplay
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.train import Train
 from nmmo_jax.commands.verify import Verify
+from nmmo_jax.commands.watch import Watch
 
 Maps = (
     Annotated[Generate, tyro.conf.subcommand("generate")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
 )
+Replays = (
+    Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Cut, tyro.conf.subcommand("cut")]
+    | Annotated[VerifyReplay, tyro.conf.subcommand("verify")]
+)
 Command = (
     Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Watch, tyro.conf.subcommand("watch")]
+    | Annotated[Replays, tyro.conf.subcommand("replay", description="Look into replays, cut and check them.")]
+    | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Maps, tyro.conf.subcommand("maps", description="Generate, show and convert maps.")]
 )

@@ -14,6 +14,7 @@ from nmmo_jax.commands.measure import TimeCurves
 from nmmo_jax.commands.simulate import Simulate, parse_rules
 from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.config import preset
+from nmmo_jax.replay_file import load_replay
 from nmmo_jax.world.materials import Material
 
 FIGURES = ("population.png", "survival.png", "visits.png", "visits-2.png")
@@ -41,7 +42,7 @@ def maps(tmp_path_factory):
 def results(maps, tmp_path_factory):
     """A small run: its folder, its numbers and its arrays."""
     out = tmp_path_factory.mktemp("run") / "out"
-    assert Simulate(**RUN, map=maps, out=out).run() == 0
+    assert Simulate(**RUN, map=maps, out=out, record=1).run() == 0
     return out, json.loads((out / "metrics.json").read_text()), np.load(out / "data.npz")
 
 
@@ -107,7 +108,21 @@ def test_figures(results):
     out, _, _ = results
     for name in FIGURES:
         assert (out / name).read_bytes().startswith(b"\x89PNG"), name
-    assert sorted(path.name for path in out.iterdir()) == sorted((*FIGURES, "metrics.json", "data.npz"))
+    assert sorted(path.name for path in out.iterdir()) == sorted((*FIGURES, "metrics.json", "data.npz", "replay.npz"))
+
+
+def test_the_replay_is_of_the_realm_that_was_measured(results):
+    out, _, arrays = results
+    replay = load_replay(out / "replay.npz")
+    assert len(replay) == 60
+    np.testing.assert_array_equal(replay.tiles.material, arrays["material"][1])
+    assert replay.about["populations"] == ["wanderer", "random"]
+    assert replay.about["title"] == "chaos, realm 1, b.npy, seed 0"
+    visits = np.zeros(arrays["visits"][1].shape, int)
+    for frame in replay.frames[:-1]:
+        alive = frame.agents.alive
+        np.add.at(visits, tuple(getattr(frame.agents, name)[alive] for name in ("population", "row", "col")), 1)
+    np.testing.assert_array_equal(visits, arrays["visits"][1])  # every agent of every tick
 
 
 def test_interruption_writes_what_there_is(maps, tmp_path, monkeypatch):
@@ -155,6 +170,8 @@ def test_time_curves_of_long_runs_are_means(monkeypatch):
     "flags, message",
     [
         ({"realms": 0}, "--realms 0: allowed are 1 to"),
+        ({"record": 2}, "--record 2: allowed are realms 0 to 1"),
+        ({"record": 0, "ticks": 10**7}, "--record: a replay of 10,000,000 ticks: allowed are at most 4,194,304 ticks"),
         ({"ticks": 0}, "--ticks 0: allowed are 1 to"),
         ({"ticks": 10**9, "agents": 128, "populations": 8}, "ticks=1000000000: allowed are at most"),
         ({"realms": 2**20, "agents": 65536, "populations": 8}, "realms=1048576: allowed are at most"),
@@ -217,7 +234,7 @@ def test_folder_must_be_usable(tmp_path):
 
 
 def test_overwriting_removes_earlier_results_and_nothing_else(tmp_path):
-    for name in ("metrics.json", "visits-7.png", "notes.txt"):
+    for name in ("metrics.json", "replay.npz", "visits-7.png", "notes.txt"):
         (tmp_path / name).write_text("old")
     assert Simulate(**SMALL, out=tmp_path, overwrite=True)._open_folder() == tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

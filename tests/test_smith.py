@@ -15,6 +15,7 @@ from test_loggers import events_of
 from test_training import ROOT, SMALL, TINY, equal
 
 from nmmo_jax import cli
+from nmmo_jax.replay_file import load_replay
 from train import smith
 from train.checkpoint import Checkpoints
 from train.loop import make_train
@@ -49,6 +50,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(train, tmp_path, monkeypatc
         assert one == other
     lifetimes = [(line["update"], pytest.approx(line["lifetime"])) for line in logs[0]]
     assert [(step, value) for step, name, value in told if name == "lifetime"] == lifetimes
+    smith.Native(TINY, out=tmp_path / "whole").record()
+    replay = load_replay(tmp_path / "whole" / "replay.npz")
+    assert (replay.config, len(replay), replay.frames[0].tick) == (TINY.env.config, 256, 256)
+    assert replay.frames[0].agents.alive.sum() > 4  # the world has settled
+    assert (tmp_path / "whole" / "world.gif").stat().st_size < 3e6
     drawn = {path.stem for path in (tmp_path / "part").glob("*.png")}
     assert drawn == {"learning", "lives", "exploration"}
     with pytest.raises(ValueError, match=r"is not empty; resume goes on"):
@@ -157,4 +163,7 @@ def test_an_evaluation_can_be_interrupted(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         smith.Native(TINY, out=tmp_path).evaluate()
     assert len(played) == 1
+    monkeypatch.setattr(smith, "record", lambda *_, told, **__: [play(), told(0), pytest.fail("went on")])
+    with pytest.raises(KeyboardInterrupt):
+        smith.Native(TINY, out=tmp_path).record()
     assert not any(tmp_path.iterdir())

@@ -43,6 +43,20 @@ def log_probabilities(
     return jnp.where(mask, log_p, IMPOSSIBLE)
 
 
+def all_probabilities(logits: Logits, mask: Masks, config: Config, floor: float = 0.0) -> Logits:
+    """Of every choice of every argument, in the shape of its mask: where that has a row per choice of the argument
+    before it, given that choice.
+    """
+    result = {}
+    for argument in _arguments(config):
+        rows = logits[argument.name][..., None, :] if _conditional(argument) else logits[argument.name]
+        if _is_order(rows):
+            result[argument.name] = _one_hot(_first(rows, mask[argument.name]), argument.size).astype(jnp.float32)
+        else:
+            result[argument.name] = probabilities(rows, mask[argument.name], floor)
+    return result
+
+
 def sample(
     key: PRNGKeyArray, uid: Int32[Array, "N"], logits: Logits, mask: Masks, config: Config, floor: float = 0.0
 ) -> Choices:

@@ -46,6 +46,8 @@ class Policy(NamedTuple):
       act: ``act(params, keys, obs, realm, core, rules=None) -> (Action, core)``, for realms ``[R, ...]`` and keys of
         the tick, one per realm. Pure. The newborn begin with the first core, whoever had their slot before. ``rules``:
         other than those of the world, each with a realm axis or without.
+      judge: ``judge(params, obs, realm, core, rules=None) -> (value [R, N], probabilities)``: what they expect, and of
+        every choice, in the shapes of ``obs.mask``. Pure.
     """
 
     config: Config
@@ -54,6 +56,7 @@ class Policy(NamedTuple):
     params: Any
     initial: Callable[[int], Any]
     act: Callable[..., tuple[Action, Any]]
+    judge: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
 
 
 def load_policy(
@@ -141,17 +144,23 @@ def _policy(sword: Sword, env: Environment, params: Any) -> Policy:
         shape = (config.num_populations, realms, config.num_agents // config.num_populations)
         return from_populations(sword.network.initial(shape))
 
+    def given(realm: Realm, core: Any, rules: Rules | None) -> tuple[Rules, Any]:
+        known = as_rules(env.rules if rules is None else rules, config, batched=True)
+        each = {name: _per_realm(getattr(known, name), rule_ndim(name), len(realm.tick)) for name in RULE_FIELDS}
+        core = to_populations(clear(core, realm.agents.age == 0), config)  # what an agent sees first, it sees at age 0
+        return Rules(**each), core
+
+    def judge(params: Any, obs: Observation, realm: Realm, core: Any, rules: Rules | None = None) -> Any:
+        return sword.judge(params, obs, realm, *given(realm, core, rules))
+
     def act(
         params: Any, keys: PRNGKeyArray, obs: Observation, realm: Realm, core: Any, rules: Rules | None = None
     ) -> tuple[Action, Any]:
-        given = as_rules(env.rules if rules is None else rules, config, batched=True)
-        given = {name: _per_realm(getattr(given, name), rule_ndim(name), len(keys)) for name in RULE_FIELDS}
-        core = to_populations(clear(core, realm.agents.age == 0), config)  # what an agent sees first, it sees at age 0
-        decision, core = sword.act(params, keys, obs, realm, Rules(**given), core)
+        decision, core = sword.act(params, keys, obs, realm, *given(realm, core, rules))
         action = jax.vmap(lambda choices, obs: to_action(choices, obs, config))(decision.choices, obs)
         return action, from_populations(core)
 
-    return Policy(config, env.rules, sword.settings, params, initial, act)
+    return Policy(config, env.rules, sword.settings, params, initial, act, judge)
 
 
 def _per_realm(rule: jax.Array, ndim: int, realms: int) -> jax.Array:

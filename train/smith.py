@@ -27,6 +27,7 @@ from train.loop import Report, Train, make_train
 from train.metrics import means
 from train.policy import load_policy
 from train.progress import TrainingProgress
+from train.record import record
 from train.settings import Experiment
 from train.trinity import Trinity
 from train.vec_env import VecEnv
@@ -133,6 +134,18 @@ class Native:
                     raise KeyboardInterrupt
         write_json(self.out / "evaluation.json", {**EVALUATION, "network": settings.network, **told})
         return told
+
+    def record(self, which: str = "best") -> None:
+        """Leaves a replay of the trained populations on a map not seen in training, and a film: ``train.record``."""
+        env = self._levels.god.env
+        policy = load_policy(self.out, which, env=env, sword=self.trinity.sword)
+        with waiting("recording ...", self.console), _Signals() as watch:
+
+            def told(_number: int) -> None:
+                if watch.asked:
+                    raise KeyboardInterrupt
+
+            record(self.out, policy, env, settle=EVALUATION["settle"], seed=EVALUATION["seed"], told=told)
 
     @functools.cached_property
     def _levels(self) -> Trinity:

@@ -24,7 +24,7 @@ from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
 from nmmo_jax.systems.lifecycle import uniform
 from train import losses
-from train.distributions import Choices, entropy, log_prob, sample
+from train.distributions import Choices, all_probabilities, entropy, log_prob, sample
 from train.inputs import Inputs, encode_rules, inputs_of
 from train.metrics import Sums
 from train.networks import make_network
@@ -91,6 +91,16 @@ class Sword:
     def value(self, params: Any, obs: Observation, realm: Realm, rules: Rules, core: Any) -> Float32[Array, "R N"]:
         """What the agents expect, for the step after the last of a rollout."""
         return self._outputs(params, obs, rules, core)[0]["value"][..., 0] * self.settings.value_unit
+
+    def judge(
+        self, params: Any, obs: Observation, realm: Realm, rules: Rules, core: Any
+    ) -> tuple[Float32[Array, "R N"], dict[str, Float32[Array, "R N ..."]]]:
+        """What the agents expect, and how probable every choice is to them, in the shapes of ``obs.mask``: for who
+        looks on. Arguments as for ``act``.
+        """
+        outputs, _ = self._outputs(params, obs, rules, core)
+        value = outputs.pop("value")[..., 0] * self.settings.value_unit
+        return value, all_probabilities(outputs, obs.mask, self.config, self.network.floor)
 
     def loss(self, params: Any, batch: Batch) -> tuple[Float32[Array, "P"], dict[str, Float32[Array, "P"]]]:
         """The loss of each population over its share of the rows, and what to tell of it.

@@ -1,6 +1,4 @@
-"""Figures of a run, as matplotlib figures that nothing global knows of. Colours: Okabe and Ito's, told apart
-by the colour-blind (jfly.uni-koeln.de/color).
-"""
+"""Figures of a run, as matplotlib figures that nothing global knows of."""
 
 import dataclasses
 import math
@@ -15,11 +13,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from nmmo_jax.commands.measure import Measured
 from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
-from nmmo_jax.world.draw import map_image
+from nmmo_jax.world.draw import POPULATION_COLOURS, map_image
 from nmmo_jax.world.materials import Material
 
 DPI = 150
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 _FEW = 8  # populations that are drawn one by one; more are drawn by policy
 _LOGARITHMIC = 20  # times the shortest median is the longest age that a linear axis shows
@@ -46,14 +43,14 @@ def groups(policies: tuple[str, ...]) -> list[Group]:
             Group(
                 f"{name} ({policies.count(name)} populations)",
                 [p for p, policy in enumerate(policies) if policy == name],
-                {"color": _COLOURS[i % len(_COLOURS)]},
+                {"color": POPULATION_COLOURS[i % len(POPULATION_COLOURS)]},
             )
             for i, name in enumerate(names)
         ]
     found = []
     for p, name in enumerate(policies):
         colour, dashes = (p, 0) if len(names) == 1 else (names.index(name), policies[:p].count(name))
-        style = {"color": _COLOURS[colour], "linestyle": _DASHES[dashes]}
+        style = {"color": POPULATION_COLOURS[colour], "linestyle": _DASHES[dashes]}
         found.append(Group(f"{p} {name}", [p], style))
     return found
 

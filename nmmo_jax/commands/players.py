@@ -35,7 +35,7 @@ def players(names: tuple[str, ...], env: Environment) -> Players:
     """
     scripted = [name for name in names if name in POLICIES]
     trained = [name for name in dict.fromkeys(names) if name not in POLICIES]
-    policies = [_load(name, env) for name in trained]
+    policies = [load_trained(name, env) for name in trained]
     # All who are scripted act in one go, whatever they would do in place of the trained.
     script = play(tuple(name if name in POLICIES else scripted[0] for name in names)) if scripted else None
     position = [trained.index(name) + (script is not None) if name in trained else 0 for name in names]
@@ -64,7 +64,12 @@ def _folder(name: str) -> str:
     return path.parent.name if path.name == "checkpoints" else path.name
 
 
-def _load(name: str, env: Environment) -> Any:
+def load_trained(name: str, env: Environment | None = None) -> Any:
+    """The ``train.policy.Policy`` of that name, for a world; None: that in which it was trained.
+
+    Raises:
+      ValueError: there is none of that name, or it does not fit the world.
+    """
     from train.policy import PRETRAINED, find, load_policy  # training's libraries take a second to import
 
     if Path(name).name == name and not find(name).is_dir():

@@ -14,19 +14,26 @@ _LINE_SECONDS = 10.0  # between lines where there is no terminal
 
 
 class Shown:
-    """A context in which ``show`` tells where a run stands; until then, that its program is being compiled."""
+    """A context in which ``show`` tells where a run stands; until then, what it begins with."""
 
-    def __init__(self, total: float, *columns: ProgressColumn, console: Console | None = None, expand: bool = False):
-        self.console = console or _console()
+    def __init__(
+        self,
+        total: float,
+        *columns: ProgressColumn,
+        console: Console | None = None,
+        expand: bool = False,
+        begin: str = "compiling",
+    ):
+        self.console, self._begin = console or _console(), begin
         self._bar = Bar(TextColumn("{task.description}"), *columns, console=self.console, expand=expand)
-        self._task = self._bar.add_task("compiling", total=total, start=False, told="")
+        self._task = self._bar.add_task(begin, total=total, start=False, told="")
         self._said: float | None = None
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
             self._bar.start()
         else:
-            self.console.print("compiling ...")
+            self.console.print(f"{self._begin} ...")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):

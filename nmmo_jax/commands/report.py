@@ -1,13 +1,11 @@
 """What is told of a run: its numbers, a table of them, and files."""
 
-import contextlib
 import json
 import os
 import platform
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,6 +31,7 @@ from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
+from nmmo_jax.writing import write
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _DIED = {Cause.LAVA: "dead:\nlava", Cause.STARVATION: "\nhunger", Cause.THIRST: "\nthirst", Cause.COMBAT: "\ncombat"}
@@ -185,20 +184,6 @@ def table(metrics: dict[str, Any], title: str) -> Table:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
-    """Writes a file in whole or not at all: under another name beside it, which then takes its place."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        with open(beside, "wb") as file:
-            content(file)
-        os.replace(beside, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None  # of the file that was asked for
-    finally:
-        with contextlib.suppress(OSError):  # where even that cannot be asked for
-            beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

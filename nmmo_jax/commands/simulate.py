@@ -12,24 +12,26 @@ from rich.console import Console
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
 from nmmo_jax.commands.measure import Measured, longest_chunk, measure, use_all_cores
 from nmmo_jax.commands.players import labels, players
-from nmmo_jax.commands.progress import Progress
+from nmmo_jax.commands.playing import Play
+from nmmo_jax.commands.progress import Progress, waiting
 from nmmo_jax.commands.report import (
     censored_lives,
     rules_as_json,
     summarise,
     table,
     versions,
-    write,
     write_figure,
     write_json,
 )
 from nmmo_jax.config import MAX_TICKS, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
+from nmmo_jax.replay_file import save_replay
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size
 from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
+from nmmo_jax.writing import write
 
 DEFAULT_POLICIES = {
     "chaos": ("fighter", "forager", "wanderer", "random"),
@@ -37,7 +39,8 @@ DEFAULT_POLICIES = {
 }
 _SIDE = 80  # tiles, of generated maps
 _MOST_VISITS = 8  # maps of which visits are drawn
-_OUTPUTS = ("metrics.json", "data.npz", "population.png", "survival.png", "visits*.png")
+_MOST_RECORDED = 2**25  # ticks times agents of a replay: about 1.6 GB before it is written
+_OUTPUTS = ("metrics.json", "data.npz", "population.png", "survival.png", "visits*.png", "replay.npz")
 _OWN_FLAGS = {"population_cap": "--population-cap", "spawn_rate": "--spawn-rate"}
 
 
@@ -47,6 +50,7 @@ class Simulate:
 
     Shows a table, and writes metrics.json, data.npz and the figures population.png, survival.png and visits.png.
     Ctrl-C ends the play; what was measured so far is written. Exit status: 0; 2 bad input; 130 interrupted.
+    With --record also replay.npz, for nmmo-jax watch, render and replay.
     """
 
     game: Literal["law", "chaos"] = "chaos"
@@ -92,6 +96,8 @@ class Simulate:
     rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Any other number of the rulebook, name=value; values per style as a,b,c. Repeat for more."""
 
+    record: int | None = None
+    """Number of a realm of which a replay is left: it is played again after the measurement, by itself."""
     out: Path | None = None
     """Folder for the results. Default: runs/simulate-DATE-TIME."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -140,6 +146,13 @@ class Simulate:
         }
         self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
         self._tell(out, metrics)
+        if self.record is not None:
+            where = Path(names[self.record % len(names)]).name
+            title = f"{self.game}, realm {self.record}, {where}, seed {self.seed}"
+            start = {"seed": self.seed, "initial_population": self.initial_population, "title": title}
+            with waiting(f"playing realm {self.record} again ..."):
+                replay = Play(env, who, policies, pool, realm=self.record, **start).run(measured.ticks)
+                save_replay(replay, out / "replay.npz")
         return 130 if measured.interrupted else 0
 
     def _check_numbers(self) -> None:
@@ -157,6 +170,11 @@ class Simulate:
         ):
             if not low <= value <= high:
                 raise ValueError(f"--{name} {value}: allowed are {low} to {high:,}")
+        if self.record is not None and not 0 <= self.record < self.realms:
+            raise ValueError(f"--record {self.record}: allowed are realms 0 to {self.realms - 1}")
+        if self.record is not None and self.ticks * self.agents > _MOST_RECORDED:
+            most = f"{_MOST_RECORDED // self.agents:,} ticks with {self.agents:,} agents"
+            raise ValueError(f"--record: a replay of {self.ticks:,} ticks: allowed are at most {most}")
 
     def _load_maps(self) -> list[np.ndarray]:
         """The maps of --map, checked."""

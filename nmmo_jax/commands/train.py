@@ -18,8 +18,8 @@ from nmmo_jax.commands.measure import use_all_cores
 class Train:
     """Train all populations of an experiment, and see how long they live on maps they have not been trained on.
 
-    The run's folder has config.json, metrics.jsonl (a line per call of the loop), checkpoints, figures and
-    evaluation.json. Ctrl-C saves; --resume goes on exactly.
+    The run's folder has config.json, metrics.jsonl (a line per call of the loop), checkpoints, figures,
+    evaluation.json, a replay of what was learned, and a film of it, world.gif. Ctrl-C saves; --resume goes on exactly.
     Exit status: 0; 2 bad input; 1 the run broke off as gradients were not finite; 130 interrupted, and saved.
     """
 
@@ -39,7 +39,7 @@ class Train:
     """Train as the original did: the classic network and the published policy gradient, with its numbers; --set
     changes them."""
     evaluate: bool = True
-    """Evaluate at the end: the trained populations beside random play, the forager and the planner."""
+    """Evaluate at the end: the trained populations beside random play, the forager and the planner; and record them."""
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Send each line of metrics.jsonl there, too. Needs pip install 'nmmo-jax[tensorboard]' or 'nmmo-jax[wandb]'."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
@@ -94,6 +94,8 @@ class Train:
             return 130
         if self.evaluate:
             console.print(_table(native.evaluate()))
+            native.record()
+            console.print(f"{out}: replay.npz, world.gif", soft_wrap=True)
         return 0
 
 

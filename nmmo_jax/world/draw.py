@@ -1,5 +1,6 @@
 """Pictures of maps: a palette, arrays of pixels, PNG files. Needs NumPy and the standard library only."""
 
+import colorsys
 import os
 import struct
 import zlib
@@ -20,7 +21,18 @@ COLOURS: dict[Material, tuple[int, int, int]] = {
     Material.STONE: (132, 132, 138),
     Material.ORE: (96, 52, 112),
 }
+# Okabe and Ito's, told apart by the colour-blind (jfly.uni-koeln.de/color).
+POPULATION_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 PALETTE = np.array([COLOURS[material] for material in Material], np.uint8)
+
+
+def population_colours(number: int) -> list[str]:
+    """A colour for each population, ``#rrggbb``: the first as in figures, then others all around the circle of hues."""
+    golden = (5**0.5 - 1) / 2  # turns that never come close to an earlier one soon
+    more = range(max(0, number - len(POPULATION_COLOURS)))
+    rgb = [colorsys.hls_to_rgb(index * golden % 1, (0.35, 0.6, 0.8)[index % 3], 0.65) for index in more]
+    others = ["#{:02x}{:02x}{:02x}".format(*(round(255 * part) for part in one)) for one in rgb]
+    return [*POPULATION_COLOURS, *others][:number]
 
 
 def map_image(material: UInt8[np.ndarray, "R C"], scale: int = 8, outline: bool = False) -> UInt8[np.ndarray, "H W 3"]:

@@ -1,0 +1,175 @@
+"""The commands ``nmmo-jax replay info | cut | verify``."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from nmmo_jax.commands.progress import waiting
+from nmmo_jax.components import Cause
+from nmmo_jax.config import RULE_FIELDS, Rules, as_rules
+from nmmo_jax.replay import Replay
+from nmmo_jax.replay_file import load_replay, save_replay
+
+_LEFT = {Cause.LAVA: "lava", Cause.STARVATION: "hunger", Cause.THIRST: "thirst", Cause.COMBAT: "combat"}
+
+
+@dataclasses.dataclass
+class Info:
+    """Tell what a replay is of: its world, its rules, and what became of its populations."""
+
+    replay: tyro.conf.Positional[Path]
+    """A replay (.npz)."""
+
+    def run(self) -> None:
+        """Prints two tables."""
+        replay = load_replay(self.replay)
+        console = Console(highlight=False)
+        console.width = max(console.width, 80)
+        facts = Table(box=None, show_header=False)
+        for name, value in _facts(replay, self.replay.stat().st_size).items():
+            facts.add_row(name, Text(value))
+        console.print(escape(str(self.replay)), style="bold", soft_wrap=True)
+        console.print(facts)
+        console.print(_populations(replay))
+
+
+@dataclasses.dataclass
+class Cut:
+    """Write some of a replay's ticks to a file of their own, a replay like any other."""
+
+    replay: tyro.conf.Positional[Path]
+    """A replay (.npz)."""
+    out: Path
+    """File to write."""
+    first: int | None = None
+    """Tick of the world with which it begins. Default: the first there is."""
+    last: int | None = None
+    """Tick of the world with which it ends. Default: the last there is."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace --out if it exists."""
+
+    def run(self) -> None:
+        """Reads, then writes."""
+        if self.out.exists() and not self.overwrite:
+            raise FileExistsError(f"{self.out}: exists (--overwrite replaces it)")
+        replay = load_replay(self.replay)
+        part = replay.cut(*indices(replay, self.first, self.last))
+        save_replay(part, self.out)
+        ticks = f"ticks {part.frames[0].tick:,} to {part.frames[-1].tick:,}"
+        Console(highlight=False, markup=False).print(f"{self.out}: {ticks}", soft_wrap=True)
+
+
+@dataclasses.dataclass
+class VerifyReplay:
+    """Play replays again, from their first frame with their keys and actions, and say which match, to the last bit.
+
+    Exit status: 0 all match, 1 some differ, 2 some cannot be read or played again.
+    """
+
+    replays: tyro.conf.Positional[tuple[Path, ...]]
+    """Replays (.npz)."""
+
+    def run(self) -> int:
+        """Prints a line per file; returns the exit status."""
+        if not self.replays:
+            raise ValueError("replays: name at least one")
+        console = Console(highlight=False, soft_wrap=True)
+        matching = differing = unreadable = 0
+        for path in self.replays:
+            name = escape(str(path))
+            try:
+                replay = load_replay(path)
+                with waiting(f"{name}: playing again ..."):
+                    difference = replay.verify()
+            except (ValueError, OSError) as error:
+                unreadable += 1
+                text = str(error).splitlines()[0]
+                console.print(f"[red]error[/]    {escape(text if str(path) in text else f'{path}: {text}')}")
+                continue
+            size = f"{len(replay):,} ticks, {replay.config.num_agents:,} agents"
+            if difference is None:
+                matching += 1
+                console.print(f"[green]match[/]    {name} ({size})")
+            else:
+                differing += 1
+                tick = int(replay.frames[difference[0]].tick)
+                console.print(f"[red]differs[/]  {name} ({size}): first at tick {tick:,}, in {difference[1]}")
+        console.print(f"{matching} match, {differing} differ, {unreadable} cannot be read or played again")
+        return 2 if unreadable else int(differing > 0)
+
+
+def indices(replay: Replay, first: int | None, last: int | None) -> tuple[int, int]:
+    """The frames of two ticks of the world; None: the first, and the last.
+
+    Raises:
+      ValueError: they are not there, or in the wrong order.
+    """
+    begin, end = (int(replay.frames[index].tick) for index in (0, -1))
+    low, high = begin if first is None else first, end if last is None else last
+    if not begin <= low <= high <= end:
+        raise ValueError(f"ticks {low} to {high}: allowed are {begin} to {end}, in this order")
+    return low - begin, high - begin
+
+
+def _facts(replay: Replay, size: int) -> dict[str, str]:
+    about, config = replay.about, replay.config
+    rows, columns = np.asarray(replay.tiles.size).tolist()
+    standard = as_rules(Rules(), config)
+    changed = [name for name in RULE_FIELDS if not np.array_equal(getattr(replay.rules, name), getattr(standard, name))]
+    rules = [f"{name}={_number(np.asarray(getattr(replay.rules, name)))}" for name in changed]
+    order = f"{config.resolution}, layout {config.layout}"
+    lifetime = "" if config.max_lifetime is None else f", lives end at {config.max_lifetime:,} ticks"
+    living = [int(replay.frames[index].agents.alive.sum()) for index in (0, -1)]
+    per_tick = f", {size / len(replay):,.0f} per tick" if len(replay) else ""
+    return {
+        "title": about["title"] or "-",
+        "world": f"{rows:,} x {columns:,} tiles, {config.num_agents:,} places, {order}{lifetime}",
+        "rules": f"version {about['rules_version']}; " + (", ".join(rules) or "those of chaos"),
+        "ticks": f"{replay.frames[0].tick:,} to {replay.frames[-1].tick:,}",
+        "living": f"{living[0]:,} at first, {living[1]:,} at last",
+        "size": f"{size:,} bytes{per_tick}",
+    }
+
+
+def _number(value: np.ndarray) -> str:
+    return ",".join(str(one).lower() if value.dtype == bool else f"{one:g}" for one in value.reshape(-1).tolist())
+
+
+def _populations(replay: Replay) -> Table:
+    """A row per population: who lived, was born and left."""
+    number = replay.config.num_populations
+    births, left = np.zeros(number, int), np.zeros((number, len(Cause)), int)
+    for before, now in itertools.pairwise(replay.frames):
+        births += _count(now, now.agents.uid >= before.next_uid, number)
+        np.add.at(left, (before.agents.population[now.left], now.cause[now.left]), 1)
+    counts = {
+        "living\nat first": _count(replay.frames[0], True, number),
+        "\nborn": births,
+        **{f"dead:\n{name}" if cause == Cause.LAVA else f"\n{name}": left[:, cause] for cause, name in _LEFT.items()},
+        **({"\nof age": left[:, Cause.NONE]} if replay.config.max_lifetime is not None else {}),
+        "living\nat last": _count(replay.frames[-1], True, number),
+    }
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right")
+    table.add_column("\nplayed by")
+    for name in counts:
+        table.add_column(name, justify="right", no_wrap=True)
+    for p, name in enumerate(replay.about["populations"]):
+        cells = [f"{column[p]:,}" for column in counts.values()]
+        table.add_row(str(p), Text(name), *cells, end_section=p == number - 1)
+    table.add_row("", "all", *(f"{column.sum():,}" for column in counts.values()))
+    return table
+
+
+def _count(frame: Any, which: Any, populations: int) -> np.ndarray:
+    """Living agents of each population, ``[P]``."""
+    return np.bincount(frame.agents.population[frame.agents.alive & which], minlength=populations)

@@ -1,0 +1,158 @@
+"""Files of replays: compact, and nothing else is needed to show or play them again.
+
+A file is a NumPy archive (``.npz``): ``about``, JSON with the configuration, rules, key and names; the map; and every
+column of ``Frame`` for T + 1 frames, as differences from frame to frame (modulo the range of its type), of which most
+are zero and compress to little. Forests that are harvested or ready again are a list of (frame, tile).
+"""
+
+import dataclasses
+import functools
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nmmo_jax.components import Agents, Cause, Realm, Tiles, empty_agents, empty_probes
+from nmmo_jax.config import STYLES, Config
+from nmmo_jax.replay import FORMAT, VERSION, Frame, Replay, first_frame
+from nmmo_jax.systems.movement import DIRECTIONS
+from nmmo_jax.world.materials import NUM_MATERIALS, Material
+from nmmo_jax.world.tiles import make_tiles
+from nmmo_jax.writing import write
+
+
+class NewerVersion(ValueError):
+    """A file of a version that is not known yet."""
+
+
+def save_replay(replay: Replay, path: Path) -> None:
+    """Writes a file, in whole or not at all."""
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *replay.frames)
+    arrays: dict[str, Any] = {name: _differences(column) for name, column in _columns(stacked).items()}
+    arrays["about"] = np.frombuffer(json.dumps(replay.about).encode(), np.uint8)
+    arrays |= {f"tiles.{field.name}": getattr(replay.tiles, field.name) for field in dataclasses.fields(Tiles)}
+    arrays["toggled.frame"] = np.repeat(np.arange(len(replay.toggled), dtype=np.int32), [*map(len, replay.toggled)])
+    arrays["toggled.tile"] = np.concatenate(replay.toggled).astype(np.int32)
+    write(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def load_replay(path: Path) -> Replay:
+    """Reads a file that ``save_replay`` wrote.
+
+    Raises:
+      ValueError: it is no replay, cut short, damaged, or of a newer version; nothing is half read.
+      OSError: it cannot be opened.
+    """
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path}: not a replay, or cut short")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            about = json.loads(bytes(archive["about"]))
+            if about["format"] != FORMAT:
+                raise ValueError(f"its format is {about['format']!r}")
+            if about["version"] > VERSION:
+                raise NewerVersion(f"written by a newer nmmo-jax: version {about['version']}; known is {VERSION}")
+            arrays = {name: archive[name] for name in archive.files}
+        return _put_together(about, arrays)
+    except NewerVersion as error:
+        raise NewerVersion(f"{path}: {error}") from None
+    except Exception as error:  # whatever a damaged file leads those who read it to raise
+        raise ValueError(f"{path}: not a replay, or damaged: {error}") from None
+
+
+def _put_together(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Replay:
+    """A replay of what was read. It is checked, so that nothing in it points beyond the tables."""
+    config = Config(**about["config"])
+    names = about["populations"]
+    kinds = {"recomputable": bool, "title": str, "rules_version": int, "populations": list}
+    for name, kind in kinds.items():
+        if not isinstance(about[name], kind):
+            raise ValueError(f"{name} is of the wrong type")
+    if len(names) != config.num_populations or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"populations: must be {config.num_populations} names")
+    if np.asarray(about["key"], np.uint32).shape != (2,):
+        raise ValueError("key: must be two words")
+    tiles = _tiles(config, arrays)
+    number, columns = len(arrays["tick"]), {}
+    for name, like in _columns(_example(config, tiles)).items():
+        column = arrays[name]
+        if number == 0 or column.dtype != _stored(like.dtype) or column.shape != (number, *like.shape):
+            raise ValueError(f"{name}: {column.dtype} of shape {column.shape}")
+        low, high = (0, 1) if like.dtype == bool else _ranges(config).get(name, (None, None))
+        column = np.cumsum(column, axis=0, dtype=column.dtype)
+        _check(name, column if like.dtype == bool else column.view(like.dtype), low, high)
+        columns[name] = column.view(like.dtype)
+    if (np.diff(columns["tick"].astype(np.int64)) != 1).any():
+        raise ValueError("tick: must count up by one")
+    when, tile = arrays["toggled.frame"], arrays["toggled.tile"]
+    if not when.dtype == tile.dtype == np.int32 or when.ndim != 1 or when.shape != tile.shape:
+        raise ValueError("toggled: must be frames and tiles")
+    _check("toggled.frame", when, 0, number - 1)
+    _check("toggled.tile", tile, 0, tiles.material.size - 1)
+    if (np.diff(when) < 0).any() or (tiles.material.reshape(-1)[tile] != Material.FOREST).any():
+        raise ValueError("toggled: out of order, or no forests")
+    agents = Agents(**{name.removeprefix("agents."): columns.pop(name) for name in list(columns) if "." in name})
+    stacked = Frame(**columns, agents=agents, depleted=None)
+    frames = [jax.tree.map(lambda leaf, index=index: leaf[index], stacked) for index in range(number)]
+    return Replay(about, tiles, frames, np.split(tile, np.searchsorted(when, np.arange(1, number))))
+
+
+def _tiles(config: Config, arrays: dict[str, Any]) -> Tiles:
+    like = jax.eval_shape(make_tiles, jax.ShapeDtypeStruct((config.rows, config.columns), np.uint8))
+    tiles = Tiles(**{field.name: arrays[f"tiles.{field.name}"] for field in dataclasses.fields(Tiles)})
+    for field in dataclasses.fields(Tiles):
+        one, other = getattr(tiles, field.name), getattr(like, field.name)
+        if one.dtype != other.dtype or one.shape != other.shape:
+            raise ValueError(f"tiles.{field.name}: {one.dtype} of shape {one.shape}")
+    _check("tiles.material", tiles.material, 0, NUM_MATERIALS - 1)
+    _check("tiles.spawn_tile", tiles.spawn_tile, 0, tiles.material.size - 1)
+    _check("tiles.num_spawn_tiles", tiles.num_spawn_tiles, 1, tiles.spawn_tile.size)
+    _check("tiles.size", tiles.size, 1, tiles.material.shape)
+    return tiles
+
+
+def _ranges(config: Config) -> dict[str, tuple[int, int]]:
+    """What columns can be, where others look something up with them."""
+    return {
+        "tick": (0, 2**31 - 2),
+        "agents.population": (0, config.num_populations - 1),
+        "agents.row": (0, config.rows - 1),
+        "agents.col": (0, config.columns - 1),
+        "move": (0, len(DIRECTIONS) - 1),
+        "style": (0, len(STYLES) - 1),
+        "target": (-1, config.num_agents - 1),
+        "hit": (-1, config.num_agents - 1),
+        "cause": (0, len(Cause) - 1),
+    }
+
+
+def _check(name: str, values: Any, low: Any, high: Any) -> None:
+    if low is not None and ((values < low) | (values > high)).any():
+        raise ValueError(f"{name}: allowed are {low} to {high}")
+
+
+def _example(config: Config, tiles: Tiles) -> Frame:
+    """Shapes and types of a frame."""
+    zero = jnp.zeros((), jnp.int32)
+    realm = Realm(zero, zero, tiles, empty_agents(config), empty_probes(config))
+    return jax.eval_shape(functools.partial(first_frame, config=config), realm).replace(depleted=None)
+
+
+def _columns(frame: Frame) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(frame)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def _stored(dtype: Any) -> np.dtype:
+    """Unsigned, of the same size: differences wrap around."""
+    return np.dtype(f"u{np.dtype(dtype).itemsize}")
+
+
+def _differences(column: np.ndarray) -> np.ndarray:
+    column = np.ascontiguousarray(column).view(_stored(column.dtype))
+    return np.concatenate([column[:1], column[1:] - column[:-1]])

@@ -1,0 +1,211 @@
+"""What can be laid over the map, and what is told of a selected agent, for any frame of a replay."""
+
+import math
+import threading
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nmmo_jax.components import Realm
+from nmmo_jax.replay import Replay
+from nmmo_jax.viewer import protocol
+from nmmo_jax.viewer.minds import Judgement, Minds
+from nmmo_jax.viewer.scene import attack_map, slot_of
+from nmmo_jax.world.materials import WALKABLE, Material
+
+_SIDE = 128  # cells of an overlay at most; larger maps have several tiles per cell
+_BLUR = 2  # tiles to each side, twice
+
+
+class Overlay(NamedTuple):
+    """What an overlay needs and how it is drawn."""
+
+    name: str
+    label: str
+    unit: str
+    agent: bool = False  # speaks of the selected agent
+    populations: bool = False  # has a value for each population
+    mind: bool = False  # needs a trained policy
+    diverging: bool = False
+
+
+OVERLAYS = {
+    overlay.name: overlay
+    for overlay in (
+        Overlay("value", "Value", "reward to come", mind=True),
+        Overlay("dependency", "Dependency", "reward to come", True, mind=True, diverging=True),
+        Overlay("target", "Target", "probability", True, mind=True),
+        Overlay("forest", "Forest", "ticks"),
+        Overlay("visits", "Visits", "agent-ticks", populations=True),
+        Overlay("density", "Density", "agents per tile", populations=True),
+    )
+}
+
+
+class Lens:
+    """Looks into the frames of one replay.
+
+    Attributes:
+      minds: of its populations; None where nobody is trained.
+
+    Another thread may append to the replay, with the lock.
+    """
+
+    def __init__(self, replay: Replay, minds: Minds | None, lock: threading.Lock):
+        self.minds, self._replay, self._lock = minds, replay, lock
+        config = replay.config
+        self._visits_so_far = np.zeros((config.num_populations, config.rows, config.columns), np.int32)
+        self._visited = 0  # frames that are counted in it
+        self._seen: tuple[int, Realm, Judgement | None] | None = None  # of the frame that was asked for last
+
+    def list(self) -> list[dict[str, Any]]:
+        """The overlays that there are, for the browser."""
+        fields = ("name", "label", "agent", "populations")
+        known = [one for one in OVERLAYS.values() if self.minds is not None or not one.mind]
+        return [{field: getattr(one, field) for field in fields} for one in known]
+
+    def agent(self, index: int, uid: int, cores: Any = None) -> bytes:
+        """What is told of an agent; ``cores`` as for ``Minds.judge``."""
+        replay, slot = self._replay, slot_of(self._replay, index, uid)
+        fields = {"uid": uid, "tick": int(replay.frames[index].tick), "found": slot is not None}
+        if slot is None:
+            return protocol.encode("agent", fields)
+        _, judgement = self._look(index, cores)
+        population = int(replay.frames[index].agents.population[slot])
+        fields |= {"population": population, "name": f"{replay.about['populations'][population]} #{uid}", "value": None}
+        arrays: dict[str, Any] = {"attack_map": attack_map(replay, index, slot)}
+        if judgement is not None:
+            listed = judgement.obs.visible_slot[slot]
+            uids = np.where(listed >= 0, replay.frames[index].agents.uid[listed], -1)
+            arrays |= {"tiles": judgement.obs.tiles[slot], "visible": uids.astype(np.int32)}
+            if judgement.trained[slot]:
+                fields["value"] = float(judgement.value[slot])
+                arrays |= {name: rows[slot] for name, rows in judgement.probabilities.items()}
+        return protocol.encode("agent", fields, **arrays)
+
+    def overlay(self, name: str, index: int, uid: int | None, cores: Any = None) -> bytes:
+        """The values of an overlay.
+
+        Raises:
+          ValueError: there is no such overlay here, or no agent that it could speak of.
+        """
+        overlay = OVERLAYS.get(name)
+        if overlay is None or (overlay.mind and self.minds is None):
+            raise ValueError(f"overlay {name}: there is none of that name here")
+        slot = None if uid is None else slot_of(self._replay, index, uid)
+        if overlay.agent and slot is None:
+            raise ValueError(f"overlay {name}: select an agent that lives")
+        place, scale, values = getattr(self, f"_{name}")(index, slot, cores)
+        known = values[np.isfinite(values)]
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+        if overlay.diverging:
+            high = max(abs(low), abs(high))
+            low = -high
+        elif name != "value":
+            low = min(low, 0.0)
+        fields = {"name": name, "tick": int(self._replay.frames[index].tick), "row": place[0], "col": place[1]}
+        fields |= {"scale": scale, "low": low, "high": high, "diverging": overlay.diverging, "unit": overlay.unit}
+        return protocol.encode("overlay", fields, values=values.astype(np.float32))
+
+    def _look(self, index: int, cores: Any) -> tuple[Realm, Judgement | None]:
+        """The realm of a frame and what its agents think, kept for whoever asks next."""
+        tick = int(self._replay.frames[index].tick)
+        if self._seen is None or self._seen[0] != tick:
+            with self._lock:
+                realm = self._replay.realm(index)
+            self._seen = tick, realm, None if self.minds is None else self.minds.judge(realm, cores)
+        return self._seen[1:]
+
+    def _value(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
+        assert self.minds is not None
+        realm, _ = self._look(index, cores)
+        material = self._replay.tiles.material
+        scale = math.ceil(max(material.shape) / _SIDE)
+        row, col = np.nonzero(np.isin(material[scale // 2 :: scale, scale // 2 :: scale], WALKABLE))
+        population = 0 if slot is None else int(self._replay.frames[index].agents.population[slot])
+        while not self.minds.has(population):  # the first that is trained
+            population = (population + 1) % self._replay.config.num_populations
+        tiles = [(axis * scale + scale // 2).astype(np.int32) for axis in (row, col)]
+        values = np.full([-(-side // scale) for side in material.shape], np.nan, np.float32)
+        values[row, col] = self.minds.value_of_standing(realm, population, *tiles)
+        return (0, 0), scale, values
+
+    def _dependency(self, index: int, slot: int, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
+        assert self.minds is not None
+        realm, _ = self._look(index, cores)
+        population = int(self._replay.frames[index].agents.population[slot])
+        if not self.minds.has(population):
+            raise ValueError("overlay dependency: the agent is not trained")
+        return self._corner(index, slot), 1, self.minds.dependency(realm, slot)
+
+    def _target(self, index: int, slot: int, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
+        _, judgement = self._look(index, cores)
+        if judgement is None or not judgement.trained[slot]:
+            raise ValueError("overlay target: the agent is not trained")
+        chosen = {name: rows[slot] for name, rows in judgement.probabilities.items()}
+        probability = (chosen["style"][:, None] * chosen["target"]).sum(axis=0)
+        agents, corner = self._replay.frames[index].agents, self._corner(index, slot)
+        view = self._replay.config.view
+        values = np.full((view, view), np.nan, np.float32)
+        for other, share in zip(judgement.obs.visible_slot[slot][1:], probability[1:], strict=True):
+            if other >= 0:
+                at = int(agents.row[other]) - corner[0], int(agents.col[other]) - corner[1]
+                values[at] = np.nan_to_num(values[at]) + share
+        return corner, 1, values
+
+    def _forest(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
+        material, tick = self._replay.tiles.material, int(self._replay.frames[index].tick)
+        with self._lock:
+            ready = self._replay.ready_tick(index)
+        left = np.maximum(ready.astype(np.float64) - tick, 0)
+        return self._in_cells(np.where(material == Material.FOREST, left, np.nan), _most)
+
+    def _visits(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
+        if index + 1 < self._visited:
+            self._visits_so_far[:], self._visited = 0, 0
+        for frame in self._replay.frames[self._visited : index + 1]:
+            np.add.at(self._visits_so_far, _places(frame.agents), 1)
+        self._visited = index + 1
+        return self._in_cells(self._visits_so_far, np.sum)
+
+    def _density(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
+        count = np.zeros(self._visits_so_far.shape)
+        np.add.at(count, _places(self._replay.frames[index].agents), 1)
+        place, scale, count = self._in_cells(count, np.sum)
+        for axis in (1, 2, 1, 2):
+            count = _blurred(count, axis)
+        return place, scale, count / scale**2
+
+    def _corner(self, index: int, slot: int) -> tuple[int, int]:
+        """The upper left tile of an agent's window."""
+        agents, radius = self._replay.frames[index].agents, self._replay.config.radius
+        return int(agents.row[slot]) - radius, int(agents.col[slot]) - radius
+
+    def _in_cells(self, values: np.ndarray, reduce: Any) -> tuple[tuple[int, int], int, np.ndarray]:
+        """Values of the whole map, of several tiles together where it is large."""
+        scale = math.ceil(max(values.shape[-2:]) / _SIDE)
+        if scale > 1:
+            pad = [(0, 0)] * (values.ndim - 2) + [(0, -side % scale) for side in values.shape[-2:]]
+            values = np.pad(values, pad)
+            rows, columns = (side // scale for side in values.shape[-2:])
+            values = reduce(values.reshape(*values.shape[:-2], rows, scale, columns, scale), axis=(-3, -1))
+        return (0, 0), scale, values
+
+
+def _most(values: np.ndarray, axis: tuple[int, int]) -> np.ndarray:
+    """The largest, where there is any."""
+    most = np.nan_to_num(values, nan=-1).max(axis=axis)
+    return np.where(np.isnan(values).all(axis=axis), np.nan, most)
+
+
+def _places(agents: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Population, row and column of the living."""
+    return agents.population[agents.alive], agents.row[agents.alive], agents.col[agents.alive]
+
+
+def _blurred(values: np.ndarray, axis: int) -> np.ndarray:
+    """The mean over a few cells along an axis; beyond the edge there is nobody."""
+    pad = [(0, 0)] * values.ndim
+    pad[axis] = (_BLUR, _BLUR)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, pad), 2 * _BLUR + 1, axis)
+    return windows.mean(axis=-1)

@@ -1,0 +1,209 @@
+// The camera: orbit, pan and zoom by mouse, touch and keys; follow an agent; the view from above.
+
+import { MOUSE, TOUCH, Spherical, Vector3 } from "three";
+import { OrbitControls } from "three/addons/controls/OrbitControls.js";
+
+const STEEP = 0.0001; // radians from the vertical: the view from above
+const USUAL = 0.72; // radians from the vertical: the usual view
+const MIDDLE = -0.12; // twice the height of the map's middle in the picture, from -1 to 1
+const FLIGHT = 0.45; // seconds from one view to another
+
+export class View {
+  /**
+   * @param {Stage} stage whose camera is moved
+   * @param {Agents} agents whom it can follow
+   * @param {() => void} onMode called when the mode changes
+   */
+  constructor(stage, agents, onMode) {
+    this.stage = stage;
+    this.agents = agents;
+    this.onMode = onMode;
+    this.controls = new OrbitControls(stage.camera, stage.canvas);
+    Object.assign(this.controls, {
+      enableDamping: true, dampingFactor: 0.16, screenSpacePanning: false, zoomToCursor: true, zoomSpeed: 1.4,
+      maxPolarAngle: 1.45, minDistance: 3, touches: { ONE: TOUCH.PAN, TWO: TOUCH.DOLLY_ROTATE },
+    });
+    this.controls.addEventListener("change", () => this.stage.wake());
+    this.controls.addEventListener("start", () => (this.flight = null));
+    this.top = false;
+    this.following = null; // uid
+    this.flight = null;
+    this.keys = new Set(); // held: left, right, up, down, in, out, turn left, turn right, higher, lower
+    this.moved = 0; // when the camera last moved, seconds
+    this.aim = new Vector3();
+    this.offset = new Vector3();
+    this.sphere = new Spherical();
+  }
+
+  /** "follow", "top" or "orbit". */
+  get mode() {
+    return this.following !== null ? "follow" : this.top ? "top" : "orbit";
+  }
+
+  hello(world) {
+    this.world = world;
+    this.following = null;
+    this.controls.maxDistance = 3 * Math.max(world.width, world.height);
+    this.stage.camera.far = 8 * Math.max(world.width, world.height, 50);
+    this.stage.camera.updateProjectionMatrix();
+    this.home(false);
+  }
+
+  /** The whole map: the least distance from which all corners are in the picture, below the switches at its top. */
+  home(smooth = true) {
+    if (!this.world) return;
+    this.follow(null);
+    const polar = this.top ? STEEP : USUAL;
+    const { width, height } = this.world;
+    let [near, far] = [1, 8 * Math.max(width, height)];
+    for (let k = 0; k < 30; k++) {
+      const distance = (near + far) / 2;
+      const { top, bottom, side } = this.frame(distance, polar);
+      if (top - bottom < 1.84 && side < 0.97 && distance > height * Math.sin(polar)) far = distance;
+      else near = distance;
+    }
+    this.aim.set(width / 2, 0, height / 2 + this.frame(far, polar).shift);
+    this.fly(this.aim, far, polar, 0, smooth);
+  }
+
+  /** How much of the picture the map fills from a distance, and how far to look beside its middle to centre it. */
+  frame(distance, polar) {
+    const { width, height } = this.world;
+    const half = Math.tan((this.stage.camera.fov * Math.PI) / 360);
+    const y = (z) => (-z * Math.cos(polar)) / ((distance - z * Math.sin(polar)) * half);
+    let [low, high] = [-height / 2, height / 2];
+    for (let k = 0; k < 30; k++) {
+      const shift = (low + high) / 2;
+      if (y(-height / 2 - shift) + y(height / 2 - shift) > MIDDLE) high = shift;
+      else low = shift;
+    }
+    const side = width / 2 / ((distance - (height / 2 - low) * Math.sin(polar)) * half * this.stage.camera.aspect);
+    return { top: y(-height / 2 - low), bottom: y(height / 2 - low), side, shift: low };
+  }
+
+  /** Goes to a view: aim, distance, angle from the vertical, angle around it. */
+  fly(aim, distance, polar, azimuth, smooth = true) {
+    const { camera } = this.stage;
+    this.sphere.setFromVector3(this.offset.subVectors(camera.position, this.controls.target));
+    let turn = azimuth - this.sphere.theta;
+    turn -= 2 * Math.PI * Math.round(turn / (2 * Math.PI)); // the short way round
+    const { radius, phi, theta } = this.sphere;
+    const from = { aim: this.controls.target.clone(), radius, phi, theta };
+    this.flight = { from, aim: aim.clone(), radius: distance, phi: polar, turn, share: 0 };
+    if (!smooth || matchMedia("(prefers-reduced-motion: reduce)").matches) this.advance(1);
+    this.stage.wake();
+  }
+
+  advance(share) {
+    const { from, aim, radius, phi, turn } = this.flight;
+    const s = share * share * (3 - 2 * share);
+    this.controls.target.lerpVectors(from.aim, aim, s);
+    this.sphere.set(from.radius * (radius / from.radius) ** s, from.phi + (phi - from.phi) * s, from.theta + turn * s);
+    this.sphere.makeSafe();
+    this.stage.camera.position.setFromSpherical(this.sphere).add(this.controls.target);
+    this.flight.share = share;
+    if (share >= 1) this.flight = null;
+  }
+
+  /** Between the view from above, with north up, and the usual one. */
+  toggleTop() {
+    this.top = !this.top;
+    this.controls.enableRotate = !this.top;
+    this.controls.mouseButtons.LEFT = this.top ? MOUSE.PAN : MOUSE.ROTATE;
+    const distance = this.stage.camera.position.distanceTo(this.controls.target);
+    const whole = distance > 0.8 * Math.max(this.world.width, this.world.height) && this.following === null;
+    if (whole) this.home();
+    else this.fly(this.controls.target, distance, this.top ? STEEP : USUAL, 0);
+    this.onMode();
+  }
+
+  /** Keeps an agent in the middle (uid), or lets it go (null). */
+  follow(uid) {
+    if (this.following === uid) return;
+    this.following = uid;
+    this.controls.zoomToCursor = uid === null;
+    if (uid !== null) this.approach(uid);
+    this.onMode();
+  }
+
+  /** Goes near an agent. */
+  approach(uid) {
+    const { camera } = this.stage;
+    if (!this.agents.spot(uid, this.aim)) return;
+    this.aim.y = 0;
+    const distance = camera.position.distanceTo(this.controls.target);
+    this.sphere.setFromVector3(this.offset.subVectors(camera.position, this.controls.target));
+    this.fly(this.aim, Math.min(distance, 16), this.top ? STEEP : this.sphere.phi, this.sphere.theta);
+  }
+
+  /** A key that moves the camera is held or let go. */
+  hold(name, held) {
+    if (held) this.keys.add(name);
+    else this.keys.delete(name);
+    this.stage.wake();
+  }
+
+  moveByKeys(delta) {
+    const { camera } = this.stage;
+    const { target } = this.controls;
+    const amount = (name, other) => (this.keys.has(name) ? 1 : 0) - (this.keys.has(other) ? 1 : 0);
+    this.flight = null;
+    this.sphere.setFromVector3(this.offset.subVectors(camera.position, target));
+    const right = amount("right", "left");
+    const ahead = amount("up", "down");
+    if (right || ahead) {
+      this.follow(null);
+      const way = this.sphere.radius * delta * 0.9;
+      const [sin, cos] = [Math.sin(this.sphere.theta), Math.cos(this.sphere.theta)];
+      target.x += (right * cos - ahead * sin) * way;
+      target.z += (-right * sin - ahead * cos) * way;
+    }
+    this.sphere.radius *= Math.exp(amount("out", "in") * delta * 1.6);
+    this.sphere.radius = Math.min(this.controls.maxDistance, Math.max(this.controls.minDistance, this.sphere.radius));
+    if (!this.top) {
+      this.sphere.theta += amount("turnRight", "turnLeft") * delta * 1.6;
+      this.sphere.phi = Math.min(1.45, Math.max(0.05, this.sphere.phi + amount("lower", "higher") * delta));
+    }
+    camera.position.setFromSpherical(this.sphere).add(target);
+  }
+
+  /** Moves the camera on; true while it moves. */
+  update(now, delta) {
+    const { camera } = this.stage;
+    const { target } = this.controls;
+    if (this.flight) {
+      if (this.following !== null && this.agents.spot(this.following, this.aim)) {
+        this.flight.aim.set(this.aim.x, 0, this.aim.z);
+      }
+      this.advance(Math.min(1, this.flight.share + Math.max(delta, 0.001) / FLIGHT));
+    } else if (this.following !== null && this.agents.spot(this.following, this.aim)) {
+      this.aim.y = 0;
+      this.offset.subVectors(this.aim, target);
+      camera.position.add(this.offset);
+      target.copy(this.aim);
+    }
+    if (this.keys.size) this.moveByKeys(delta);
+    this.clamp();
+    // The nearest that is drawn goes with the distance: depth stays fine enough for what lies on the ground.
+    const near = Math.max(0.3, 0.08 * camera.position.distanceTo(target));
+    if (Math.abs(near - camera.near) > 0.05 * near) {
+      camera.near = near;
+      camera.updateProjectionMatrix();
+    }
+    const moved = this.controls.update() || this.flight !== null || this.keys.size > 0;
+    if (moved) this.moved = now;
+    return moved;
+  }
+
+  /** Keeps what is looked at on the map. */
+  clamp() {
+    if (!this.world) return;
+    const { target } = this.controls;
+    const x = Math.min(this.world.width, Math.max(0, target.x));
+    const z = Math.min(this.world.height, Math.max(0, target.z));
+    this.offset.set(x - target.x, -target.y, z - target.z);
+    if (this.offset.lengthSq() === 0) return;
+    target.add(this.offset);
+    this.stage.camera.position.add(this.offset);
+  }
+}

@@ -1,0 +1,49 @@
+// What a test in a browser reads: window.nmmo.state, plain values of what is shown.
+
+import { Vector3 } from "three";
+
+export function expose({ world, history, agents, stage, view, overlays, inspector, timeline, errors, connection }) {
+  const point = new Vector3();
+  const state = {
+    get connected() { return connection.connected; },
+    get ready() { return world.ready && world.frame !== null && agents.tick !== null; },
+    get tick() { return agents.tick; }, // of the picture
+    get live() { return world.frame?.live ?? null; },
+    get paused() { return world.frame?.paused ?? null; },
+    get moving() { return timeline.moving; },
+    get realm() { return world.realm ?? null; },
+    get first() { return world.frame?.first ?? null; },
+    get last() { return world.frame?.last ?? null; },
+    get taken() { return world.frame?.taken ?? null; },
+    get agentsDrawn() { return agents.count; },
+    get dyingDrawn() { return agents.total - agents.count; },
+    get uids() { return [...agents.index.keys()]; },
+    /** The numbers of a living agent as received, by name; null where it does not live. */
+    agent(uid) { return world.agent(uid); },
+    /** What the inspector shows, numbers as received; null where nobody is selected. */
+    get selected() { return inspector.state; },
+    /** The overlay that is on; `valueAt` gives one number, or one per population. */
+    get overlay() {
+      if (overlays.name === null) return null;
+      const { tick = null, low = null, high = null } = overlays.message ?? {};
+      return { name: overlays.name, tick, low, high, valueAt: (row, col) => overlays.valueAt(row, col) };
+    },
+    get fps() { return stage.fps; },
+    get software() { return stage.software; },
+    get calls() { return stage.renderer.info.render.calls; },
+    get history() { return { length: history.tick.length, stride: history.stride, populations: history.populations }; },
+    get depleted() { return world.depletedCount ?? 0; },
+    get camera() { return view.mode; },
+    get errors() { return errors; },
+    /** Where a living agent is on the page, [x, y] in CSS pixels; null where it is not in the picture. */
+    screenPosition(uid) {
+      const i = agents.index.get(uid);
+      if (i === undefined) return null;
+      const { x, y, z } = agents.project(i, point);
+      if (z > 1 || x < 0 || y < 0 || x > stage.width || y > stage.height) return null;
+      const box = stage.canvas.getBoundingClientRect();
+      return [box.left + x, box.top + y];
+    },
+  };
+  window.nmmo = { state };
+}

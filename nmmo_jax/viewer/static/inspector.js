@@ -1,0 +1,239 @@
+// The inspector: who the selected agent is, how it stands, what it sees, wants and is worth.
+
+import { BARS, STYLES, number, rgb } from "./colours.js";
+import { byId, element, fit, say, symbol } from "./dom.js";
+
+const MOVES = ["stay", "east", "south", "west", "north"];
+const SMALL = 7; // side of the attack map
+const TARGETS = 5; // targets that are listed
+
+export class Inspector {
+  /** @param {{close: Function, follow: Function, take: Function}} actions of its buttons */
+  constructor(world, actions) {
+    this.world = world;
+    this.uid = null;
+    this.message = null; // the newest about it
+    this.last = null; // its last numbers, kept after its death
+    this.trace = []; // [tick, value] of the newest ticks
+    const button = (text, title, action) => element("button", { text, title, onclick: action });
+    this.title = element("h2");
+    this.line = element("p", { class: "note" });
+    this.followButton = button("Follow", "Keep it in the middle (F)", actions.follow);
+    this.takeButton = button("Play", "Play this agent yourself (G)", actions.take);
+    this.bars = {};
+    this.facts = element("dl", { class: "facts" });
+    this.value = element("strong", { text: "–" });
+    this.spark = element("canvas", { class: "spark" });
+    this.map = element("canvas", { class: "square" });
+    this.mapNote = element("p", { class: "note" });
+    this.seen = element("canvas", { class: "square", title: "What it observes: ground, and agents as dots" });
+    this.seenNote = element("p", { class: "note" });
+    this.chances = element("div", { class: "chances" });
+    this.valueBox = element("section", {}, element("h3", { text: "Value" }), this.value, this.spark);
+    this.chanceBox = element("section", {}, element("h3", { text: "What it may do next" }), this.chances);
+    const rows = Object.keys(BARS).map((name) => {
+      const bar = (this.bars[name] = { fill: element("i"), text: element("b") });
+      bar.fill.style.background = BARS[name];
+      return element("div", { class: "bar" }, element("span", { text: name }), element("em", {}, bar.fill), bar.text);
+    });
+    const close = element("button", { class: "icon", title: "Close (Esc)", "aria-label": "Close" });
+    close.addEventListener("click", actions.close);
+    close.append(symbol("close"));
+    const key = ["melee", "range", "mage"].map((name, k) => {
+      const swatch = element("i");
+      swatch.style.background = STYLES[k];
+      return element("span", {}, swatch, name);
+    });
+    this.body = element("div", {},
+      element("div", { class: "head" }, this.title, close), this.line,
+      element("div", { class: "buttons" }, this.followButton, this.takeButton),
+      ...rows, this.facts, this.valueBox,
+      element("section", { class: "pair" },
+        element("figure", {}, element("figcaption", { text: "It sees" }), this.seen, this.seenNote),
+        element("figure", {}, element("figcaption", { text: "Its hits" }), this.map, this.mapNote)),
+      element("p", { class: "key" }, ...key), this.chanceBox);
+    this.empty = element("p", { class: "empty", text: "Click an agent to see who it is." });
+    byId("inspector").append(this.empty, this.body);
+    this.body.hidden = true;
+  }
+
+  hello() {
+    this.takeButton.hidden = !this.world.can.take;
+    this.valueBox.hidden = !this.world.can.value;
+    this.chanceBox.hidden = !this.world.can.probabilities;
+    this.select(null);
+  }
+
+  select(uid) {
+    this.uid = uid;
+    this.message = this.last = null;
+    this.trace = [];
+    this.body.hidden = uid === null;
+    this.empty.hidden = uid !== null;
+    if (uid !== null) this.draw();
+  }
+
+  /** Takes a message about an agent; of another than the selected one it is late, and dropped. */
+  take(message) {
+    if (message.uid !== this.uid) return;
+    this.message = message;
+    if (message.found === false || message.value === null || message.value === undefined) return;
+    const last = this.trace.at(-1);
+    if (last && message.tick < last[0]) this.trace = [];
+    if (last?.[0] !== message.tick) this.trace.push([message.tick, message.value]);
+    if (this.trace.length > 120) this.trace.shift();
+  }
+
+  /** What is shown, with the numbers as received; null where nobody is selected. */
+  get state() {
+    if (this.uid === null) return null;
+    const { message } = this;
+    const alive = this.world.agent(this.uid);
+    const arrays = {};
+    for (const [name, array] of Object.entries(message?.data ?? {})) arrays[name] = Array.from(array);
+    const { found, name, value, tick } = message ?? {};
+    return { ...(alive ?? this.last), uid: this.uid, alive: alive !== null, found, name, value, tick, ...arrays };
+  }
+
+  draw() {
+    if (this.uid === null) return;
+    const { world, message } = this;
+    const numbers = world.agent(this.uid);
+    if (numbers) this.last = numbers;
+    const shown = numbers ?? this.last;
+    const population = shown?.population ?? message?.population;
+    const about = world.populations[population];
+    say(this.title, message?.name || (shown ? world.name(population, this.uid) : `#${this.uid}`));
+    this.title.style.setProperty("--colour", about?.colour ?? "#888888");
+    this.body.classList.toggle("gone", !numbers);
+    say(this.line, numbers ? this.sentence(numbers) : "It is not alive in this tick.");
+    this.followButton.disabled = this.takeButton.disabled = !numbers;
+    say(this.takeButton, world.frame?.taken === this.uid ? "Release" : "Play");
+    if (shown) {
+      for (const [name, { fill, text }] of Object.entries(this.bars)) {
+        fill.style.width = `${Math.min(100, (100 * shown[name]) / world.most[name])}%`;
+        say(text, `${shown[name]} / ${world.most[name]}`);
+      }
+      const facts = [["population", about?.name ?? population], ["age", `${number(shown.age)} ticks`],
+        ["place", `row ${shown.row}, column ${shown.col}`], ["uid", shown.uid]];
+      const pair = ([name, text]) => [element("dt", { text: name }), element("dd", { text })];
+      this.facts.replaceChildren(...facts.flatMap(pair));
+    }
+    this.drawValue();
+    this.drawMap(message?.data.attack_map);
+    this.seen.parentElement.hidden = message !== null && !message.data.tiles; // a replay tells no observations
+    this.drawSeen(message?.data.tiles, message?.shape.tiles?.[1] ?? world.view);
+    const sees = message?.data.visible?.filter((uid) => uid >= 0 && uid !== this.uid).length;
+    say(this.seenNote, sees === undefined ? "" : `${sees} other agent${sees === 1 ? "" : "s"}`);
+    this.drawChances(message?.data ?? {});
+  }
+
+  sentence({ freeze, immune, damage }) {
+    const parts = [];
+    if (freeze) parts.push(`frozen for ${freeze} tick${freeze === 1 ? "" : "s"}`);
+    if (immune) parts.push("immune");
+    if (damage >= 0) parts.push(`lost ${damage} health in this tick`);
+    return parts.length ? parts.join(", ") : "alive";
+  }
+
+  drawValue() {
+    const { value } = this.message ?? {};
+    say(this.value, number(value, 2));
+    if (this.valueBox.hidden) return;
+    const wide = this.spark.clientWidth || 150;
+    const pen = fit(this.spark, wide, 34);
+    if (this.trace.length < 2) return;
+    const values = this.trace.map(([, one]) => one);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const [first, last] = [this.trace[0][0], this.trace.at(-1)[0]];
+    pen.strokeStyle = "#9ec5ff";
+    pen.lineWidth = 1.5;
+    pen.beginPath();
+    for (const [tick, one] of this.trace) {
+      pen.lineTo(2 + ((tick - first) / (last - first)) * (wide - 4), 31 - ((one - low) / (high - low || 1)) * 28);
+    }
+    pen.stroke();
+  }
+
+  /** Hits by place of the target, 7 x 7, one colour per style, brighter where it hits more. */
+  drawMap(shares) {
+    const side = this.map.clientWidth || 126;
+    const pen = fit(this.map, side, side);
+    const cell = side / SMALL;
+    const most = shares ? Math.max(...shares) : 0;
+    const inks = STYLES.map(rgb);
+    for (let k = 0; k < SMALL * SMALL; k++) {
+      const colour = [26, 33, 44];
+      for (let style = 0; style < 3 && most > 0; style++) {
+        const share = Math.sqrt(shares[k * 3 + style] / most);
+        for (let c = 0; c < 3; c++) colour[c] = Math.min(255, colour[c] + inks[style][c] * share);
+      }
+      pen.fillStyle = `rgb(${colour.map(Math.round)})`;
+      pen.fillRect((k % SMALL) * cell + 0.5, Math.floor(k / SMALL) * cell + 0.5, cell - 1, cell - 1);
+    }
+    pen.strokeStyle = "#e6ebf2";
+    pen.strokeRect(3 * cell + 0.5, 3 * cell + 0.5, cell - 1, cell - 1);
+    say(this.mapNote, most > 0 ? "where its targets stood" : shares ? "no hits so far" : "");
+  }
+
+  drawSeen(tiles, view) {
+    const side = this.seen.clientWidth || 126;
+    const pen = fit(this.seen, side, side);
+    if (!tiles) return;
+    const cell = side / view;
+    for (let k = 0; k < view * view; k++) {
+      const [x, y] = [(k % view) * cell, Math.floor(k / view) * cell];
+      pen.fillStyle = this.world.materials[tiles[k]]?.colour ?? "#888888";
+      pen.fillRect(x, y, cell + 0.5, cell + 0.5);
+      const many = tiles[view * view + k];
+      if (!many) continue;
+      pen.fillStyle = "#0b0e13";
+      pen.beginPath();
+      pen.arc(x + cell / 2, y + cell / 2, cell * Math.min(0.5, 0.3 + 0.05 * many), 0, 7);
+      pen.fill();
+      pen.fillStyle = "#ffffff";
+      pen.beginPath();
+      pen.arc(x + cell / 2, y + cell / 2, cell * Math.min(0.36, 0.18 + 0.05 * many), 0, 7);
+      pen.fill();
+    }
+    const middle = Math.floor(view / 2) * cell;
+    pen.strokeStyle = "#ffec9e";
+    pen.lineWidth = 1.5;
+    pen.strokeRect(middle, middle, cell, cell);
+  }
+
+  drawChances({ move, style, target, visible }) {
+    if (this.chanceBox.hidden) return;
+    const rows = [];
+    const add = (label, share, colour) => {
+      const fill = element("i");
+      fill.style.width = `${100 * share}%`;
+      if (colour) fill.style.background = colour;
+      const text = `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
+      const parts = [element("span", { text: label }), element("em", {}, fill), element("b", { text })];
+      rows.push(element("div", { class: "bar" }, ...parts));
+    };
+    if (move) {
+      rows.push(element("h4", { text: "move" }));
+      for (const [k, share] of move.entries()) add(MOVES[k] ?? `move ${k}`, share);
+    }
+    if (style) {
+      rows.push(element("h4", { text: "style" }));
+      for (const [k, share] of style.entries()) add(this.world.styles[k] ?? `style ${k}`, share, STYLES[k]);
+    }
+    if (style && target && visible) {
+      rows.push(element("h4", { text: "target" }));
+      const shares = new Map();
+      for (let k = 0; k < style.length; k++) {
+        for (let v = 0; v < visible.length; v++) {
+          const who = v === 0 ? "nobody" : this.world.nameOf(visible[v]);
+          if (visible[v] >= 0) shares.set(who, (shares.get(who) ?? 0) + style[k] * target[k * visible.length + v]);
+        }
+      }
+      const most = [...shares].sort((a, b) => b[1] - a[1]).slice(0, TARGETS);
+      for (const [who, share] of most) add(who, Math.min(1, share));
+    }
+    if (!rows.length) rows.push(element("p", { class: "note", text: "Not known in this tick." }));
+    this.chances.replaceChildren(...rows);
+  }
+}

@@ -1,0 +1,112 @@
+// Human play: an agent is taken, moves with the arrow keys and attacks whom one clicks.
+
+import { byId, element } from "./dom.js";
+
+const ARROWS = { east: "→", south: "↓", west: "←", north: "↑" };
+const MOVES = { east: 1, south: 2, west: 3, north: 4 };
+const ROUND = ["north", "east", "south", "west"]; // clockwise
+const KEYS = { ArrowUp: 0, ArrowRight: 1, ArrowDown: 2, ArrowLeft: 3 };
+
+export class Play {
+  /** @param {(request: object) => boolean} send to the server */
+  constructor(world, view, terrain, send) {
+    Object.assign(this, { world, view, terrain, send });
+    this.style = 0;
+    this.held = null; // the direction that is held, clockwise from the top of the picture
+    this.target = null; // who is attacked in the coming tick, uid
+    this.name = element("strong");
+    this.note = element("span", { class: "note" });
+    this.styles = element("div", { class: "styles" });
+    const pad = ["north", "west", "south", "east"].map((way) => element("button", {
+      class: `pad ${way}`, text: ARROWS[way], "aria-label": `move ${way}`,
+      onpointerdown: () => this.hold(ROUND.indexOf(way)), onpointerup: () => this.release(),
+      onpointerleave: () => this.release(),
+    }));
+    byId("play").append(
+      element("div", {}, this.name, this.note), this.styles, element("div", { class: "pads" }, ...pad),
+      element("button", { text: "Release", title: "Let it go (G)", onclick: () => this.send({ do: "release" }) }),
+    );
+  }
+
+  get uid() {
+    return this.world.frame?.taken ?? null;
+  }
+
+  hello() {
+    this.buttons = this.world.styles.map((name, k) => element("button", {
+      text: name, class: `style style${k}`, title: `key ${k + 3}`, onclick: () => this.choose(k),
+    }));
+    this.styles.replaceChildren(...this.buttons);
+    this.held = this.target = null;
+    this.choose(0);
+  }
+
+  choose(style) {
+    if (style >= this.world.styles.length) return;
+    this.style = style;
+    for (const [k, button] of this.buttons.entries()) button.setAttribute("aria-pressed", k === style);
+    this.draw();
+  }
+
+  /** Takes the selected agent, or lets go the one that is played. */
+  toggle(uid) {
+    if (this.uid !== null && (uid === null || uid === this.uid)) this.send({ do: "release" });
+    else if (uid !== null && this.world.can.take) this.send({ do: "take", uid });
+  }
+
+  /** A move by key: true where it was one. */
+  key(code, down) {
+    if (this.uid === null || !(code in KEYS)) return false;
+    if (down) this.hold(KEYS[code]);
+    else if (this.held === KEYS[code]) this.release();
+    return true;
+  }
+
+  hold(turn) {
+    this.held = turn;
+    this.act();
+  }
+
+  release() {
+    this.held = null;
+  }
+
+  /** The direction on the map, which depends on where the camera looks. */
+  get way() {
+    const turned = Math.round(-this.view.controls.getAzimuthalAngle() / (Math.PI / 2));
+    return ROUND[(((this.held + turned) % 4) + 4) % 4];
+  }
+
+  act() {
+    if (this.held !== null) this.send({ do: "act", move: MOVES[this.way] });
+  }
+
+  /** Attacks an agent in the coming tick. */
+  attack(uid) {
+    if (uid === this.uid) return;
+    this.target = uid;
+    this.send({ do: "act", style: this.style, target: uid });
+    this.draw();
+  }
+
+  /** A new frame: what is held goes on; an attack was for one tick. */
+  frame() {
+    if (this.uid === null) return;
+    this.target = null;
+    this.act();
+  }
+
+  draw() {
+    const { uid } = this;
+    byId("play").hidden = uid === null;
+    const numbers = uid === null ? null : this.world.agent(uid);
+    if (!numbers) {
+      this.terrain.showReach(null);
+      return;
+    }
+    this.name.textContent = this.world.name(numbers.population, uid);
+    const out = numbers.freeze ? "frozen" : "arrow keys move, a click attacks, shift + click selects";
+    this.note.textContent = this.target === null ? out : `attacks ${this.world.nameOf(this.target)}`;
+    this.terrain.showReach(numbers.row, numbers.col, this.world.reach[this.style] ?? 1, this.style);
+  }
+}

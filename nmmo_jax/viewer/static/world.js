@@ -1,0 +1,157 @@
+// What the client knows of the world: the map, the forests, the newest frame, the curves.
+
+const COLUMNS = {
+  uid: [Int32Array, -1], population: [Uint16Array, 0], row: [Int16Array, 0], col: [Int16Array, 0],
+  health: [Int16Array, 0], food: [Int16Array, 0], water: [Int16Array, 0], freeze: [Uint8Array, 0],
+  immune: [Uint8Array, 0], age: [Int32Array, 1], damage: [Int16Array, -1],
+};
+const LONGEST_GLIDE = 20; // ticks: a frame further on than this is a jump, not a movement
+const NOTHING = new Int32Array(0);
+
+export class World {
+  constructor() {
+    this.ready = false; // whether a hello came
+    this.frame = null; // the newest frame's fields
+    this.version = 0; // rises with each frame
+    this.index = new Map(); // uid -> position in the frame's columns
+  }
+
+  /** Takes a hello; all else is forgotten. */
+  hello(message) {
+    this.title = message.title ?? "";
+    this.game = message.game ?? "";
+    this.source = message.source ?? "live";
+    [this.rows, this.columns] = message.shape.material ?? [message.rows, message.columns];
+    [this.height, this.width] = message.size ?? [this.rows, this.columns];
+    this.populations = message.populations ?? [];
+    this.styles = message.styles ?? ["melee", "range", "mage"];
+    this.reach = message.reach ?? [1, 2, 3];
+    this.view = message.view ?? 15;
+    this.most = { health: 10, food: 32, water: 32, ...message.most };
+    this.materials = message.materials ?? [];
+    this.realms = message.realms ?? 1;
+    this.realm = message.realm ?? 0;
+    this.tickSeconds = message.tick_seconds ?? 0.6;
+    this.can = { value: false, probabilities: false, take: false, realm: false, ...message.can };
+    this.overlays = message.overlays ?? [];
+    this.material = message.data.material ?? new Uint8Array(this.rows * this.columns);
+    this.depleted = new Uint8Array(this.rows * this.columns);
+    this.depletedCount = 0;
+    this.changed = new Set(); // tiles that changed since the terrain was last painted
+    this.frame = null;
+    this.agents = this.columnsOf({}, 0);
+    this.attacks = this.deaths = NOTHING;
+    this.living = [];
+    this.index.clear();
+    this.jump = true;
+    this.ready = true;
+    this.version++;
+  }
+
+  /** The frame's columns by name, each of n entries; what the server left out has its usual value. */
+  columnsOf(data, n) {
+    const columns = { count: n };
+    for (const [name, [Type, usual]] of Object.entries(COLUMNS)) {
+      columns[name] = data[name]?.length === n ? data[name] : new Type(n).fill(usual);
+    }
+    return columns;
+  }
+
+  /** Takes a frame. `jump` says that it does not continue the one before, so that nothing glides. */
+  takeFrame(message) {
+    const before = this.frame;
+    const forward = before === null ? NaN : message.tick - before.tick;
+    // A jump holds until it is drawn: several frames may come between two pictures.
+    this.jump = this.jump || !(forward >= 0 && forward <= LONGEST_GLIDE);
+    const { data, shape, arrays, ...fields } = message;
+    this.frame = fields;
+    this.agents = this.columnsOf(data, data.uid?.length ?? 0);
+    this.attacks = data.attacks ?? NOTHING;
+    this.deaths = data.deaths ?? NOTHING;
+    this.living = data.living ?? [];
+    this.index.clear();
+    for (let i = 0; i < this.agents.count; i++) this.index.set(this.agents.uid[i], i);
+    for (const tile of data.toggled ?? NOTHING) {
+      if (tile >= this.depleted.length) continue;
+      this.depleted[tile] ^= 1;
+      this.depletedCount += this.depleted[tile] ? 1 : -1;
+      this.changed.add(tile);
+    }
+    this.version++;
+  }
+
+  name(population, uid) {
+    return `${this.populations[population]?.name ?? `population ${population}`} #${uid}`;
+  }
+
+  /** The name and population of an agent that lives, by uid; "#17" where it does not. */
+  nameOf(uid) {
+    const i = this.index.get(uid);
+    return i === undefined ? `#${uid}` : this.name(this.agents.population[i], uid);
+  }
+
+  /** The numbers of a living agent as received, or null. */
+  agent(uid) {
+    const i = this.index.get(uid);
+    if (i === undefined) return null;
+    const numbers = {};
+    for (const name of Object.keys(COLUMNS)) numbers[name] = this.agents[name][i];
+    return numbers;
+  }
+
+  /** What a tile looks like: the material's index and name; a forest that was harvested is scrub. */
+  tile(row, col) {
+    if (row < 0 || col < 0 || row >= this.height || col >= this.width) return null;
+    const at = row * this.columns + col;
+    const material = this.materials[this.material[at]]?.name ?? `material ${this.material[at]}`;
+    return { material, depleted: this.depleted[at] === 1, at };
+  }
+}
+
+const MOST_POINTS = 2048;
+
+/** Curves over the ticks: agents per population and mean lifetime, thinned as they grow. */
+export class History {
+  constructor() {
+    this.clear(0);
+  }
+
+  clear(populations) {
+    this.populations = populations;
+    this.stride = 1; // ticks from point to point
+    this.tick = [];
+    this.living = []; // one entry per point: counts by population
+    this.lifetime = []; // mean age at death, NaN before the first death
+    this.version = (this.version ?? 0) + 1;
+  }
+
+  /** Takes a history message: the curves so far. */
+  take(message) {
+    const [points, populations] = message.shape.living ?? [0, 0];
+    this.clear(populations);
+    this.stride = message.stride || 1;
+    for (let k = 0; k < points; k++) {
+      const living = Array.from(message.data.living.subarray(k * populations, (k + 1) * populations));
+      this.push(message.first + k * this.stride, living, message.data.lifetime?.[k] ?? NaN);
+    }
+  }
+
+  /** Continues the curves with a live frame. */
+  add(tick, living, lifetime) {
+    if (this.tick.length && tick < this.tick.at(-1) + this.stride) return; // known: a replay's curves come whole
+    this.push(tick, Array.from(living), lifetime ?? NaN);
+  }
+
+  push(tick, living, lifetime) {
+    this.tick.push(tick);
+    this.living.push(living);
+    this.lifetime.push(lifetime);
+    this.version++;
+    if (this.tick.length <= MOST_POINTS) return;
+    const even = (_, k) => k % 2 === 0;
+    this.tick = this.tick.filter(even);
+    this.living = this.living.filter(even);
+    this.lifetime = this.lifetime.filter(even);
+    this.stride *= 2;
+  }
+}

@@ -1,0 +1,222 @@
+"""The client in a real browser: it draws who lives, tells what the server knows, and goes back exactly.
+
+Pictures are left in .cache/screenshots. Needs Chromium; software rendering will do.
+"""
+
+import asyncio
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nmmo_jax import make
+from nmmo_jax.commands.players import players
+from nmmo_jax.commands.playing import Play
+from nmmo_jax.viewer import protocol
+from nmmo_jax.viewer.minds import Minds
+from nmmo_jax.world.draw import population_colours
+from nmmo_jax.world.pool import MapPool
+
+pytest.importorskip("websockets", reason="the extra 'watch' is not installed")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from nmmo_jax.viewer.server import Gallery, open_gallery  # noqa: E402
+from nmmo_jax.viewer.show import Show  # noqa: E402
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
+PICTURES = Path(__file__).resolve().parents[1] / ".cache" / "screenshots"
+NAMES = ("chaos128", "forager")
+TICKS = 30
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A show that stands still at tick 30, and where it can be seen."""
+    env = make("chaos", num_agents=16, num_populations=2, rows=24, columns=20, border=3)
+    pool = MapPool.generated(0, 1, env.config)
+    play = Play(env, players(NAMES, env), NAMES, pool, initial_population=12, title="chaos, 16 agents")
+    for _ in range(TICKS):
+        play.tick()
+    show = Show(play, 2, Minds(env, NAMES), seconds=0.3)
+    show.pace(paused=True)
+    gallery = Gallery(
+        show,
+        population_colours(2),
+        {"game": "chaos", "can": dict.fromkeys(("value", "probabilities", "take", "realm"), True)},
+    )
+    ready, known = threading.Event(), []
+
+    async def serve():
+        server, stop = await open_gallery(gallery, "127.0.0.1", 0), asyncio.Event()
+        known.extend([asyncio.get_running_loop(), stop, server.sockets[0].getsockname()[1]])
+        ready.set()
+        async with server:
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    loop, stop, port = known
+    yield show, f"http://127.0.0.1:{port}/"
+    show.close()
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, served):
+    """The client, connected; no error may have been told at the end."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page, told = context.new_page(), []
+    page.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.goto(served[1])
+    until(page, "window.nmmo?.state.ready", 30)
+    yield page
+    assert told == []
+    assert page.evaluate("window.nmmo.state.errors") == []
+    context.close()
+
+
+def state(page, what):
+    return page.evaluate(f"(() => {{ const state = window.nmmo.state; return {what}; }})()")
+
+
+def until(page, what, seconds=10.0):
+    """Waits, without evaluating texts within the page, which it does not allow."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(what):
+        assert time.monotonic() < end, what
+        page.wait_for_timeout(30)
+
+
+def keep(page, name):
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png")
+
+
+def seek(page, tick):
+    """As a person: to a place on the timeline."""
+    page.locator("#timeline input[type=range]").evaluate(
+        "(slider, tick) => { slider.value = tick; slider.dispatchEvent(new Event('input')); }", tick
+    )
+    until(page, f"window.nmmo.state.tick === {tick}")
+
+
+def agree(page, show, tick):
+    """What is drawn is what lived then."""
+    replay = show.stage.replay
+    frame = replay.frames[tick]
+    alive = frame.agents.alive
+    until(page, f"window.nmmo.state.tick === {tick}")
+    assert state(page, "state.agentsDrawn") == alive.sum()
+    assert sorted(state(page, "state.uids")) == sorted(frame.agents.uid[alive].tolist())
+    assert state(page, "state.depleted") == len(replay.toggles(-1, tick))
+    for slot in np.flatnonzero(alive)[::3]:
+        told = state(page, f"state.agent({frame.agents.uid[slot]})")
+        for name in ("row", "col", "health", "food", "water", "age"):
+            assert told[name] == getattr(frame.agents, name)[slot], name
+
+
+def test_the_world_is_drawn_and_scrubbed(page, served):
+    show, _ = served
+    agree(page, show, show.at)
+    keep(page, "live")
+    for tick in (3, 21, 0, 12):
+        seek(page, tick)
+        agree(page, show, tick)
+    assert not state(page, "state.live")
+    keep(page, "scrubbed")
+    page.keyboard.press("l")
+    until(page, "window.nmmo.state.live")
+    agree(page, show, show.at)
+
+
+def test_a_clicked_agent_is_told_as_the_server_knows_it(page, served):
+    show, _ = served
+    agents = show.stage.replay.frames[show.at].agents
+    places = list(zip(agents.row, agents.col, strict=True))
+    alone = [k for k in np.flatnonzero(agents.alive) if places.count(places[k]) == 1]
+    slot = next(k for k in alone if agents.population[k] == 0)
+    uid = int(agents.uid[slot])
+    page.keyboard.press("t")  # from above, where nobody stands before another
+    page.wait_for_timeout(1500)
+    x, y = state(page, f"state.screenPosition({uid})")
+    page.mouse.click(x, y)
+    until(page, f"window.nmmo.state.selected?.uid === {uid} && window.nmmo.state.selected.value != null")
+    header, arrays = protocol.decode(show.stage.lens.agent(show.at, uid, show.now.cores))
+    told = state(page, "state.selected")
+    assert told["value"] == pytest.approx(header["value"], rel=1e-5)
+    for name in ("move", "style"):
+        np.testing.assert_allclose(
+            list(told[name].values() if isinstance(told[name], dict) else told[name]), arrays[name], atol=1e-6
+        )
+    keep(page, "inspected")
+
+
+@pytest.mark.parametrize("name", ["value", "visits", "density", "forest", "dependency", "target"])
+def test_overlays_show_what_is_computed(page, served, name):
+    show, _ = served
+    agents = show.stage.replay.frames[show.at].agents
+    uid = int(agents.uid[np.flatnonzero(agents.alive & (agents.population == 0))[0]])
+    if name in ("dependency", "target"):
+        while state(page, "state.selected?.uid") != uid:
+            page.keyboard.press("n")
+    page.locator("#chips button", has_text=name.capitalize()).click()
+    until(page, f"window.nmmo.state.overlay?.name === '{name}' && window.nmmo.state.overlay.tick === {show.at}")
+    chosen = uid if name in ("dependency", "target") else None
+    header, arrays = protocol.decode(show.stage.lens.overlay(name, show.at, chosen, show.now.cores))
+    values, checked = arrays["values"], 0
+    for place in np.argwhere(np.isfinite(values.reshape(-1, *values.shape[-2:])[0]))[::7]:
+        row, col = int(place[0]) + header["row"], int(place[1]) + header["col"]
+        told = state(page, f"state.overlay.valueAt({row}, {col})")
+        np.testing.assert_allclose(told, values[(..., *place)], rtol=1e-5, atol=1e-6)
+        checked += 1
+    assert checked > 2 or name == "target"
+    keep(page, f"overlay-{name}")
+
+
+def test_it_goes_on_and_a_person_plays(page, served):
+    show, _ = served
+    before = show.at
+    page.keyboard.press(".")
+    until(page, f"window.nmmo.state.tick === {before + 1}")
+    agree(page, show, before + 1)
+    agents = show.stage.replay.frames[show.at].agents
+    uid = int(agents.uid[agents.alive][0])
+    while state(page, "state.selected?.uid") != uid:
+        page.keyboard.press("n")
+    page.keyboard.press("g")
+    until(page, f"window.nmmo.state.taken === {uid}")
+    page.keyboard.press(" ")
+    until(page, f"window.nmmo.state.tick > {before + 4}")
+    page.keyboard.press(" ")
+    until(page, "window.nmmo.state.paused")
+    page.wait_for_timeout(500)
+    agree(page, show, show.at)
+    slot = np.flatnonzero(agents.uid == uid)[0]
+    moved = [int(frame.move[slot]) for frame in show.stage.replay.frames[before + 3 : before + 5]]
+    assert moved == [0, 0]  # nobody has told it to
+
+
+def test_a_small_screen(browser, served):
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(served[1])
+    until(page, "window.nmmo?.state.ready", 30)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert state(page, "state.agentsDrawn") > 0
+    keep(page, "small")
+    context.close()
