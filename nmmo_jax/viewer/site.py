@@ -14,7 +14,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("", "0.0.0.0", "::")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", "": "text/plain"}
 _POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-_POLICY += "img-src 'self' data: blob:"
+_POLICY += "img-src 'self' data: blob:; connect-src 'self' ws: wss:"
 
 
 class Site:

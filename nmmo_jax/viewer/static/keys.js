@@ -16,7 +16,8 @@ const HELP = [
     ["Home", "the whole map"], ["F", "follow the selected agent"],
   ]],
   ["Time", [
-    ["space", "play, pause"], [", .", "one tick back, on"], ["[ ]", "slower, faster"], ["L", "back to the play that goes on"],
+    ["space", "play, pause"], [", .", "one tick back, on"], ["[ ]", "slower, faster"],
+    ["L", "back to the play that goes on"],
     ["slider", "go to a tick; play goes on from there"],
   ]],
   ["Agents", [

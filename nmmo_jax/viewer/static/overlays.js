@@ -65,8 +65,9 @@ export class Overlays {
   valueAt(row, col) {
     if (!this.message) return undefined;
     const { high, wide, layers } = this.lengths();
-    const r = row - (this.message.row ?? 0);
-    const c = col - (this.message.col ?? 0);
+    const { scale = 1 } = this.message; // tiles to a side of what has one value
+    const r = Math.floor((row - (this.message.row ?? 0)) / scale);
+    const c = Math.floor((col - (this.message.col ?? 0)) / scale);
     if (r < 0 || c < 0 || r >= high || c >= wide) return undefined;
     const { values } = this.message.data;
     if (this.message.shape.values.length === 2) return values[r * wide + c];
@@ -91,14 +92,24 @@ export class Overlays {
     this.drawLegend();
   }
 
-  /** Calls `paint(texel, index)` for each tile of the map that values speak of. */
+  /** Calls `paint(texel, index)` for each value, with a tile that it speaks of; others of its tiles look the same. */
   each(paint) {
     const { width, height } = this.world;
     const { high, wide } = this.lengths();
-    const { row = 0, col = 0 } = this.message;
-    for (let r = Math.max(0, -row); r < Math.min(high, height - row); r++) {
-      for (let c = Math.max(0, -col); c < Math.min(wide, width - col); c++) {
-        paint(((r + row) * width + c + col) * 4, r * wide + c);
+    const { row = 0, col = 0, scale = 1 } = this.message;
+    const words = new Uint32Array(this.terrain.overlayData.buffer);
+    for (let r = 0; r < high; r++) {
+      const top = Math.max(0, row + r * scale);
+      const bottom = Math.min(height, row + (r + 1) * scale);
+      if (top >= bottom) continue;
+      for (let c = 0; c < wide; c++) {
+        const left = Math.max(0, col + c * scale);
+        const right = Math.min(width, col + (c + 1) * scale);
+        if (left >= right) continue;
+        const first = top * width + left;
+        paint(first * 4, r * wide + c);
+        if (scale === 1) continue;
+        for (let y = top; y < bottom; y++) words.fill(words[first], y * width + left, y * width + right);
       }
     }
   }

@@ -128,8 +128,9 @@ export class Panels {
   drawCurves(tick) {
     const { world, history } = this;
     const now = performance.now();
-    const drawn = `${tick} ${history.version} ${byId("world").clientWidth}`;
-    if (drawn === this.drawn || (world.frame.live && now - this.when < CURVES)) return;
+    const wide = byId("world").clientWidth;
+    const drawn = `${tick} ${history.version} ${wide}`;
+    if (!wide || drawn === this.drawn || (world.frame.live && now - this.when < CURVES)) return;
     this.drawn = drawn;
     this.when = now;
     const shown = world.populations.map(({ colour }, p) => ({ colour, value: (k) => history.living[k][p] ?? NaN }));
