@@ -172,6 +172,7 @@ def pretrained(tmp_path, monkeypatch):
     return params
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_the_policy_of_the_package(pretrained, monkeypatch, tmp_path):
     begun, compile_training = [], training.compile_training
 

@@ -191,6 +191,7 @@ def test_sums(played):
         assert told[f"exploration_{kind}"] == pytest.approx(unique[0, :, i] / visits[0, :, i], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_over_episodes_goes_on_exactly(train, tmp_path):
     whole, _ = train.run(train.init(KEY), 1)  # until the middle of the second episode
     whole, told = train.run(whole, 1)

@@ -212,7 +212,7 @@ def test_draws_depend_on_uid_and_tick_alone(seed):
     np.testing.assert_array_equal(one.spawn, other.spawn)
 
 
-@pytest.mark.parametrize("name", ["blocks", "sequential"])
+@pytest.mark.parametrize("name", ["blocks", pytest.param("sequential", marks=pytest.mark.slow)])
 def test_same_key_same_bits_and_jit_changes_nothing(name):
     config = CONFIGS[name]
     rng, rules, realm = world(config, 1)
@@ -223,7 +223,7 @@ def test_same_key_same_bits_and_jit_changes_nothing(name):
         leaves_equal(first, env_of(name).step(key, realm, action, rules))
 
 
-@pytest.mark.parametrize("name", ["blocks", "sequential"])
+@pytest.mark.parametrize("name", ["blocks", pytest.param("sequential", marks=pytest.mark.slow)])
 def test_one_realm_and_many(name):
     """vmap = loop, by global index, with rules per realm; splitting the realms over calls changes nothing."""
     env, key, number = env_of(name), jax.random.key(5), 4

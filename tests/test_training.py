@@ -106,7 +106,7 @@ from train.settings import experiment
 
 chosen = experiment("law16", **SMALL, horizon=5, maps=3)
 results = []
-for number in (1, 2, 8):
+for number in map(int, sys.argv[1:]):
     train = make_train(chosen, devices=jax.devices()[:number])
     state, report = train.run(train.init(jax.random.key(0)), 2)
     assert len(state.worlds.realm.tick.sharding.device_set) == number
@@ -120,10 +120,16 @@ print("agree")
 """
 
 
-def test_one_two_and_eight_devices_agree():
+@pytest.mark.parametrize("numbers", ["1 8", pytest.param("1 2 8", marks=pytest.mark.slow)])
+def test_devices_agree(numbers):
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=env, cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, *numbers.split()],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.stdout.strip() == "agree", result.stderr[-3000:]
 
@@ -172,7 +178,11 @@ def test_seeds_can_be_vmapped(tiny, six):
 
 
 @pytest.mark.parametrize(
-    "options", [{"core": "gru", "rules_input": True}, {"shared_weights": True, "auto_target": True}]
+    "options",
+    [
+        {"core": "gru", "rules_input": True},
+        pytest.param({"shared_weights": True, "auto_target": True}, marks=pytest.mark.slow),
+    ],
 )
 def test_options_of_the_network(options):
     train = make_train(

@@ -117,6 +117,7 @@ class Placed(Sword):
         return loss, {**told, "place": (place * batch.target * batch.weight).mean(axis=1)}
 
 
+@pytest.mark.slow
 def test_every_epoch_is_shuffled_anew_and_a_minibatch_can_be_the_whole_rollout():
     places = []
     for epochs in (1, 2):

@@ -78,7 +78,9 @@ def check_rows(observations: Observations, where: np.ndarray, uid, population, o
     )
 
 
-@pytest.mark.parametrize("config", [TRUNCATING, SEQUENTIAL], ids=["truncating", "sequential"])
+@pytest.mark.parametrize(
+    "config", [TRUNCATING, pytest.param(SEQUENTIAL, marks=pytest.mark.slow)], ids=["truncating", "sequential"]
+)
 def test_the_worlds_are_those_driven_by_hand(config):
     rng, env = np.random.default_rng(1), make_env(config)
     step, obs, realm = by_hand(config, seed=5)
