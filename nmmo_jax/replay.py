@@ -162,7 +162,10 @@ class Replay:
     def ready_tick(self, index: int) -> Int32[np.ndarray, "R C"]:
         """From which tick each forest is ready, as of a frame; 0 where it is."""
         ready = np.zeros(self.tiles.material.size, np.int32)
-        depleted = self.toggles(-1, index)
+        if index == len(self):
+            depleted = np.flatnonzero(np.unpackbits(self._depleted, count=ready.size))
+        else:
+            depleted = self.toggles(-1, index)
         ready[depleted] = self.tiles.ready_tick.reshape(-1)[depleted]
         for later in range(len(self), index, -1):
             # What became ready then was to be ready at that tick; what was harvested then counts for nothing before.

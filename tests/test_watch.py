@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import time
 
 import jax
@@ -307,20 +308,60 @@ def test_a_browser_sees_goes_back_and_plays(play, replay, minds):
     served(play, minds, session)
 
 
-def test_a_stalled_browser_holds_up_nobody(play):
+def test_a_stalled_browser_holds_up_nobody(play, replay, minds, monkeypatch):
+    encode = protocol.encode
+
+    def padded(kind, fields=None, **arrays):
+        """Beyond what sockets take in before somebody reads."""
+        return encode(kind, fields, **arrays, padding=np.zeros(2**19, np.uint8))
+
+    monkeypatch.setattr(protocol, "encode", padded)
+
     async def session(show, port):
         address = f"ws://127.0.0.1:{port}/ws"
-        async with connect(address, max_queue=1, close_timeout=0.1) as stalled, connect(address, max_size=None) as well:
+        async with connect(address, max_queue=1, close_timeout=0.1, max_size=None) as stalled:
             await stalled.recv()  # and then it reads no more
-            began, first = time.perf_counter(), len(play.replay)
-            seen = set()
-            while time.perf_counter() - began < 3:
-                header, _ = protocol.decode(await well.recv())
-                seen |= {header["tick"]} if header["kind"] == "frame" else set()
-            assert len(play.replay) - first > 50
-            assert len(seen) > 50
+            async with connect(address, max_size=None) as well:
+                began, first, seen = time.perf_counter(), len(replay), set()
+                while time.perf_counter() - began < 3:
+                    header, _ = protocol.decode(await well.recv())
+                    seen |= {header["tick"]} if header["kind"] == "frame" else set()
+                assert len(replay) - first > 50
+                assert len(seen) > 25
 
-    served(play, None, session)
+    served(play, minds, session)
+
+
+def test_a_replay_is_played_to_its_end_and_again(replay, minds):
+    part = replay.cut(3, 9)
+
+    async def session(show, port):
+        async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
+
+            async def do(**asked):
+                await socket.send(json.dumps(asked))
+
+            hello, _ = await until(socket, lambda header, _: header["kind"] == "hello")
+            assert hello["source"] == "replay"
+            end, _ = await until(socket, lambda header, _: header["kind"] == "frame" and header["paused"])
+            assert (end["tick"], end["first"], end["last"]) == (9, 3, 9)
+            await do(do="rewind")
+            await until(socket, lambda header, _: header["kind"] == "hello")
+            await until(socket, lambda header, _: header["kind"] == "frame" and header["tick"] < 9)
+            await do(do="pause")
+            await do(do="seek", tick=5)
+            past, arrays = await until(socket, lambda header, _: header["kind"] == "frame" and not header["live"])
+            agents = replay.frames[5].agents
+            assert past["tick"] == 5
+            np.testing.assert_array_equal(arrays["uid"], agents.uid[agents.alive])
+            uid = int(arrays["uid"][0])
+            await do(do="select", uid=uid)
+            told, _ = await until(socket, lambda header, _: header["kind"] == "agent")
+            assert (told["uid"], told["tick"]) == (uid, 5)
+            await do(do="take", uid=uid)
+            await until(socket, lambda header, _: header["kind"] == "error" and "replay" in header["message"])
+
+    served(part, minds, session)
 
 
 def test_what_is_long_ago_is_forgotten(minds, monkeypatch):
@@ -341,10 +382,10 @@ def test_what_is_long_ago_is_forgotten(minds, monkeypatch):
                 socket, lambda header, _: header["kind"] == "error" and "seek: tick 2: allowed are" in header["message"]
             )
 
-    served(fresh, None, session)
+    served(fresh, minds, session)
 
 
-def test_files_are_served_and_nothing_else(play):
+def test_files_are_served_and_nothing_else(play, minds):
     async def request(port, path, **headers):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         fields = {"Host": f"127.0.0.1:{port}", "Connection": "close"} | headers
@@ -367,7 +408,7 @@ def test_files_are_served_and_nothing_else(play):
             async with connect(f"ws://127.0.0.1:{port}/ws", origin="http://other.example"):
                 pass
 
-    served(play, None, session)
+    served(play, minds, session)
 
 
 @pytest.mark.parametrize(
@@ -380,7 +421,9 @@ def test_files_are_served_and_nothing_else(play):
         (["--policy", "nobody"], "--policy nobody: must be random, "),
         (["--policy", "random", "--checkpoint", "x"], "--checkpoint, --policy: give one of them"),
         (["--replay", "x", "--policy", "random"], "--policy: means nothing with --replay"),
-        (["--record", "nowhere/x.npz"], "--record nowhere/x.npz: nowhere is no folder"),
+        (["--record", "nowhere/x.npz"], "nowhere/x.npz: No such file or directory"),
+        (["--record", "."], "--record .: exists"),
+        (["--replay", "x", "--agents", "4"], "--agents: means nothing with --replay"),
         (["--rule", "flying=1"], "--rule flying=1: no such rule"),
     ],
 )
@@ -390,3 +433,21 @@ def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
         cli.main(["watch", *arguments])
     assert ended.value.code == 2
     assert f"nmmo-jax: {message}" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
+        cli.main(["watch", "--port", str(taken.getsockname()[1])])
+    assert ended.value.code == 2
+    assert "Address already in use" in capsys.readouterr().err
+
+
+def test_nobody_trained_is_seen_into_as_far_as_can_be(replay):
+    lens = Lens(replay, Minds(make("chaos", **WORLD), ("random",)), contextlib.nullcontext())
+    assert [one["name"] for one in lens.list()] == ["forest", "visits", "density"]
+    agents = replay.frames[TICKS].agents
+    header, told = protocol.decode(lens.agent(TICKS, int(agents.uid[agents.alive][0])))
+    assert header["value"] is None and told["tiles"].any() and "move" not in told
+    with pytest.raises(ValueError, match="none of that name here"):
+        lens.overlay("value", TICKS, None)

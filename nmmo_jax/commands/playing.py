@@ -104,7 +104,8 @@ class Play:
             self.players.params, self._keys, self.index, self._worlds, (orders.taken, Action(**orders.given)), ticks
         )
         frames, ready = jax.device_get((frames, self._worlds[0].tiles.ready_tick[0]))
-        several = [jax.tree.map(lambda leaf, index=index: leaf[index], frames) for index in range(ticks)]
+        # Copies: what XLA returns is kept whole as long as a part of it is.
+        several = [jax.tree.map(lambda leaf, index=index: np.array(leaf[index]), frames) for index in range(ticks)]
         self.replay.append(several, ready)
         return several
 

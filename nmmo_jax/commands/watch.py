@@ -2,12 +2,14 @@
 
 import asyncio
 import dataclasses
+import socket
 import webbrowser
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 
 from nmmo_jax.commands.players import labels, load_trained, players
 from nmmo_jax.commands.playing import Play
@@ -19,6 +21,9 @@ from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MapPool
+from nmmo_jax.world.tiled import ANY_SIZE
+from nmmo_jax.world.tiles import check_map
+from nmmo_jax.writing import write
 
 _SHIPPED = "chaos128"
 
@@ -65,7 +70,7 @@ class Watch:
     open: tyro.conf.FlagCreatePairsOff[bool] = False
     """Also open it in this machine's browser."""
     record: Path | None = None
-    """File for a replay of what was played, written at the end (of the realm that is shown then)."""
+    """New file for a replay, written at the end: what is still kept of the realm that is shown then."""
 
     def run(self) -> int:
         """Serves until it is interrupted; returns the exit status.
@@ -84,13 +89,12 @@ class Watch:
             raise ValueError(f"--speed {self.speed}: allowed are 0 to {SLOWEST:.0f} seconds per tick")
         if not 0 <= self.port < 2**16:
             raise ValueError(f"--port {self.port}: allowed are 0 to {2**16 - 1}")
-        if self.record is not None and not self.record.parent.is_dir():
-            raise ValueError(f"--record {self.record}: {self.record.parent} is no folder")
+        self._check_places()
         source, names, game = self._source()
         env = source.env if isinstance(source, Play) else Environment(source.config, source.rules)
-        mind = self._minds(Minds, env, names)
-        show = Show(source, self.realms if isinstance(source, Play) else 1, mind, self.speed)
-        can = {"value": mind is not None, "probabilities": mind is not None, "take": show.live}
+        minds = self._minds(Minds, env, names)
+        show = Show(source, self.realms if isinstance(source, Play) else 1, minds, self.speed)
+        can = {"value": bool(minds.trained), "probabilities": bool(minds.trained), "take": show.live}
         about = {"game": game, "tick_seconds": 0.6, "can": {**can, "realm": show.live and self.realms > 1}}
         gallery = Gallery(show, population_colours(env.config.num_populations), about)
         try:
@@ -108,19 +112,36 @@ class Watch:
         server = await open_gallery(gallery, self.host, self.port)
         port = server.sockets[0].getsockname()[1]
         host = f"[{self.host}]" if ":" in self.host else self.host
-        console = Console(highlight=False)
-        console.print(f"{gallery.show.stage.replay.about['title']}: [bold]http://{host}:{port}[/]   Ctrl-C ends it")
+        title = escape(gallery.show.stage.replay.about["title"])
+        told = f"{title}: [bold]http://{host}:{port}[/]   Ctrl-C ends it"
+        Console(highlight=False).print(told, soft_wrap=True)
         if self.open:
             webbrowser.open(f"http://{host}:{port}")
         async with server:
             await server.serve_forever()
 
+    def _check_places(self) -> None:
+        """That the port is free and the recording can be written, before anything is made."""
+        if self.port:
+            try:
+                family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+                socket.create_server((self.host, self.port), family=family).close()
+            except OSError as error:
+                raise OSError(f"--host {self.host} --port {self.port}: {error.strerror}") from None
+        if self.record is not None:
+            if self.record.exists():
+                raise FileExistsError(f"--record {self.record}: exists")
+            write(self.record, lambda file: file.write(b""))
+            self.record.unlink()
+
     def _source(self) -> tuple[Play | Replay, tuple[str, ...], str]:
         """What is shown, the policies of its populations, and the name of the game."""
         if self.replay is not None:
             given = {"--checkpoint": self.checkpoint, "--policy": self.policy, "--game": self.game, "--map": self.map}
-            for flag, value in {**given, "--rule": self.rule, "--record": self.record}.items():
-                if value:
+            given |= {"--rule": self.rule, "--record": self.record, "--agents": self.agents}
+            given |= {"--populations": self.populations, "--initial-population": self.initial_population}
+            for flag, value in given.items():
+                if value not in (None, ()):
                     raise ValueError(f"{flag}: means nothing with --replay")
             replay = load_replay(self.replay)
             run = self.replay.resolve().parent  # that of a training run lies in its folder
@@ -130,11 +151,11 @@ class Watch:
             raise ValueError(f"--realms {self.realms}: must be at least 1")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed {self.seed}: allowed are 0 to 2^32 - 1")
-        names = self._names()
-        env, game = self._world(names)
+        names, maps = self._names(), [check_map(load_map(path, None), ANY_SIZE, str(path)) for path in self.map]
+        env, game = self._world(names, maps)
         config = env.config
         if self.map:
-            pool = MapPool.from_maps([load_map(path, None) for path in self.map], config, [*map(str, self.map)])
+            pool = MapPool.from_maps(maps, config, [*map(str, self.map)])
         else:
             pool = MapPool.generated(self.seed, self.realms, config)
         births = int(env.rules.population_cap) // 2 if self.initial_population is None else self.initial_population
@@ -157,8 +178,10 @@ class Watch:
         newest = max(runs, key=lambda run: (run / "checkpoints").stat().st_mtime, default=None)
         return (_SHIPPED if newest is None else str(newest),)
 
-    def _world(self, names: tuple[str, ...]) -> tuple[Environment, str]:
+    def _world(self, names: tuple[str, ...], maps: list[Any]) -> tuple[Environment, str]:
+        sides = {"rows": 0, "columns": 1} if maps else {}
         own: dict[str, Any] = {"num_agents": self.agents, "num_populations": self.populations}
+        own |= {name: max(one.shape[axis] for one in maps) for name, axis in sides.items()}
         own = {name: value for name, value in own.items() if value is not None} | parse_rules(self.rule)
         trained = next((name for name in names if name not in POLICIES), None)
         if self.game is not None or trained is None:
@@ -167,16 +190,14 @@ class Watch:
         policy = load_trained(trained)
         if self.agents is not None:
             own.setdefault("population_cap", self.agents)
-        sizes = {name: own.pop(name) for name in ("num_agents", "num_populations") if name in own}
+        sizes = {name: own.pop(name) for name in ("num_agents", "num_populations", *sides) if name in own}
         return Environment(dataclasses.replace(policy.config, **sizes), policy.rules.replace(**own)), labels(names)[0]
 
     def _minds(self, kind: Any, env: Environment, names: tuple[str, ...]) -> Any:
-        """The minds of the policies; None where nobody is trained, or cannot be found (in replays)."""
-        if all(name in POLICIES for name in names):
-            return None
+        """The minds of the policies; where those of a replay cannot be found, of nobody trained."""
         try:
             return kind(env, names)
         except (ValueError, OSError):
             if self.replay is None:
                 raise
-            return None
+            return kind(env, tuple(POLICIES)[:1])

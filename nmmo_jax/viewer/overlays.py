@@ -46,22 +46,22 @@ class Lens:
     """Looks into the frames of one replay.
 
     Attributes:
-      minds: of its populations; None where nobody is trained.
+      minds: of its populations.
 
     Another thread may append to the replay, with the lock.
     """
 
-    def __init__(self, replay: Replay, minds: Minds | None, lock: threading.Lock):
+    def __init__(self, replay: Replay, minds: Minds, lock: threading.Lock):
         self.minds, self._replay, self._lock = minds, replay, lock
         config = replay.config
         self._visits_so_far = np.zeros((config.num_populations, config.rows, config.columns), np.int32)
         self._visited = 0  # frames that are counted in it
-        self._seen: tuple[int, Realm, Judgement | None] | None = None  # of the frame that was asked for last
+        self._seen: tuple[int, Realm, Judgement] | None = None  # of the frame that was asked for last
 
     def list(self) -> list[dict[str, Any]]:
         """The overlays that there are, for the browser."""
         fields = ("name", "label", "agent", "populations")
-        known = [one for one in OVERLAYS.values() if self.minds is not None or not one.mind]
+        known = [one for one in OVERLAYS.values() if self.minds.trained or not one.mind]
         return [{field: getattr(one, field) for field in fields} for one in known]
 
     def agent(self, index: int, uid: int, cores: Any = None) -> bytes:
@@ -74,13 +74,12 @@ class Lens:
         population = int(replay.frames[index].agents.population[slot])
         fields |= {"population": population, "name": f"{replay.about['populations'][population]} #{uid}", "value": None}
         arrays: dict[str, Any] = {"attack_map": attack_map(replay, index, slot)}
-        if judgement is not None:
-            listed = judgement.obs.visible_slot[slot]
-            uids = np.where(listed >= 0, replay.frames[index].agents.uid[listed], -1)
-            arrays |= {"tiles": judgement.obs.tiles[slot], "visible": uids.astype(np.int32)}
-            if judgement.trained[slot]:
-                fields["value"] = float(judgement.value[slot])
-                arrays |= {name: rows[slot] for name, rows in judgement.probabilities.items()}
+        listed = judgement.obs.visible_slot[slot]
+        uids = np.where(listed >= 0, replay.frames[index].agents.uid[listed], -1)
+        arrays |= {"tiles": judgement.obs.tiles[slot], "visible": uids.astype(np.int32)}
+        if judgement.trained[slot]:
+            fields["value"] = float(judgement.value[slot])
+            arrays |= {name: rows[slot] for name, rows in judgement.probabilities.items()}
         return protocol.encode("agent", fields, **arrays)
 
     def overlay(self, name: str, index: int, uid: int | None, cores: Any = None) -> bytes:
@@ -90,7 +89,7 @@ class Lens:
           ValueError: there is no such overlay here, or no agent that it could speak of.
         """
         overlay = OVERLAYS.get(name)
-        if overlay is None or (overlay.mind and self.minds is None):
+        if overlay is None or (overlay.mind and not self.minds.trained):
             raise ValueError(f"overlay {name}: there is none of that name here")
         slot = None if uid is None else slot_of(self._replay, index, uid)
         if overlay.agent and slot is None:
@@ -107,17 +106,16 @@ class Lens:
         fields |= {"scale": scale, "low": low, "high": high, "diverging": overlay.diverging, "unit": overlay.unit}
         return protocol.encode("overlay", fields, values=values.astype(np.float32))
 
-    def _look(self, index: int, cores: Any) -> tuple[Realm, Judgement | None]:
+    def _look(self, index: int, cores: Any) -> tuple[Realm, Judgement]:
         """The realm of a frame and what its agents think, kept for whoever asks next."""
         tick = int(self._replay.frames[index].tick)
         if self._seen is None or self._seen[0] != tick:
             with self._lock:
                 realm = self._replay.realm(index)
-            self._seen = tick, realm, None if self.minds is None else self.minds.judge(realm, cores)
+            self._seen = tick, realm, self.minds.judge(realm, cores)
         return self._seen[1:]
 
     def _value(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
-        assert self.minds is not None
         realm, _ = self._look(index, cores)
         material = self._replay.tiles.material
         scale = math.ceil(max(material.shape) / _SIDE)
@@ -131,7 +129,6 @@ class Lens:
         return (0, 0), scale, values
 
     def _dependency(self, index: int, slot: int, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
-        assert self.minds is not None
         realm, _ = self._look(index, cores)
         population = int(self._replay.frames[index].agents.population[slot])
         if not self.minds.has(population):
@@ -140,7 +137,7 @@ class Lens:
 
     def _target(self, index: int, slot: int, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
         _, judgement = self._look(index, cores)
-        if judgement is None or not judgement.trained[slot]:
+        if not judgement.trained[slot]:
             raise ValueError("overlay target: the agent is not trained")
         chosen = {name: rows[slot] for name, rows in judgement.probabilities.items()}
         probability = (chosen["style"][:, None] * chosen["target"]).sum(axis=0)
@@ -169,7 +166,7 @@ class Lens:
         return self._in_cells(self._visits_so_far, np.sum)
 
     def _density(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
-        count = np.zeros(self._visits_so_far.shape)
+        count = np.zeros(self._visits_so_far.shape, np.int32)
         np.add.at(count, _places(self._replay.frames[index].agents), 1)
         place, scale, count = self._in_cells(count, np.sum)
         for axis in (1, 2, 1, 2):
@@ -186,7 +183,7 @@ class Lens:
         scale = math.ceil(max(values.shape[-2:]) / _SIDE)
         if scale > 1:
             pad = [(0, 0)] * (values.ndim - 2) + [(0, -side % scale) for side in values.shape[-2:]]
-            values = np.pad(values, pad)
+            values = np.pad(values, pad, constant_values=np.nan if values.dtype.kind == "f" else 0)
             rows, columns = (side // scale for side in values.shape[-2:])
             values = reduce(values.reshape(*values.shape[:-2], rows, scale, columns, scale), axis=(-3, -1))
         return (0, 0), scale, values

@@ -77,8 +77,7 @@ class Gallery:
             pass
         finally:
             self.watchers.discard(watcher)
-            if watcher.taken is not None:
-                self.show.release(watcher.taken)
+            self._give_back(watcher)
             sender.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
                 await sender
@@ -141,6 +140,7 @@ class Gallery:
             first = int(stage.replay.frames[0].tick)
             forgotten = watcher.sent[1] is not None and watcher.sent[1] < first
             if watcher.sent[0] != stage.session or forgotten:
+                self._give_back(watcher)
                 watcher.sent, watcher.tick, watcher.selected, watcher.taken = (stage.session, None), None, None, None
                 watcher.waiting.clear()
                 fields = {**self._about, "realm": self.show.realm, "realms": self.show.realms}
@@ -162,6 +162,12 @@ class Gallery:
                 await connection.send(message)
             await watcher.wake.wait()
             watcher.wake.clear()
+
+    def _give_back(self, watcher: Watcher) -> None:
+        """The agent that somebody played, if the world is still the one it lived in: elsewhere others have its uid."""
+        if watcher.taken is not None and watcher.sent[0] == self.show.stage.session:
+            self.show.release(watcher.taken)
+        watcher.taken = None
 
     def _pace(self) -> tuple[Any, ...]:
         show = self.show
@@ -196,8 +202,9 @@ class Gallery:
         if do in everybody:
             everybody[do]()
         elif do == "seek":
-            first = int(show.stage.replay.frames[0].tick)
-            last = first + len(show.stage.totals.living) - 1
+            stage = show.stage
+            first = int(stage.replay.frames[0].tick)
+            last = first + len(stage.totals.living) - 1
             if not first <= asked["tick"] <= last:
                 raise ValueError(f"seek: tick {asked['tick']}: allowed are {first} to {last}")
             watcher.tick, watcher.again = asked["tick"], True
@@ -207,18 +214,19 @@ class Gallery:
             watcher.selected = asked["uid"]
         elif do == "overlay":
             watcher.overlay = asked["name"]
+        elif do in ("take", "release", "act") and watcher.sent[0] != show.stage.session:
+            raise ValueError(f"{do}: another realm is shown now")
         elif do == "take":
             if show.taken(asked["uid"]) and watcher.taken != asked["uid"]:
                 raise ValueError(f"agent {asked['uid']}: somebody else plays it")
-            if watcher.taken is not None:
-                show.release(watcher.taken)
+            self._give_back(watcher)
             show.take(asked["uid"])
             watcher.taken, watcher.again = asked["uid"], True
         elif watcher.taken is None:
             raise ValueError(f"{do}: take an agent first")
         elif do == "release":
-            show.release(watcher.taken)
-            watcher.taken, watcher.again = None, True
+            self._give_back(watcher)
+            watcher.again = True
         else:
             show.act(watcher.taken, **asked)
 
@@ -249,6 +257,7 @@ async def open_gallery(gallery: Gallery, host: str, port: int) -> Server:
         port,
         process_request=site.answer,
         max_size=protocol.MOST * 4,  # bytes; what is longer closes the connection
+        close_timeout=1,  # seconds: a browser that has stalled does not hold up the end either
         compression=None,  # costs more than it saves on the same machine
     )
     server.looker = asyncio.create_task(gallery.look())  # pyright: ignore - kept alive with the server

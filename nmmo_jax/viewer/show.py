@@ -15,7 +15,8 @@ from nmmo_jax.viewer.overlays import Lens
 from nmmo_jax.viewer.scene import Totals, slot_of
 
 SLOWEST = 60.0  # seconds per tick
-_HISTORY_BYTES = 512 * 2**20  # of frames that are kept to go back to
+_HISTORY_BYTES = 512 * 2**20  # of frames that are kept to go back to, of each realm
+_ARRAY_BYTES = 160  # of an array beside its numbers
 _RATE_SECONDS = 1.0  # over which rates are taken
 
 
@@ -46,7 +47,7 @@ class Show:
       failed: what ended the play, if anything has.
     """
 
-    def __init__(self, source: Play | Replay, realms: int, minds: Minds | None, seconds: float = 0.6):
+    def __init__(self, source: Play | Replay, realms: int, minds: Minds, seconds: float = 0.6):
         self._plays = {source.index: source} if isinstance(source, Play) else {}
         self.live = isinstance(source, Play)
         self.realms, self.realm = realms, source.index if isinstance(source, Play) else 0
@@ -80,10 +81,11 @@ class Show:
 
     def close(self) -> None:
         """Ends the play, after the tick in hand."""
-        self._closed = True
         with self._control:
+            self._closed = True
             self._control.notify()
-        self._thread.join()
+        if self._thread.ident is not None:  # it has begun
+            self._thread.join()
 
     def pace(self, seconds: float | None = None, paused: bool | None = None) -> None:
         """Seconds per tick, and whether it stands still."""
@@ -96,7 +98,7 @@ class Show:
     def step(self) -> None:
         """One tick, then a pause."""
         self.pace(paused=True)
-        self._ask(self._advance)
+        self._ask(self._advance)  # which is asked for once, however often it was before it is done
 
     def choose(self, realm: int) -> None:
         """Shows another realm, from its beginning or where it was left.
@@ -128,20 +130,23 @@ class Show:
         """
         if not self.live:
             raise ValueError("agents of a replay cannot be played")
-        if slot_of(self.stage.replay, self.at, uid) is None:
+        now = self.now
+        if slot_of(now.stage.replay, now.at, uid) is None:
             raise ValueError(f"agent {uid}: does not live")
-        self._orders[uid] = (0, 0, -1)
+        with self._control:
+            self._orders[uid] = (0, 0, -1)
 
     def release(self, uid: int) -> None:
         """It plays by itself again."""
-        self._orders.pop(uid, None)
+        with self._control:
+            self._orders.pop(uid, None)
 
     def act(self, uid: int, move: int | None = None, style: int | None = None, target: int | None = None) -> None:
         """What an agent that was taken does in the coming tick; what is not given stays as asked before."""
-        before = self._orders.get(uid)
-        if before is not None:
-            asked = zip((move, style, target), before, strict=True)
-            self._orders[uid] = tuple(old if new is None else new for new, old in asked)  # pyright: ignore
+        with self._control:
+            if uid in self._orders:
+                asked = zip((move, style, target), self._orders[uid], strict=True)
+                self._orders[uid] = tuple(old if new is None else new for new, old in asked)  # pyright: ignore
 
     def taken(self, uid: int | None) -> bool:
         """Whether somebody plays that agent."""
@@ -149,7 +154,8 @@ class Show:
 
     def _ask(self, what: Callable[[], None]) -> None:
         with self._control:
-            self._asked.append(what)
+            if what not in self._asked:
+                self._asked.append(what)
             self._control.notify()
 
     def _run(self) -> None:
@@ -157,7 +163,8 @@ class Show:
         try:
             while not self._closed:
                 with self._control:
-                    if not self._asked:
+                    due = min(due, time.perf_counter() + self.seconds)  # the pace may be another now
+                    if not (self._asked or self._closed):
                         wait = None if self.paused else due - time.perf_counter()
                         if wait is None or wait > 0:
                             self._control.wait(wait)
@@ -179,7 +186,8 @@ class Show:
     def _advance(self) -> None:
         if self.live:
             play = self._plays[self.realm]
-            orders = self._of_people()
+            with self._control:
+                orders = self._of_people()
             with self.lock:
                 play.tick(orders)
                 self.stage.totals.catch_up()
@@ -212,8 +220,10 @@ class Show:
     def _change(self, realm: int) -> None:
         if realm not in self._plays:
             self._plays[realm] = self._plays[self.realm].beside(realm)
-        self.realm, self._orders = realm, {}
+        self.realm = realm
         self._show(self._plays[realm].replay)
+        with self._control:
+            self._orders.clear()
         self._listener()
 
     def _again(self) -> None:
@@ -229,7 +239,7 @@ class Show:
     def _trim(self, play: Play) -> None:
         """Forgets the older half of what happened where it fills the memory."""
         replay = play.replay
-        bytes_per_frame = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(replay.frames[-1]))
+        bytes_per_frame = sum(np.asarray(leaf).nbytes + _ARRAY_BYTES for leaf in jax.tree.leaves(replay.frames[-1]))
         if len(replay) * bytes_per_frame > _HISTORY_BYTES and len(replay) > 2:
             first = len(replay) // 2
             with self.lock:

@@ -22,7 +22,7 @@ class Site:
 
     def __init__(self, host: str):
         # Under other names it could be asked for by a page whose name now means this machine.
-        self._hosts = None if host in _EVERYWHERE else {*_LOCAL, host.strip("[]")}
+        self._hosts = None if host in _EVERYWHERE else {*_LOCAL, host.strip("[]").lower()}
         self._files = dict(_found(files("nmmo_jax.viewer") / "static", ""))
         self._files["/"] = self._files["/index.html"]
 
@@ -31,11 +31,12 @@ class Site:
         origin = request.headers.get("Origin")
         try:
             host = urlsplit(f"//{request.headers.get('Host', '')}")
+            asks = None if origin is None else urlsplit(origin).netloc
         except ValueError:
-            return connection.respond(HTTPStatus.BAD_REQUEST, "No host.\n")
+            return connection.respond(HTTPStatus.BAD_REQUEST, "No such name.\n")
         if self._hosts is not None and host.hostname not in self._hosts:
             return connection.respond(HTTPStatus.FORBIDDEN, "This server is not known under that name.\n")
-        if origin is not None and urlsplit(origin).netloc != host.netloc:
+        if asks is not None and asks != host.netloc:
             return connection.respond(HTTPStatus.FORBIDDEN, "Other sites may not look on.\n")
         path = request.path.split("?")[0]
         if path == STREAM:

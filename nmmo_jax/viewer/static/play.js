@@ -56,9 +56,10 @@ export class Play {
 
   /** A move by key: true where it was one. */
   key(code, down) {
-    if (this.uid === null || !(code in KEYS)) return false;
+    if (!(code in KEYS)) return false;
+    if (!down && this.held === KEYS[code]) this.release(); // also of one that has died meanwhile
+    if (this.uid === null) return false;
     if (down) this.hold(KEYS[code]);
-    else if (this.held === KEYS[code]) this.release();
     return true;
   }
 
