@@ -29,6 +29,7 @@ from nmmo_jax.world.pool import MapPool
 websockets = pytest.importorskip("websockets", reason="the extra 'watch' is not installed")
 from websockets.asyncio.client import connect  # noqa: E402
 
+from nmmo_jax.bench import watch  # noqa: E402
 from nmmo_jax.viewer.server import Gallery, open_gallery  # noqa: E402
 
 WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
@@ -441,6 +442,14 @@ def test_a_port_in_use_is_told(capsys, tmp_path, monkeypatch):
         cli.main(["watch", "--port", str(taken.getsockname()[1])])
     assert ended.value.code == 2
     assert "Address already in use" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_watching_costs_is_measured():
+    record = watch.main(watch.Watching(game="chaos", policy="random", agents=16, seconds=0.5, repeats=1))
+    assert record["living"] > 0 and record["bytes_per_tick"] > 500
+    assert record["ticks_per_second_alone"][0] > 0 and record["ticks_per_second_watched"][0] > 0
+    assert "value_overlay_ms" not in record
 
 
 def test_nobody_trained_is_seen_into_as_far_as_can_be(replay):

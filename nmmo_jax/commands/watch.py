@@ -52,6 +52,8 @@ class Watch:
     """Populations. Default: those of the world."""
     map: tuple[Path, ...] = ()
     """Maps to play on (.tmx, .npy), realm i on map i modulo their number. Default: generated terrain."""
+    tileset: Path | None = None
+    """Tileset (.tsx) of .tmx maps whose own is not beside them."""
     rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Any number of the rulebook, name=value; values per style as a,b,c. Repeat for more."""
     realms: int = 4
@@ -151,7 +153,7 @@ class Watch:
             raise ValueError(f"--realms {self.realms}: must be at least 1")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed {self.seed}: allowed are 0 to 2^32 - 1")
-        names, maps = self._names(), [check_map(load_map(path, None), ANY_SIZE, str(path)) for path in self.map]
+        names, maps = self._names(), [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map]
         env, game = self._world(names, maps)
         config = env.config
         if self.map:

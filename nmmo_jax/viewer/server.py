@@ -19,7 +19,7 @@ from nmmo_jax.viewer import protocol, scene
 from nmmo_jax.viewer.show import Show, Stage
 from nmmo_jax.viewer.site import Site
 
-_LEAST_SECONDS = 0.04  # between frames: no eye wants more, and the play has the cores
+_LEAST_SECONDS = 1 / 15  # between frames: the browser moves what is between, and the play has the cores
 _LOOK_SECONDS = 0.05  # before what is asked about a frame is worked out: several who ask come together
 
 
