@@ -107,6 +107,7 @@ def test_the_full_house_is_full_also_on_two_cores():
     assert 120 <= record["least_population"] <= record["mean_population"] <= record["agents"] == 128
 
 
+@pytest.mark.slow
 def test_a_crowd_is_as_dense_as_the_full_house():
     record = throughput.main(Throughput(row="crowd", agents=16, realms=2, ticks=8, repeats=2))
     assert math.ceil(0.8 * 16) <= record["least_population"] <= record["agents"] == 16

@@ -32,7 +32,7 @@ def equal(one: Replay, other: Replay) -> None:
     jax.tree.map(np.testing.assert_array_equal, *trees)
 
 
-@pytest.mark.parametrize("law", [False, True])
+@pytest.mark.parametrize("law", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_replay_is_the_play_of_the_simulator(law):
     """Realm 1 of two, played as ``measure`` plays them: every digest, and who lives where."""
     play, replay = begun(law), played(law)

@@ -177,12 +177,9 @@ def test_seeds_can_be_vmapped(tiny, six):
     assert (report.sums.steps[0] != report.sums.steps[1]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"core": "gru", "rules_input": True},
-        pytest.param({"shared_weights": True, "auto_target": True}, marks=pytest.mark.slow),
-    ],
+    "options", [{"core": "gru", "rules_input": True}, {"shared_weights": True, "auto_target": True}]
 )
 def test_options_of_the_network(options):
     train = make_train(
