@@ -424,6 +424,7 @@ def test_files_are_served_and_nothing_else(play, minds):
         (["--replay", "x", "--policy", "random"], "--policy: means nothing with --replay"),
         (["--record", "nowhere/x.npz"], "nowhere/x.npz: No such file or directory"),
         (["--record", "."], "--record .: exists"),
+        (["--tileset", "x.tsx"], "--tileset: belongs to --map, which is not given"),
         (["--replay", "x", "--agents", "4"], "--agents: means nothing with --replay"),
         (["--rule", "flying=1"], "--rule flying=1: no such rule"),
     ],

@@ -140,7 +140,7 @@ class Watch:
         """What is shown, the policies of its populations, and the name of the game."""
         if self.replay is not None:
             given = {"--checkpoint": self.checkpoint, "--policy": self.policy, "--game": self.game, "--map": self.map}
-            given |= {"--rule": self.rule, "--record": self.record, "--agents": self.agents}
+            given |= {"--tileset": self.tileset, "--rule": self.rule, "--record": self.record, "--agents": self.agents}
             given |= {"--populations": self.populations, "--initial-population": self.initial_population}
             for flag, value in given.items():
                 if value not in (None, ()):
@@ -149,6 +149,8 @@ class Watch:
             run = self.replay.resolve().parent  # that of a training run lies in its folder
             names = (str(run),) if (run / "checkpoints").is_dir() else tuple(replay.about["populations"])
             return replay, names, "replay"
+        if self.tileset is not None and not self.map:
+            raise ValueError("--tileset: belongs to --map, which is not given")
         if self.realms < 1:
             raise ValueError(f"--realms {self.realms}: must be at least 1")
         if not 0 <= self.seed < 2**32:

@@ -1,7 +1,8 @@
 """Serves the client and what it shows: one port for files and for the stream, one process, any number of browsers.
 
 The play never waits for a browser: each has a task of its own that sends it the newest frame when the last has gone
-out, so that a slow one misses frames. What people ask to look into is worked out in one more thread, the newest first.
+out, so that a slow one misses frames. What people ask to look into is worked out in one more thread, for
+the frame that is newest when it begins.
 """
 
 import asyncio
