@@ -424,6 +424,7 @@ def test_files_are_served_and_nothing_else(play, minds):
         (["--replay", "x", "--policy", "random"], "--policy: means nothing with --replay"),
         (["--record", "nowhere/x.npz"], "nowhere/x.npz: No such file or directory"),
         (["--record", "."], "--record .: exists"),
+        (["--game", "law", "--initial-population", "200"], "--initial-population 200: allowed are 0 to 128"),
         (["--tileset", "x.tsx"], "--tileset: belongs to --map, which is not given"),
         (["--replay", "x", "--agents", "4"], "--agents: means nothing with --replay"),
         (["--rule", "flying=1"], "--rule flying=1: no such rule"),

@@ -157,12 +157,14 @@ class Watch:
             raise ValueError(f"--seed {self.seed}: allowed are 0 to 2^32 - 1")
         names, maps = self._names(), [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map]
         env, game = self._world(names, maps)
-        config = env.config
+        config, born = env.config, self.initial_population
+        if born is not None and not 0 <= born <= config.num_agents:
+            raise ValueError(f"--initial-population {born}: allowed are 0 to {config.num_agents}")
         if self.map:
             pool = MapPool.from_maps(maps, config, [*map(str, self.map)])
         else:
             pool = MapPool.generated(self.seed, self.realms, config)
-        births = int(env.rules.population_cap) // 2 if self.initial_population is None else self.initial_population
+        births = int(env.rules.population_cap) // 2 if born is None else born
         shown = labels(names)
         of_populations = [shown[p % len(names)] for p in range(config.num_populations)]
         title = ", ".join(dict.fromkeys([game, *of_populations]))
