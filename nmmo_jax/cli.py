@@ -9,10 +9,19 @@ import jax
 import tyro
 
 from nmmo_jax.commands.bench import Bench
+from nmmo_jax.commands.collapse import Collapse
+from nmmo_jax.commands.evaluate import Evaluate
+from nmmo_jax.commands.evolve import Evolve
+from nmmo_jax.commands.experiment import Experiment
+from nmmo_jax.commands.fork import Fork
 from nmmo_jax.commands.maps import Convert, Generate, Show
+from nmmo_jax.commands.niches import Niches
+from nmmo_jax.commands.rare import Rare
 from nmmo_jax.commands.render import Render
 from nmmo_jax.commands.replay import Cut, Info, VerifyReplay
 from nmmo_jax.commands.simulate import Simulate
+from nmmo_jax.commands.sweep import Sweep
+from nmmo_jax.commands.tournament import Tournament
 from nmmo_jax.commands.train import Train
 from nmmo_jax.commands.verify import Verify
 from nmmo_jax.commands.watch import Watch
@@ -30,6 +39,15 @@ Replays = (
 Command = (
     Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Tournament, tyro.conf.subcommand("tournament")]
+    | Annotated[Experiment, tyro.conf.subcommand("experiment")]
+    | Annotated[Fork, tyro.conf.subcommand("fork")]
+    | Annotated[Rare, tyro.conf.subcommand("rare")]
+    | Annotated[Niches, tyro.conf.subcommand("niches")]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[Collapse, tyro.conf.subcommand("collapse")]
+    | Annotated[Evolve, tyro.conf.subcommand("evolve")]
     | Annotated[Verify, tyro.conf.subcommand("verify")]
     | Annotated[Watch, tyro.conf.subcommand("watch")]
     | Annotated[Replays, tyro.conf.subcommand("replay", description="Look into replays, cut and check them.")]

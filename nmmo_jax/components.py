@@ -74,11 +74,16 @@ class Draws(flax.struct.PyTreeNode):
     """All the chance of one tick."""
 
     regrowth: Int32[Array, "N"]  # ticks until a forest harvested by this agent is ready; NEVER: not again
-    spawn: UInt32[Array, "A 3"]  # per attempt at a birth, raw words: (coin, population, tile)
+    spawn: UInt32[Array, "A 3"]  # per attempt at a birth on the spawn ring, raw words: (coin, population, tile)
+    reproduction: UInt32[Array, "N 2"] | None = None  # raw words of each agent: (coin, tile); None where it is off
 
 
 class Births(flax.struct.PyTreeNode):
-    """The births of one tick, one row per attempt; rows with slot -1 are attempts that failed."""
+    """The births of one tick, one row per attempt; rows with slot -1 are attempts that failed.
+
+    A = ``max_spawns`` attempts on the spawn ring, in order. With ``Config.reproduction`` A = N + ``max_spawns``: row
+    k < N is what the agent in slot k gave birth to, and the ring's attempts follow. ``uid`` has the order of birth.
+    """
 
     slot: Int32[Array, "A"]
     uid: Int32[Array, "A"]

@@ -41,7 +41,8 @@ class Config:
       layout: ``blocks`` (slots grouped by population, quotas) or ``free`` (any slot, no quotas).
       resolution: ``simultaneous`` (all agents at once) or ``sequential`` (oldest first, as the original).
       reward: ``survival`` (+1 per tick lived through) or ``death`` (-1 on dying).
-      max_spawns: attempts at a birth per tick.
+      reproduction: whether living agents give birth; layout ``free``.
+      max_spawns: attempts at a birth on the spawn ring per tick.
       max_lifetime: age in ticks at which an agent leaves with ``truncated``, or None.
       horizon: tick from which ``info.horizon`` is set, or None.
       visits: probe, count visits per population and tile in ``realm.probes.visits``.
@@ -59,6 +60,7 @@ class Config:
     layout: Literal["blocks", "free"] = "blocks"
     resolution: Literal["simultaneous", "sequential"] = "simultaneous"
     reward: Literal["survival", "death"] = "survival"
+    reproduction: bool = False
     max_spawns: int = 1
     max_lifetime: int | None = None
     horizon: int | None = None
@@ -84,13 +86,18 @@ class Config:
             _check_int("max_lifetime", self.max_lifetime, 1, MAX_TICKS)
         if self.horizon is not None:
             _check_int("horizon", self.horizon, 1, MAX_TICKS)
-        for name in ("visits", "ledger"):
+        for name in ("reproduction", "visits", "ledger"):
             _check_bool(name, getattr(self, name))
         _check_int("events", self.events, 0, 2**24)
         if self.layout == "blocks" and self.num_agents % self.num_populations:
             raise ValueError(
                 f"num_agents={self.num_agents}: must be divisible by num_populations={self.num_populations} "
                 "in layout 'blocks' (layout 'free' has no such limit)"
+            )
+        if self.reproduction and self.layout != "free":
+            raise ValueError(
+                f"reproduction={self.reproduction!r}: must be False in layout {self.layout!r}, where each population "
+                "has a quota; layout 'free' has none"
             )
 
     @property
@@ -147,10 +154,21 @@ class Rules(flax.struct.PyTreeNode):
         high=MAX_AGENTS,
     )
     spawn_rate: Any = _rule("probability", "of each of the max_spawns attempts per tick", 1.0, "float32", 0, 1)
+    birth_food_above: Any = _rule("food", "reproduction: an agent gives birth only with more food than this", 20)
+    birth_water_above: Any = _rule("water", "reproduction: an agent gives birth only with more water than this", 20)
+    birth_age: Any = _rule("ticks", "reproduction: age from which an agent gives birth", 15, high=MAX_TICKS)
+    birth_probability: Any = _rule(
+        "per tick", "reproduction: that an agent which can give birth does so", 0.1, "float32", 0, 1
+    )
+    birth_food_cost: Any = _rule("food", "reproduction: what a parent pays, or all that it has", 12)
+    birth_water_cost: Any = _rule("water", "reproduction: what a parent pays, or all that it has", 12)
+    newborn_food: Any = _rule("food", "reproduction: of an agent born by another; at most max_food", 12)
+    newborn_water: Any = _rule("water", "reproduction: of an agent born by another; at most max_water", 12)
 
 
 RULE_FIELDS = {field.name: field for field in dataclasses.fields(Rules)}
 STYLE_RULES = ("attack_range", "attack_damage")
+REPRODUCTION_RULES = tuple(name for name in RULE_FIELDS if name.startswith(("birth_", "newborn_")))
 PRESETS: dict[str, dict[str, Any]] = {
     "chaos": {},
     "law": {"attacks_enabled": False},
@@ -236,12 +254,16 @@ def _validate_known(rules: Rules, config: Config) -> None:
     }
     for name, value in known.items():
         _known(name, value, RULE_FIELDS[name].metadata)
-    for stat in ("health", "food", "water"):
-        start, most = known.get(f"start_{stat}"), known.get(f"max_{stat}")
+    starts = ["start_health", "start_food", "start_water"]
+    if config.reproduction:
+        starts += ["newborn_food", "newborn_water"]
+    for name in starts:
+        limit = f"max_{name.partition('_')[2]}"
+        start, most = known.get(name), known.get(limit)
         if start is None or most is None or (start.ndim and most.ndim and start.shape != most.shape):
             continue  # realm axes that differ are refused by name in vectorize
         if np.any(start > most):
-            raise ValueError(f"rules.start_{stat}={start}: must be at most rules.max_{stat}={most}")
+            raise ValueError(f"rules.{name}={start}: must be at most rules.{limit}={most}")
     cap = known.get("population_cap")
     if cap is not None and np.any(cap > config.num_agents):
         raise ValueError(f"rules.population_cap={cap}: allowed are 0 to the capacity num_agents={config.num_agents}")

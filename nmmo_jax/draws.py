@@ -1,8 +1,8 @@
 """Where all chance comes from.
 
 What an agent draws depends on (key, tick, system, its uid), never on its slot or on who else lives; what
-a birth draws depends on (key, tick, attempt). A world forked with one agent removed therefore differs only
-in what that agent caused. Words come from Threefry-2x32 with the uid as counter: the same bits for
+a birth on the spawn ring draws depends on (key, tick, attempt). A world forked with one agent removed therefore
+differs only in what that agent caused. Words come from Threefry-2x32 with the uid as counter: the same bits for
 any number of agents, realms or devices.
 
 ``fold_in`` and ``words`` are JAX's own Threefry written out: its rolled loop costs 40 microseconds per call on a CPU
@@ -27,6 +27,7 @@ class Stream(IntEnum):
 
     REGROWTH = 0
     SPAWN = 1
+    REPRODUCTION = 2
     # Folded into the key of a whole run, beside its ticks: beyond any of them.
     INITIAL = 2**31 + 2
     TERRAIN = 2**31 + 3
@@ -37,10 +38,14 @@ def draw(key: jax.Array, realm: Realm, rules: Rules, config: Config) -> Draws:
     """All the chance of one tick. ``key`` is the tick's own: ``step`` folds ``realm.tick`` into the run's key."""
     rules = as_rules(rules, config)
     word, _ = words(fold_in(key, Stream.REGROWTH), realm.agents.uid, jnp.zeros_like(realm.agents.uid))
-    return Draws(
+    draws = Draws(
         regrowth=waiting_time(word, rules.regrowth_probability),
         spawn=birth_words(fold_in(key, Stream.SPAWN), config.max_spawns),
     )
+    if config.reproduction:
+        pair = words(fold_in(key, Stream.REPRODUCTION), realm.agents.uid, jnp.zeros_like(realm.agents.uid))
+        draws = draws.replace(reproduction=jnp.stack(pair, axis=-1))
+    return draws
 
 
 def birth_words(key: jax.Array, attempts: int) -> UInt32[Array, "A 3"]:

@@ -27,6 +27,7 @@ from nmmo_jax.observations import ArraySpec, Observation, observation_spec, obse
 from nmmo_jax.systems.combat import aim, strike
 from nmmo_jax.systems.lifecycle import Newborn, cull, give_birth, plan_births
 from nmmo_jax.systems.movement import movement
+from nmmo_jax.systems.reproduction import reproduce
 from nmmo_jax.systems.vitals import vitals
 from nmmo_jax.world.terrain import generate
 from nmmo_jax.world.tiles import check_map, check_spawns, make_tiles
@@ -105,9 +106,14 @@ def transition(
         realm, outcome = in_sequence(realm, outcome, orders, draws, rules, config)
     played = realm
     realm, terminated, truncated = cull(realm, outcome, config)
+    offspring = None
+    if config.reproduction:
+        realm, offspring = reproduce(realm, realm.agents.alive | truncated, draws.reproduction, rules, config)
     passed = coin(draws.spawn[:, 0], rules.spawn_rate)
     births = plan_births(realm, realm.agents.alive | truncated, passed, draws.spawn, rules, config, newborn)
     realm = give_birth(realm, births, rules)
+    if offspring is not None:
+        births = jax.tree.map(lambda *rows: jnp.concatenate(rows), offspring, births)
     realm = realm.replace(tick=realm.tick + 1)
 
     owned = before.agents.alive
@@ -139,11 +145,11 @@ class Environment:
     Attributes:
       config: capacities, sizes and switches.
       rules: numbers to play by where a call is not given others.
-      newborn: ``newborn(word, room, realm) -> population``, which population a newborn joins; pure. ``word`` is raw
-        chance, uint32; ``room`` Bool[P], which populations have room (layout ``free``: all, or none); ``realm``, as it
-        is after cull, without those born in this tick. The result, an integer scalar, must be one of those with
-        room: otherwise nobody is born in that attempt, and the next goes on. None: each of those with room is as
-        likely.
+      newborn: ``newborn(word, room, realm) -> population``, which population one born on the spawn ring joins; pure.
+        ``word`` is raw chance, uint32; ``room`` Bool[P], which populations have room (layout ``free``: all, or none);
+        ``realm``, as it is after cull, without those born on the ring in this tick. The result, an integer scalar, must
+        be one of those with room: otherwise nobody is born in that attempt, and the next goes on. None: each of those
+        with room is as likely.
 
     >>> env = Environment(Config(num_agents=16, num_populations=2))
     >>> obs, realm = env.reset(jax.random.key(0))

@@ -1,7 +1,9 @@
 """The ledger: where every unit of food, water and health came from and went in one tick.
 
 Per population, the sum of a stat over its agents after a tick is that before it, plus its sources, minus
-its sinks; exactly, in integers. ``death`` is what the leaving still had.
+its sinks; exactly, in integers. ``death`` is what the leaving still had. With ``Config.reproduction``,
+``to_offspring`` is what parents paid, and ``from_parents`` what their newborns began with; the health of these, which
+nobody pays, is in ``health_birth``.
 """
 
 import flax.struct
@@ -13,13 +15,13 @@ from nmmo_jax.components import Births, Outcome, Realm
 from nmmo_jax.config import Config, Rules
 
 SOURCES = {
-    "food": ("food_birth", "food_forage", "food_gained"),
-    "water": ("water_birth", "water_drink", "water_gained"),
+    "food": ("food_birth", "food_from_parents", "food_forage", "food_gained"),
+    "water": ("water_birth", "water_from_parents", "water_drink", "water_gained"),
     "health": ("health_birth", "health_healing"),
 }
 SINKS = {
-    "food": ("food_metabolism", "food_drained", "food_death"),
-    "water": ("water_metabolism", "water_drained", "water_death"),
+    "food": ("food_metabolism", "food_drained", "food_to_offspring", "food_death"),
+    "water": ("water_metabolism", "water_drained", "water_to_offspring", "water_death"),
     "health": ("health_starvation", "health_thirst", "health_damage", "health_death"),
 }
 
@@ -27,17 +29,21 @@ SINKS = {
 class Ledger(flax.struct.PyTreeNode):
     """Amounts of one tick per population, in units of the stat that the name begins with."""
 
-    food_birth: Int32[Array, "P"]
+    food_birth: Int32[Array, "P"]  # on the spawn ring
+    food_from_parents: Int32[Array, "P"]
     food_forage: Int32[Array, "P"]
     food_gained: Int32[Array, "P"]  # by own attacks
     food_metabolism: Int32[Array, "P"]
     food_drained: Int32[Array, "P"]  # by others' attacks
+    food_to_offspring: Int32[Array, "P"]
     food_death: Int32[Array, "P"]
     water_birth: Int32[Array, "P"]
+    water_from_parents: Int32[Array, "P"]
     water_drink: Int32[Array, "P"]
     water_gained: Int32[Array, "P"]
     water_metabolism: Int32[Array, "P"]
     water_drained: Int32[Array, "P"]
+    water_to_offspring: Int32[Array, "P"]
     water_death: Int32[Array, "P"]
     health_birth: Int32[Array, "P"]
     health_healing: Int32[Array, "P"]
@@ -74,18 +80,34 @@ def account(
         return total(jnp.where(leaves, stat, 0))
 
     newborns = born.sum(axis=1, dtype=jnp.int32)
+    on_ring, nothing = newborns, jnp.zeros_like(newborns)
+    from_parents = to_offspring = {"food": nothing, "water": nothing}
+    if config.reproduction:
+        parents = births.slot[: config.num_agents] >= 0  # the first rows are those of the agents, by slot
+        offspring = total(parents)
+        on_ring = newborns - offspring
+        from_parents = {"food": offspring * rules.newborn_food, "water": offspring * rules.newborn_water}
+        costs = {"food": rules.birth_food_cost, "water": rules.birth_water_cost}
+        to_offspring = {
+            stat: total(jnp.where(parents, jnp.minimum(cost, getattr(played.agents, stat)), 0))
+            for stat, cost in costs.items()
+        }
     return Ledger(
-        food_birth=newborns * rules.start_food,
+        food_birth=on_ring * rules.start_food,
+        food_from_parents=from_parents["food"],
         food_forage=total(outcome.forage),
         food_gained=total(outcome.food_gained),
         food_metabolism=total(outcome.food_used),
         food_drained=total(outcome.food_drained),
+        food_to_offspring=to_offspring["food"],
         food_death=left(played.agents.food),
-        water_birth=newborns * rules.start_water,
+        water_birth=on_ring * rules.start_water,
+        water_from_parents=from_parents["water"],
         water_drink=total(outcome.drink),
         water_gained=total(outcome.water_gained),
         water_metabolism=total(outcome.water_used),
         water_drained=total(outcome.water_drained),
+        water_to_offspring=to_offspring["water"],
         water_death=left(played.agents.water),
         health_birth=newborns * rules.start_health,
         health_healing=total(outcome.healing),

@@ -40,6 +40,7 @@ class Settings:
     layout: str = "blocks"  # or "free"
     resolution: str = "simultaneous"  # or "sequential"
     reward: str = "survival"  # or "death"
+    reproduction: bool = False
     max_spawns: int = 1
     max_lifetime: int | None = None
 
@@ -72,6 +73,14 @@ class Rules:
     population_cap: int | None = None  # None: as many as there are slots
     spawn_rate: float = 1.0
     regrowth_probability: float = 0.025  # not used here: waiting times come with the draws
+    birth_food_above: int = 20
+    birth_water_above: int = 20
+    birth_age: int = 15
+    birth_probability: float = 0.1
+    birth_food_cost: int = 12
+    birth_water_cost: int = 12
+    newborn_food: int = 12
+    newborn_water: int = 12
 
 
 class Draws(NamedTuple):
@@ -79,6 +88,7 @@ class Draws(NamedTuple):
 
     regrowth: Sequence[int]  # [num_agents], waiting time (at least 1) of a harvest by the agent in that slot
     spawn: Sequence[Sequence[int]]  # [max_spawns, 3], 32-bit words: coin, population, tile
+    reproduction: Sequence[Sequence[int]] = ()  # [num_agents, 2], 32-bit words of the agent in that slot: coin, tile
 
 
 @dataclass(eq=False)  # two agents with equal numbers are still two agents
@@ -121,6 +131,11 @@ class Outcome(NamedTuple):
 def choose(word: int, count: int) -> int:
     """Index of the choice that a 32-bit word makes among `count`."""
     return (int(word) * count) >> 32
+
+
+def succeeds(word: int, probability: float) -> bool:
+    """A coin: a probability is a 32-bit float wherever it is used, and 24 bits of the word compare with it exactly."""
+    return (int(word) >> 8) < float(np.float32(probability)) * 2**24
 
 
 def distance(a: Agent, b: Agent) -> int:
@@ -218,9 +233,12 @@ class Realm:
         else:
             survivors = self.resolve_in_turn(oldest_first, action, draws)
         reward, terminated, truncated, cause = self.cull(oldest_first, survivors)
+        if self.settings.reproduction:
+            for agent in oldest_first:
+                if agent in self.slots and agent.health > 0:
+                    self.reproduce(agent, *draws.reproduction[agent.slot])
         for coin, population_word, tile_word in draws.spawn:
-            # The rate is a 32-bit float wherever it is used; 24 bits of the coin compare with it exactly.
-            if (int(coin) >> 8) < float(np.float32(self.rules.spawn_rate)) * 2**24:
+            if succeeds(coin, self.rules.spawn_rate):
                 self.give_birth(population_word, tile_word)
         self.tick += 1
         return Outcome(reward, terminated, truncated, cause, self.births, self.events)
@@ -386,6 +404,30 @@ class Realm:
             self.ledger[population, f"{stat}_birth"] += getattr(agent, stat)
         self.births.append(Birth(slot, agent.uid, -1, population, agent.row, agent.col))
         self.note("birth", agent)
+
+    def reproduce(self, parent: Agent, coin: int, tile_word: int) -> None:
+        """A birth beside a parent that is old enough and has enough, if there is a place left."""
+        settings, rules = self.settings, self.rules
+        cap = settings.num_agents if rules.population_cap is None else rules.population_cap
+        taken = {agent.slot for agent in [*self.occupants(), *self.departed.values()]}
+        rich = parent.food > rules.birth_food_above and parent.water > rules.birth_water_above
+        if not rich or parent.age < rules.birth_age or len(taken) >= cap or not succeeds(coin, rules.birth_probability):
+            return
+        self.change(parent, "food", max(0, parent.food - rules.birth_food_cost), "to_offspring")
+        self.change(parent, "water", max(0, parent.water - rules.birth_water_cost), "to_offspring")
+        row, col = parent.row, parent.col
+        around = [(row, col + 1), (row + 1, col), (row, col - 1), (row - 1, col)]
+        around = [tile for tile in around if self.at(*tile) in (GRASS, SCRUB, FOREST)]
+        if around:
+            row, col = around[choose(tile_word, len(around))]
+        slot = min(set(range(settings.num_agents)) - taken)
+        energy = {"food": rules.newborn_food, "water": rules.newborn_water}
+        agent = self.place(slot, parent.population, row, col, **energy)
+        self.ledger[agent.population, "health_birth"] += agent.health
+        for stat, amount in energy.items():
+            self.ledger[agent.population, f"{stat}_from_parents"] += amount
+        self.births.append(Birth(slot, agent.uid, parent.uid, agent.population, row, col))
+        self.note("birth", agent, parent.uid)
 
     # ------------------------------------------------------------------------------------ observation
 

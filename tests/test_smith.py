@@ -143,7 +143,7 @@ def test_two_processes_cannot_train_in_one_folder(train, tmp_path, monkeypatch):
     native.resume = True
     with (native.out / ".lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match="another process trains in it"):
+        with pytest.raises(ValueError, match="another process works in it"):
             native.run()
     native.run()
 

@@ -78,7 +78,7 @@ def random_rules(rng: np.random.Generator, config: Config) -> Rules:
 
     damage = amount(3) if rng.random() < 0.4 else rng.integers(0, 3, 3)
     maxima = {name: max(1, int(amount())) for name in ("health", "food", "water")}
-    return Rules(
+    rules = Rules(
         **{f"max_{name}": most for name, most in maxima.items()},
         start_health=int(rng.integers(1, maxima["health"] + 1)),
         start_food=int(rng.integers(0, maxima["food"] + 1)),
@@ -101,6 +101,18 @@ def random_rules(rng: np.random.Generator, config: Config) -> Rules:
         population_cap=config.num_agents - int(rng.integers(0, config.num_agents + 1) * (rng.random() < 0.3)),
         spawn_rate=np.float32(rng.choice([0.0, 0.4, 1.0, 1.0, 1.0])),
     )
+    if not config.reproduction:
+        return rules
+    return rules.replace(
+        birth_food_above=int(rng.integers(0, 1 + maxima["food"] // 3)),
+        birth_water_above=int(rng.integers(0, 1 + maxima["water"] // 3)),
+        birth_age=int(rng.choice([0, 0, 3, 12])),
+        birth_probability=np.float32(rng.choice([0.0, 0.3, 1.0, 1.0])),
+        birth_food_cost=int(amount()),
+        birth_water_cost=int(amount()),
+        newborn_food=int(rng.integers(0, 1 + maxima["food"])),
+        newborn_water=int(rng.integers(0, 1 + maxima["water"])),
+    )
 
 
 def random_action(rng: np.random.Generator, num_agents: int) -> dict[str, np.ndarray]:
@@ -119,4 +131,8 @@ def random_draws(rng: np.random.Generator, config: Config) -> Draws:
     words = rng.integers(0, 2**32, (attempts, 3), dtype=np.uint32)
     words = np.where(rng.random(words.shape) < 0.2, rng.choice(EXTREMES, words.shape), words)
     waiting = np.where(rng.random(n) < 0.1, NEVER, rng.integers(1, 12, n))
-    return Draws(regrowth=waiting.astype(np.int32), spawn=words)  # type: ignore[arg-type]
+    draws = Draws(regrowth=waiting.astype(np.int32), spawn=words)  # type: ignore[arg-type]
+    if not config.reproduction:
+        return draws
+    own = rng.integers(0, 2**32, (n, 2), dtype=np.uint32)
+    return draws.replace(reproduction=np.where(rng.random(own.shape) < 0.2, rng.choice(EXTREMES, own.shape), own))

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
-from nmmo_jax.config import RULE_FIELDS, STYLES, Config, Rules, as_rules, rule_ndim
+from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, STYLES, Config, Rules, as_rules, rule_ndim
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.world.materials import NUM_MATERIALS
 
-NUM_RULES = sum(len(STYLES) if rule_ndim(name) else 1 for name in RULE_FIELDS)  # numbers in ``encode_rules``
+# Networks play in layout ``blocks``, where nobody reproduces.
+ENCODED_RULES = tuple(name for name in RULE_FIELDS if name not in REPRODUCTION_RULES)
+NUM_RULES = sum(len(STYLES) if rule_ndim(name) else 1 for name in ENCODED_RULES)  # numbers in ``encode_rules``
 NOBODY = -1e9  # the maximum over nobody
 
 
@@ -39,7 +41,7 @@ def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> 
 
 
 def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
-    """The rules of one realm as numbers from -1 to 1, in the order of the fields; K = ``NUM_RULES``.
+    """The rules of one realm as numbers from -1 to 1, in the order of ``ENCODED_RULES``; K = ``NUM_RULES``.
 
     -1 is the lowest value that a field allows, 1 the highest. Between them the scale is linear where the interval is at
     most 1 wide (switches and probabilities), else that of ``log(1 + value - lowest)``: of 30,000 possible amounts the
@@ -50,8 +52,8 @@ def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
     """
     leaves = as_rules(rules, config)
     columns = []
-    for name, field in RULE_FIELDS.items():
-        low, high = field.metadata["low"], field.metadata["high"]
+    for name in ENCODED_RULES:
+        low, high = RULE_FIELDS[name].metadata["low"], RULE_FIELDS[name].metadata["high"]
         above = jnp.asarray(getattr(leaves, name), jnp.float32) - low
         share = above / (high - low) if high - low <= 1 else jnp.log1p(above) / math.log1p(high - low)
         columns.append(jnp.atleast_1d(2 * share - 1))

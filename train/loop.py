@@ -1,6 +1,7 @@
 """The one training loop: rollouts and updates of all populations, inside one jitted program over all devices."""
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -20,7 +21,7 @@ from train.rollouts import Rollout, Step, Worlds, play
 from train.settings import Experiment
 from train.trinity import Batch, Trinity, check_params, sum_of_squares
 
-AXIS = "realms"
+AXIS, SEEDS = "realms", "seeds"  # of the mesh of devices
 WORLD, PLAY, NETWORK, RULES, SHUFFLE, EVOLVE = range(6)  # what a run's key is folded with
 
 
@@ -52,6 +53,9 @@ class Train(NamedTuple):
       saved: what of a state has to be kept: all but the observations, which follow from the realms.
       restored: the state of which that was kept.
       template: shapes, types and shardings of what is kept.
+
+    With seeds, keys, states and reports have an axis for them: ``init(keys [S])``, states ``[S, ...]``, reports
+    ``[updates, S, ...]``. Each seed is trained as if it were alone.
     """
 
     init: Any
@@ -61,27 +65,44 @@ class Train(NamedTuple):
     template: Any
 
 
-def make_train(experiment: Experiment, trinity: Trinity | None = None, devices: list[Any] | None = None) -> Train:
+def make_train(
+    experiment: Experiment,
+    trinity: Trinity | None = None,
+    devices: list[Any] | None = None,
+    seeds: int | None = None,
+) -> Train:
     """The training of an experiment.
 
     Args:
       trinity: classes of the three levels; default, the base classes.
-      devices: over which the realms are shared out; default, as many as ``Settings.groups`` can be shared out over.
+      devices: over which the seeds are shared out, as far as they can be, and then the realms; default, as many as
+        seeds and ``Settings.groups`` can be shared out over.
         ``nmmo_jax.commands.measure.use_all_cores``, before JAX starts, makes every core of a CPU one.
+      seeds: runs side by side, each with a key of its own; None: one, without an axis for it.
 
     Raises:
-      ValueError: the realms cannot be shared out over the devices, or the parameters are not by population.
+      ValueError: fewer than one seed, the realms cannot be shared out over the devices, or the parameters are not by
+        population.
     """
     settings = experiment.settings
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"seeds={seeds}: must be at least 1, or None")
+
+    def per_seed(devices: int) -> int:
+        return devices // math.gcd(devices, seeds or 1)
+
     if devices is None:
         there = jax.devices()
-        devices = there[: max(n for n in range(1, len(there) + 1) if settings.groups % n == 0)]
-    if settings.groups % len(devices):
-        raise ValueError(f"groups={settings.groups}: must be divisible by the number of devices, {len(devices)}")
+        devices = there[: max(n for n in range(1, len(there) + 1) if settings.groups % per_seed(n) == 0)]
+    share = per_seed(len(devices))
+    if settings.groups % share:
+        each = "" if seeds is None else " of a seed"
+        raise ValueError(f"groups={settings.groups}: must be divisible by the number of devices{each}, {share}")
     levels = (trinity or Trinity()).of(experiment)
     env = levels.god.env
-    mesh = jax.make_mesh((len(devices),), (AXIS,), (AxisType.Auto,), devices=devices)
-    here = settings.realms // len(devices)
+    axes = {AXIS: share} if seeds is None else {SEEDS: len(devices) // share, AXIS: share}
+    mesh = jax.make_mesh(tuple(axes.values()), tuple(axes), (AxisType.Auto,) * len(axes), devices=devices)
+    here = settings.realms // share
 
     many = vectorize(env, settings.realms)
     pool = MapPool.generated(settings.seed, settings.maps, env.config) if settings.maps else None
@@ -109,9 +130,12 @@ def make_train(experiment: Experiment, trinity: Trinity | None = None, devices: 
 
     example = jax.eval_shape(begin, pool, jax.random.key(0))
     specs = _specs(example)
-    shardings = jax.tree.map(
-        lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, PartitionSpec)
-    )
+    if seeds is not None:
+        # One after another: QR of a batch, which networks begin with, can wait for itself on a CPU of few cores.
+        begin = _over(begin)
+        example = jax.eval_shape(begin, pool, jax.random.split(jax.random.key(0), seeds))
+        specs = jax.tree.map(lambda spec: PartitionSpec(SEEDS, *spec), specs, is_leaf=_is_spec)
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=_is_spec)
 
     def one(pool, state):
         many = worlds_of(pool, here, jax.lax.axis_index(AXIS) * here)
@@ -128,8 +152,16 @@ def make_train(experiment: Experiment, trinity: Trinity | None = None, devices: 
         def some(pool, state):
             return jax.lax.scan(lambda state, _: one(pool, state), state, length=updates)
 
+        def each(pool, state):
+            one_seed = functools.partial(some, pool)
+            # A core goes through its seeds one after another: what the agents of one see then stays in its cache.
+            in_turn = devices[0].platform == "cpu"
+            state, report = jax.lax.map(one_seed, state) if in_turn else jax.vmap(one_seed)(state)
+            return state, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), report)
+
         whole = PartitionSpec()
-        return jax.shard_map(some, mesh=mesh, in_specs=(whole, specs), out_specs=(specs, whole), check_vma=False)(
+        function, told = (some, whole) if seeds is None else (each, PartitionSpec(None, SEEDS))
+        return jax.shard_map(function, mesh=mesh, in_specs=(whole, specs), out_specs=(specs, told), check_vma=False)(
             pool, state
         )
 
@@ -137,8 +169,10 @@ def make_train(experiment: Experiment, trinity: Trinity | None = None, devices: 
         return state.replace(worlds=state.worlds.replace(observed=None))
 
     def restored(kept):
-        observed = ring(many.observe(kept.worlds.realm, kept.worlds.rules))
-        return kept.replace(worlds=kept.worlds.replace(observed=observed))
+        def see(worlds):
+            return worlds.replace(observed=ring(many.observe(worlds.realm, worlds.rules)))
+
+        return kept.replace(worlds=(see if seeds is None else jax.vmap(see))(kept.worlds))
 
     template = jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
@@ -305,3 +339,12 @@ def _specs(state: State) -> State:
     )
     params, optimiser = jax.tree.map(lambda _: whole, (state.params, state.optimiser))
     return state.replace(params=params, optimiser=optimiser, worlds=worlds, key=whole, update=whole)
+
+
+def _is_spec(leaf: Any) -> bool:
+    return isinstance(leaf, PartitionSpec)
+
+
+def _over(begin: Any) -> Any:
+    """``begin`` of one key for an axis of keys."""
+    return lambda pool, keys: jax.lax.map(functools.partial(begin, pool), keys)

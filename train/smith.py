@@ -1,13 +1,10 @@
 """The host's side of training: calls the one loop, logs, saves, and can be interrupted and continued at any time."""
 
-import contextlib
 import dataclasses
-import fcntl
 import functools
 import json
-import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from train.metrics import means
 from train.policy import load_policy
 from train.progress import TrainingProgress
 from train.record import record
+from train.runs import Signals, alone, difference, forget_after
 from train.settings import Experiment
 from train.trinity import Trinity
 from train.vec_env import VecEnv
@@ -72,13 +70,13 @@ class Native:
         """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log.
 
         Raises:
-          ValueError: the folder cannot be continued, there is something in it already, or another process trains in
+          ValueError: the folder cannot be continued, there is something in it already, or another process works in
             it; or a logger that is not installed.
           RuntimeError: the gradients of a population were not finite ``PATIENCE`` updates in a row.
         """
         loggers = Loggers(self.loggers)
         checkpoints = self._prepare()
-        with _alone(self.out):
+        with alone(self.out):
             return self._train(loggers, checkpoints)
 
     def _train(self, loggers: Loggers, checkpoints: Checkpoints) -> dict[str, Any]:
@@ -86,7 +84,7 @@ class Native:
         began = time.perf_counter()
         train = make_train(self.experiment, self.trinity)
         state, about = self._start(train, checkpoints)
-        watch, streak, saved_at, line = _Signals(), _Streak(), time.perf_counter(), about
+        watch, streak, saved_at, line = Signals(), _Streak(), time.perf_counter(), about
         with loggers, watch, TrainingProgress(self.updates, self.minutes, self.console) as progress:
             while not self._over(about["update"], began) and not watch.asked:
                 number = self.per_call if self.updates is None else min(self.per_call, self.updates - about["update"])
@@ -127,7 +125,7 @@ class Native:
         players = {name: (scripted(name), (), ()) for name in ("random", "forager", "planner")}
         players["trained"] = (policy.act, policy.params, policy.initial(EVALUATION["realms"]))
         told = {}
-        with waiting("evaluating ...", self.console), _Signals() as watch:
+        with waiting("evaluating ...", self.console), Signals() as watch:
             for name, player in players.items():
                 told[name] = evaluate(env, *player, **EVALUATION)
                 if watch.asked:  # raised in the midst of JAX's own callbacks it would be lost
@@ -139,7 +137,7 @@ class Native:
         """Leaves a replay of the trained populations on a map not seen in training, and a film: ``train.record``."""
         env = self._levels.god.env
         policy = load_policy(self.out, which, env=env, sword=self.trinity.sword)
-        with waiting("recording ...", self.console), _Signals() as watch:
+        with waiting("recording ...", self.console), Signals() as watch:
 
             def told(_number: int) -> None:
                 if watch.asked:
@@ -160,8 +158,7 @@ class Native:
             there = json.loads((self.out / "config.json").read_text())
             for part in ("experiment", "config", "rules", "settings", "trinity"):
                 if there.get(part) != mine[part]:
-                    difference = _difference(there.get(part), mine[part])
-                    raise ValueError(f"resume: {self.out}: {part} differs: {difference}")
+                    raise ValueError(f"resume: {self.out}: {part} differs: {difference(there.get(part), mine[part])}")
             return checkpoints
         if self.out.exists() and any(self.out.iterdir()):
             raise ValueError(f"out={self.out}: is not empty; resume goes on with the run in it")
@@ -173,22 +170,14 @@ class Native:
         if self.resume and checkpoints.latest() is not None:
             kept, about = checkpoints.restore(train.template)
             about = {name: about[name] for name in ("update", "agent_steps", "seconds")}
-            self._forget_after(about["update"])
+            forget_after(self.out / "metrics.jsonl", about["update"])
             return train.restored(kept), about
-        self._forget_after(0)
+        forget_after(self.out / "metrics.jsonl", 0)
         return train.init(jax.random.key(self.experiment.settings.seed)), {
             "update": 0,
             "agent_steps": 0,
             "seconds": 0.0,
         }
-
-    def _forget_after(self, update: int) -> None:
-        """Takes from the log what will be done again."""
-        path = self.out / "metrics.jsonl"
-        if path.exists():
-            told = [(line, _parsed(line)) for line in path.read_text().splitlines()]
-            kept = [line for line, told in told if told is not None and told["update"] <= update]
-            path.write_text("".join(f"{line}\n" for line in kept))
 
     def _over(self, update: int, began: float) -> bool:
         if self.updates is not None and update >= self.updates:
@@ -231,54 +220,6 @@ def describe(experiment: Experiment, levels: Trinity) -> dict[str, Any]:
         "nmmo_jax": nmmo_jax.__version__,
         "jax": jax.__version__,
     }
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """A line of the log; None: the process was killed while it wrote it."""
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError:
-        return None
-
-
-def _difference(there: Any, mine: Any) -> str:
-    if not isinstance(there, dict):
-        return f"{there!r} there, {mine!r} given"
-    names = [name for name in {**there, **mine} if there.get(name) != mine.get(name)]
-    return ", ".join(f"{name} is {there.get(name)!r} there, {mine.get(name)!r} given" for name in names)
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """A context in which no other process trains in a folder: each would remove what the other writes."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which ends with the process, however that ends
-        except BlockingIOError:
-            raise ValueError(f"out={folder}: another process trains in it") from None
-        yield
-
-
-class _Signals:
-    """Notes that the run was asked to stop (Ctrl-C, SIGTERM); a second time stops at once."""
-
-    def __init__(self):
-        self.asked: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Signals":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: Any) -> None:
-        if self.asked is not None:
-            raise KeyboardInterrupt
-        self.asked = number
 
 
 class _Streak:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -288,11 +289,14 @@ class Simulate:
         console.print(f"Results: {out}", markup=False)
 
 
-def parse_rules(given: tuple[str, ...]) -> dict[str, Any]:
+def parse_rules(given: tuple[str, ...], flags: Mapping[str, str] = _OWN_FLAGS) -> dict[str, Any]:
     """Rules from ``name=value``; values are numbers, true or false, or ``a,b,c`` with one per style.
 
     >>> parse_rules(("regrowth_probability=0.05", "attack_range=1,2,3"))
     {'regrowth_probability': 0.05, 'attack_range': [1.0, 2.0, 3.0]}
+
+    Args:
+      flags: rules that have a flag of their own, and the flag.
 
     Raises:
       ValueError: not of that form, no such rule, a rule with a flag of its own, or one given twice.
@@ -303,10 +307,10 @@ def parse_rules(given: tuple[str, ...]) -> dict[str, Any]:
         name = name.strip()
         if not equals:
             raise ValueError(f"--rule {text}: must be name=value")
-        if name in _OWN_FLAGS:
-            raise ValueError(f"--rule {text}: use {_OWN_FLAGS[name]}")
+        if name in flags:
+            raise ValueError(f"--rule {text}: use {flags[name]}")
         if name not in RULE_FIELDS:
-            names = ", ".join(sorted(set(RULE_FIELDS) - set(_OWN_FLAGS)))
+            names = ", ".join(sorted(set(RULE_FIELDS) - set(flags)))
             raise ValueError(f"--rule {text}: no such rule; there are {names}")
         if name in rules:
             raise ValueError(f"--rule {text}: given twice")

@@ -148,8 +148,8 @@ def age_histogram(ages: np.ndarray, bins: int) -> np.ndarray:
     return np.bincount(np.minimum(ages, bins - 1), minlength=bins).astype(np.int64)
 
 
-def reachable_forests(material: np.ndarray, spawn_tile: np.ndarray) -> int:
-    """Number of forests that an agent born on this map can walk to, without crossing lava.
+def reachable(material: np.ndarray, spawn_tile: np.ndarray) -> np.ndarray:
+    """The tiles to which an agent born on this map can walk without crossing lava, ``[R, C]``.
 
     Args:
       material: ``[R, C]`` underlying materials.
@@ -157,16 +157,20 @@ def reachable_forests(material: np.ndarray, spawn_tile: np.ndarray) -> int:
     """
     ways = [kind for kind in WALKABLE if kind != Material.LAVA]
     padded = np.pad(material, 1, constant_values=Material.LAVA)
-    unseen, width = np.isin(padded, ways).reshape(-1), padded.shape[1]
-    row, col = np.divmod(spawn_tile, material.shape[1])
-    frontier, forests = np.unique((row + 1) * width + col + 1), 0
+    way, width = np.isin(padded, ways).reshape(-1), padded.shape[1]
+    unseen, row, col = way.copy(), *np.divmod(spawn_tile, material.shape[1])
+    frontier = np.unique((row + 1) * width + col + 1)
     frontier = frontier[unseen[frontier]]
     while frontier.size:
         unseen[frontier] = False
-        forests += int((padded.reshape(-1)[frontier] == Material.FOREST).sum())
         around = np.unique(frontier[:, None] + np.array([1, -1, width, -width]))
         frontier = around[unseen[around]]
-    return forests
+    return (way & ~unseen).reshape(padded.shape)[1:-1, 1:-1]
+
+
+def reachable_forests(material: np.ndarray, spawn_tile: np.ndarray) -> int:
+    """Number of forests that are ``reachable``."""
+    return int((reachable(material, spawn_tile) & (material == Material.FOREST)).sum())
 
 
 def food_yield(forests: int, ticks: int, amount: int, probability: float) -> float:

@@ -106,9 +106,9 @@ def plan_births(
     )
 
 
-def uniform(word: UInt32[Array, ""], room: Bool[Array, "P"]) -> Int32[Array, ""]:
-    """One of the populations that have room, each as likely; 0 if none has. ``word``: raw chance."""
-    return jnp.argmax(jnp.cumsum(room) > choose(word, room.sum()))
+def uniform(word: UInt32[Array, ""], possible: Bool[Array, "K"]) -> Int32[Array, ""]:
+    """Index of one of those that are possible, each as likely; 0 if none is. ``word``: raw chance."""
+    return jnp.argmax(jnp.cumsum(possible) > choose(word, possible.sum()))
 
 
 def _scalar(population: jax.Array) -> Int32[Array, ""]:

@@ -191,5 +191,5 @@ def _joined(agents: Agents, others: Agents) -> Agents:
 
 def _wider(config: Config, number: int) -> Config:
     """The same world for another number of agents, without what happens only in steps."""
-    off = {"visits": False, "events": 0, "ledger": False, "max_lifetime": None, "horizon": None}
+    off = {"visits": False, "events": 0, "ledger": False, "max_lifetime": None, "horizon": None, "reproduction": False}
     return dataclasses.replace(config, num_agents=number, layout="free", **off)

@@ -1,0 +1,67 @@
+"""The command ``nmmo-jax niches``: whether populations come to live apart, and more so if there are more of them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from nmmo_jax.commands.studying import StudyCommand
+
+
+@dataclasses.dataclass
+class Niches(StudyCommand):
+    """Train 1, 2, 4 and 8 populations on equal data, and count the niches that they fill, against chance.
+
+    A niche is where populations are (tiles, kinds of ground) and how they attack. Trained are populations with weights
+    of their own and, as a control, with shared ones; with --policy, policies that are there are told of instead. The
+    folder gets report.md, results.json, niches.png, over-training.png, maps.png, and styles.png where there are
+    attacks; runs/ in it holds the trainings. Ctrl-C keeps what is done; --resume goes on.
+    """
+
+    NAME: ClassVar[str] = "niches"
+    FORMS: ClassVar[dict[str, dict[str, Any]]] = {
+        "minutes": {
+            "games": ("law",), "seeds": 2, "agent_steps": 600_000, "realms": 8, "rows": 2_048,
+            "maps": 2, "worlds": 4, "settle": 192, "ticks": 192,
+        },
+        "hour": {
+            "games": ("law",), "seeds": 4, "agent_steps": 8_000_000, "realms": 32, "rows": 8_192,
+            "maps": 4, "worlds": 4, "settle": 256, "ticks": 384,
+        },
+        "night": {
+            "games": ("law", "chaos"), "seeds": 5, "agent_steps": 30_000_000, "realms": 32, "rows": 8_192,
+            "maps": 4, "worlds": 8, "settle": 256, "ticks": 512,
+        },
+    }  # fmt: skip
+
+    policy: tuple[str, ...] = ()
+    """Folders of trained runs, each its own arm, or with seed-* in them one arm of several seeds; names of policies
+    that come with the package. Nothing is trained then."""
+    games: tuple[Literal["law", "chaos"], ...] | None = None
+    """In which to train."""
+    populations: tuple[int, ...] = (1, 2, 4, 8)
+    """Numbers of populations among the agents."""
+    agents: int = 128
+    """16, 32, 64 or 128."""
+    seeds: int | None = None
+    """Trainings of each kind."""
+    agent_steps: int | None = None
+    """That a training learns from: of living agents, all populations together."""
+    realms: int | None = None
+    """Worlds in a training."""
+    rows: int | None = None
+    """Agent-steps per step of the optimiser, all populations together."""
+    maps: int | None = None
+    """Held-out maps that what was learned is played on, other ones for each seed."""
+    worlds: int | None = None
+    """Worlds on each map."""
+    settle: int | None = None
+    """Ticks before visits are counted."""
+    ticks: int | None = None
+    """In which they are."""
+
+    def study(self, out: Path) -> Any:
+        """A ``train.studies.specialisation.Specialisation``."""
+        from train.studies.specialisation import Amount, Specialisation
+
+        fields = [field.name for field in dataclasses.fields(Amount)]
+        return Specialisation(out, Amount(**{name: getattr(self, name) for name in fields}), self.policy)

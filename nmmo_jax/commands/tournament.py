@@ -1,0 +1,62 @@
+"""The command ``nmmo-jax tournament``: policies in the same worlds, in pairs and all together."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import tyro
+
+from nmmo_jax.commands.simulate import parse_rules
+from nmmo_jax.commands.studying import StudyCommand
+from nmmo_jax.environment import make
+
+
+@dataclasses.dataclass
+class Tournament(StudyCommand):
+    """Let policies meet in the same worlds, in pairs and all together, and compare how long they live.
+
+    Writes lifetimes.png and wins.png, results.json and report.md: mean lifetimes with intervals, win rates, ratings.
+    Exit status: 0; 2 bad input; 130 interrupted, with --resume FOLDER to go on.
+    """
+
+    NAME: ClassVar[str] = "tournament"
+    FORMS: ClassVar[dict[str, dict[str, Any]]] = {
+        "minutes": {"worlds": 4, "settle": 256, "ticks": 512, "sizes": (32, 128)},
+        "hour": {"worlds": 16, "settle": 512, "ticks": 1_024, "sizes": (16, 32, 64, 128)},
+        "night": {"worlds": 64, "settle": 1_024, "ticks": 4_096, "sizes": (16, 32, 64, 128)},
+    }
+
+    policy: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Who takes part, at least one: random, wanderer, forager, fighter, planner; policies that come with the package;
+    folders of runs; or a folder with seed-0, seed-1 ...: trainings that differ in their seed only, over which the
+    intervals then are."""
+    game: Literal["law", "chaos"] = "law"
+    """law: no attacks. chaos: attacks with melee, range and mage."""
+    agents: int = 128
+    """Capacity: agent slots per world."""
+    populations: int = 8
+    """Populations per world, shared out among those who meet; divides --agents."""
+    sizes: tuple[int, ...] | None = None
+    """How many may live in a world: worlds of each of these sizes. Default: by form."""
+    worlds: int | None = None
+    """Of each size, every one on a map of its own that was not seen in training. Default: by form."""
+    settle: int | None = None
+    """Ticks before any are counted. Default: by form."""
+    ticks: int | None = None
+    """That are counted. Default: by form."""
+    rule: tuple[str, ...] = ()
+    """Other numbers of the rulebook, name=value."""
+
+    def study(self, out: Path) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.entrants import entrants
+        from train.studies.tournament import Tournament as Study
+
+        if not self.policy:
+            raise ValueError("POLICY: at least one must take part")
+        rules = parse_rules(self.rule, {"population_cap": "--sizes"})
+        env = make(self.game, num_agents=self.agents, num_populations=self.populations, **rules)
+        who = entrants(self.policy, env)
+        assert self.sizes is not None and self.worlds is not None
+        assert self.settle is not None and self.ticks is not None
+        return Study(who, env, self.sizes, self.worlds, self.settle, self.ticks, self.seed)

@@ -1,0 +1,136 @@
+"""Studies: cells are computed once, an interruption keeps what is done, and going on gives the same."""
+
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from nmmo_jax.cli import main
+from nmmo_jax.commands.studying import StudyCommand
+from train.studies.study import Cell, compute, left, open_study
+
+QUIET = Console(quiet=True)
+
+
+def cells(calls, interrupt=None):
+    def cell(name, number):
+        def compute(told):
+            calls.append(name)
+            if name == interrupt:
+                os.kill(os.getpid(), signal.SIGTERM)
+            told(0.5, "half")
+            return {"number": number, "twice": np.arange(number)}
+
+        return Cell(name, 1.0, compute)
+
+    return [cell("one", 1), cell("two", 2), cell("three", 3)]
+
+
+def test_interrupted_goes_on(tmp_path):
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        compute(cells(calls, interrupt="two"), tmp_path, QUIET)
+    assert left(cells([]), tmp_path) == ["two", "three"]
+    results, _ = compute(cells(calls), tmp_path, QUIET)
+    assert calls == ["one", "two", "two", "three"]
+    assert results["three"]["number"] == 3
+    np.testing.assert_array_equal(results["two"]["twice"], [0, 1])
+    compute(cells(calls), tmp_path, QUIET)
+    assert len(calls) == 4
+
+
+def test_a_cell_that_fails_leaves_nothing(tmp_path):
+    def broken(told):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        compute([Cell("a", 1.0, broken)], tmp_path, QUIET)
+    assert not list((tmp_path / "cells").iterdir())
+    with pytest.raises(ValueError, match="different names"):
+        compute([*cells([]), *cells([])], tmp_path, QUIET)
+
+
+def test_folder_of_something_else(tmp_path):
+    open_study(tmp_path / "a", "sweep", {"seed": 1})
+    open_study(tmp_path / "a", "sweep", {"seed": 1})
+    with pytest.raises(ValueError, match="asked differs: seed is 1 there, 2 given"):
+        open_study(tmp_path / "a", "sweep", {"seed": 2})
+    with pytest.raises(ValueError, match="study differs"):
+        open_study(tmp_path / "a", "evaluate", {"seed": 1})
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "letter").write_text("dear")
+    with pytest.raises(ValueError, match="holds no study"):
+        open_study(tmp_path / "b", "sweep", {})
+
+
+@dataclasses.dataclass
+class Count(StudyCommand):
+    NAME: ClassVar[str] = "count"
+    FORMS: ClassVar[dict] = {"minutes": {"most": 3}, "hour": {"most": 4}, "night": {"most": 5}}
+    names: tuple[str, ...] = ()
+    most: int | None = None
+    stop: ClassVar[bool] = False
+
+    def study(self, out):
+        command = self
+
+        class Counting:
+            def cells(self):
+                return cells([], interrupt="two" if Count.stop else None)
+
+            def report(self, out, results):
+                told = {
+                    "most": command.most,
+                    "names": command.names,
+                    "sum": sum(int(r["number"]) for r in results.values()),
+                }
+                (out / "results.json").write_text(json.dumps(told))
+                return "counted"
+
+        return Counting()
+
+
+def test_command_is_resumed_as_it_was_asked(tmp_path, capsys, monkeypatch):
+    out = tmp_path / "runs"
+    monkeypatch.setattr(Count, "stop", True)
+    assert Count(form="hour", names=("a", "b"), out=out).run() == 130
+    assert f"count --resume {out} goes on" in capsys.readouterr().out
+    monkeypatch.setattr(Count, "stop", False)
+    assert Count(resume=out).run() == 0
+    assert json.loads((out / "results.json").read_text()) == {"most": 4, "names": ["a", "b"], "sum": 6}
+    with pytest.raises(ValueError, match="--form: means nothing with --resume"):
+        Count(resume=out, form="night").run()
+    with pytest.raises(ValueError, match="asked differs: form is 'hour' there, 'minutes' given"):
+        Count(names=("a", "b"), out=out).run()
+    with pytest.raises(ValueError, match="holds no study"):
+        Count(resume=tmp_path).run()
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["evaluate", "nobody"], "nobody"),
+        (["evaluate", "--no-baselines"], "POLICY"),
+        (["tournament"], "POLICY"),
+        (["tournament", "random", "random"], "named once"),
+        (["tournament", "random", "--sizes", "0"], "sizes=0"),
+        (["tournament", "random", "--populations", "3", "--agents", "12", "--sizes", "12"], "num_populations=3"),
+        (["experiment", "--agents", "17"], "law17"),
+        (["experiment", "--seeds", "1"], "seeds=1"),
+        (["evaluate", "random", "--ticks", "0"], "ticks=0"),
+        (["evaluate", "random", "--seed", "-1"], "--seed -1"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_line(args, told, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*args, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1
+    assert not Path(tmp_path / "out").exists()

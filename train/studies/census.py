@@ -1,0 +1,309 @@
+"""Plays realms, each under rules of its own, and counts per realm and population what happens in them.
+
+>>> census = Census(env, players(("forager",), env), realms=64)
+>>> worlds = census.begin(seed, tiles, rules)
+>>> worlds, _ = census.run(worlds, settle)           # lives that began in an empty world are over
+>>> worlds, counted = census.run(worlds, ticks)
+>>> lifetime = ratio_interval(counted.aged.sum(1), counted.died.sum(1))
+
+Realms are shared out over the devices; no result depends on how. A run may go on under other rules.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int, Int32
+
+from nmmo_jax.commands.players import Players
+from nmmo_jax.components import Cause, Realm, Tiles
+from nmmo_jax.config import RULE_FIELDS, STYLES, Rules, as_rules, rule_ndim
+from nmmo_jax.draws import fold_in
+from nmmo_jax.environment import Environment, Info
+from nmmo_jax.vectorized import vectorize
+from nmmo_jax.world.materials import Material
+from train.metrics import nothing_visited, visit
+
+CAUSES = [cause for cause in Cause if cause != Cause.NONE]
+BINS = 1_024  # ages that are told apart by default
+_CHUNK = 64  # ticks per call
+_AXIS = "realms"
+
+
+class Counts(flax.struct.PyTreeNode):
+    """Sums over ticks, for R realms and P populations; as a result of ``Census.run`` 64-bit NumPy arrays."""
+
+    steps: Int[Array, "R P"]  # of living agents that acted
+    living: Int[Array, "R P"]  # agents alive after a tick
+    births: Int[Array, "R P"]
+    deaths: Int[Array, "R P 4"]  # by cause, as in ``CAUSES``
+    aged: Int[Array, "R P"]  # ages at death, in ticks
+    forage: Int[Array, "R P"]  # food harvested
+    styles: Int[Array, "R P 3"]  # hits by style of attack
+    attacks: Int[Array, "R P P"]  # hits of a population (axis 1) on another
+    damage: Int[Array, "R P P"]  # health that they asked of it
+    exposed: Int[Array, "R P B"]  # ticks that began at an age; the last bin is open
+    ended: Int[Array, "R P B"]  # and ended in death: of them, ``ended / exposed`` died
+    unique: Int[Array, "R P"]  # tiles that an agent stood on for the first time in its life
+    empty: Int[Array, "R"]  # ticks after which nobody was alive
+
+    @property
+    def died(self) -> Any:
+        """Deaths, ``[R, P]``."""
+        return self.deaths.sum(axis=-1)
+
+    def lifetime(self) -> np.ndarray:
+        """Mean age at death in ticks, ``[R, P]``; NaN where nobody died."""
+        return np.divide(self.aged, self.died, out=np.full(self.aged.shape, np.nan), where=self.died > 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """What some ticks have shown.
+
+    Attributes:
+      ticks: how many.
+      counts: sums over them.
+      stride: ticks per point of the curves, which are means over so many.
+      population: ``[T / stride, R, P]`` agents alive, float32.
+      depleted: ``[T / stride, R]`` share of the forests that are not ready, float32.
+    """
+
+    ticks: int
+    counts: Counts
+    stride: int
+    population: np.ndarray
+    depleted: np.ndarray
+
+
+class Worlds(flax.struct.PyTreeNode):
+    """Realms that are being played: all that is needed to go on."""
+
+    realm: Realm  # [R, ...]
+    core: Any  # what the agents remember
+    visited: Any  # see ``train.metrics.visit``
+    key: Any  # of the worlds' chance
+    policy_key: Any
+    first: Int32[Array, ""]  # global index of the first realm
+
+
+class Census:
+    """The compiled program of one environment, its players and a number of realms.
+
+    Args:
+      players: what the agents do. Parameters may be others in every call of ``run``, of the same shapes.
+      realms: R, shared out over as many devices as divide it.
+      bins: ages that are told apart, B.
+    """
+
+    def __init__(self, env: Environment, players: Players, realms: int, bins: int = BINS):
+        if isinstance(realms, bool) or not isinstance(realms, int) or not 1 <= realms <= 2**20:
+            raise ValueError(f"realms={realms!r}: allowed are whole numbers from 1 to 2^20")
+        self.env, self.players, self.realms, self.bins = env, players, realms, bins
+        devices = max(d for d in range(1, len(jax.devices()) + 1) if realms % d == 0)
+        self._mesh = jax.make_mesh((devices,), (_AXIS,), (AxisType.Auto,), devices=jax.devices()[:devices])
+        self._reset = jax.jit(self._new, static_argnums=4)
+        self._program = _program(env, players, realms, self._mesh, bins)
+
+    def begin(
+        self, seed: int, tiles: Tiles, rules: Rules | None = None, initial_population: int = 0, first: int = 0
+    ) -> Worlds:
+        """New worlds.
+
+        Args:
+          seed: of births, regrowth and policies. The same seed and index give a realm the same chance, whatever its
+            rules and who plays in it.
+          tiles: a map per realm, ``[R, ...]``, as of ``MapPool.tiles``.
+          rules: scalars, or with a realm axis; default, those of the environment.
+          first: global index of the first realm.
+        """
+        key, policy_key = jax.random.split(jax.random.key(seed))
+        realm = self._reset(key, tiles, self.rules(rules), jnp.int32(first), initial_population)
+        shared, split = self._shardings()
+        visited = nothing_visited(self.realms, self.env.config)
+        placed = jax.device_put((realm, self.players.initial(self.realms), visited), split)
+        return Worlds(*placed, *jax.device_put((key, policy_key, jnp.int32(first)), shared))
+
+    def run(
+        self,
+        worlds: Worlds,
+        ticks: int,
+        *,
+        params: Any = None,
+        rules: Rules | None = None,
+        stride: int = 1,
+        told: Callable[[int], None] = lambda _ticks: None,
+    ) -> tuple[Worlds, Counted]:
+        """Plays on; the worlds given are used up.
+
+        Args:
+          params: of the players; default, their own.
+          rules: as for ``begin``.
+          stride: ticks per point of the curves.
+          told: called every so many ticks with how many there were; may raise.
+        """
+        config, full = self.env.config, self.rules(rules)
+        params = self.players.params if params is None else params
+        params, full = jax.device_put((params, full), self._shardings())
+        points = math.ceil(ticks / stride)
+        population = np.zeros((points, self.realms, config.num_populations), np.float32)
+        depleted = np.zeros((points, self.realms), np.float32)
+        total, played = None, 0
+        while played < ticks:
+            some = min(_CHUNK, ticks - played)
+            worlds, counts, curves = self._program(params, full, worlds, jnp.int32(some))
+            counts = jax.tree.map(lambda leaf: np.asarray(leaf, np.int64), counts)
+            total = counts if total is None else jax.tree.map(np.add, total, counts)
+            at = (played + np.arange(some)) // stride
+            for curve, values in zip((population, depleted), curves, strict=True):
+                np.add.at(curve, at, np.asarray(values)[:some])
+            played += some
+            told(played)
+        lengths = np.minimum(stride, ticks - stride * np.arange(points))
+        population /= lengths[:, None, None]
+        depleted /= lengths[:, None]
+        if total is None:
+            total = jax.tree.map(lambda leaf: np.asarray(leaf, np.int64), _nothing(self.env, self.realms, self.bins))
+        return worlds, Counted(ticks, total, stride, population, depleted)
+
+    def rules(self, rules: Rules | None = None) -> Rules:
+        """Rules with a realm axis on every leaf.
+
+        Raises:
+          ValueError: names a rule out of range, or of another number of realms.
+        """
+        known = as_rules(self.env.rules if rules is None else rules, self.env.config, batched=True)
+        full = {}
+        for name in RULE_FIELDS:
+            leaf = getattr(known, name)
+            if leaf.ndim == rule_ndim(name):
+                leaf = jnp.broadcast_to(leaf, (self.realms, *leaf.shape))
+            if leaf.shape[0] != self.realms:
+                raise ValueError(f"rules.{name}: {leaf.shape[0]} values: must be one, or realms={self.realms}")
+            full[name] = leaf
+        return Rules(**full)
+
+    def _new(self, key: Any, tiles: Tiles, rules: Rules, first: Any, initial_population: int) -> Realm:
+        return vectorize(self.env, self.realms, first).reset(key, rules, tiles, initial_population)[1]
+
+    def _shardings(self) -> tuple[NamedSharding, NamedSharding]:
+        return tuple(NamedSharding(self._mesh, spec) for spec in (PartitionSpec(), PartitionSpec(_AXIS)))  # pyright: ignore[reportReturnType]
+
+
+def survival(exposed: np.ndarray, ended: np.ndarray) -> np.ndarray:
+    """Share of lives that outlast a number of ticks, ``[..., B - 1]``; NaN from where nobody was seen so old.
+
+    The product-limit estimate prod (1 - ended / exposed): lives whose beginning or end was not seen count for the ticks
+    in which they were (Kaplan and Meier, J. Amer. Statist. Assoc. 53, 1958).
+    """
+    exposed, ended = exposed[..., :-1].astype(np.float64), ended[..., :-1]
+    hazard = np.divide(ended, exposed, out=np.full(exposed.shape, np.nan), where=exposed > 0)
+    return np.cumprod(1 - hazard, axis=-1)
+
+
+def median(share: np.ndarray) -> float:
+    """The number of ticks that half outlast, of a curve ``[B - 1]`` of ``survival``; NaN if it does not come so far."""
+    beyond = np.flatnonzero(share <= 0.5)
+    return float(beyond[0] + 1) if beyond.size else math.nan
+
+
+def _nothing(env: Environment, realms: int, bins: int) -> Counts:
+    p = env.config.num_populations
+    shapes = {"deaths": (p, 4), "styles": (p, 3), "attacks": (p, p), "damage": (p, p), "empty": ()}
+    shapes |= dict.fromkeys(("exposed", "ended"), (p, bins))
+    names = [field.name for field in dataclasses.fields(Counts)]
+    return Counts(**{name: jnp.zeros((realms, *shapes.get(name, (p,))), jnp.int32) for name in names})
+
+
+def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: int) -> Any:
+    """``(params, rules, worlds, ticks) -> worlds, counts, (population, depleted)``, of at most ``_CHUNK`` ticks."""
+    here, populations = realms // mesh.size, env.config.num_populations
+
+    def chunk(params: Any, rules: Rules, worlds: Worlds, ticks: Any) -> Any:
+        first = worlds.first + jax.lax.axis_index(_AXIS) * here
+        world = vectorize(env, here, first)
+        keys = jax.vmap(fold_in, (None, 0))(worlds.policy_key, first + jnp.arange(here))
+        forests = (worlds.realm.tiles.material == Material.FOREST).sum((1, 2))
+
+        def tick(k: Any, carry: Any) -> Any:
+            before, core, visited, counts, population, depleted = carry
+            seen = world.observe(before, rules)
+            action, core = players.act(params, jax.vmap(fold_in)(keys, before.tick), seen, before, core)
+            _, after, _, _, _, info = world.step(worlds.key, before, action, rules)
+            visited, new = visit(visited, before, info.births)
+            counts = jax.tree.map(jnp.add, counts, _of_tick(before, after, info, new, populations, bins))
+            alive = _by_population(after.agents.alive, after.agents.population, populations)
+            bare = (after.tiles.ready_tick > after.tick[:, None, None]) & (after.tiles.material == Material.FOREST)
+            share = bare.sum((1, 2)) / jnp.maximum(forests, 1)
+            return after, core, visited, counts, population.at[k].set(alive), depleted.at[k].set(share)
+
+        curves = jnp.zeros((_CHUNK, here, populations), jnp.int32), jnp.zeros((_CHUNK, here))
+        carry = (worlds.realm, worlds.core, worlds.visited, _nothing(env, here, bins), *curves)
+        realm, core, visited, counts, *curves = jax.lax.fori_loop(0, ticks, tick, carry)
+        return worlds.replace(realm=realm, core=core, visited=visited), counts, tuple(curves)
+
+    shared, split, second = PartitionSpec(), PartitionSpec(_AXIS), PartitionSpec(None, _AXIS)
+    lies = Worlds(realm=split, core=split, visited=split, key=shared, policy_key=shared, first=shared)  # pyright: ignore[reportArgumentType]
+    mapped = jax.shard_map(
+        chunk,
+        mesh=mesh,
+        in_specs=(shared, split, lies, shared),
+        out_specs=(lies, split, (second, second)),
+        check_vma=False,
+    )
+    return jax.jit(mapped, donate_argnums=2)
+
+
+def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array, populations: int, bins: int) -> Counts:
+    """The counts of one tick of R realms."""
+    held, outcome, old = before.agents.alive, info.outcome, before.agents
+    realms = len(held)
+    realm = jnp.arange(realms)[:, None]
+    dead = info.cause > 0
+    index = jnp.maximum(outcome.attack_target, 0)
+    hits = held & (outcome.attack_target >= 0)
+    target = jnp.take_along_axis(old.population, index, axis=1)
+
+    def total(what: jax.Array) -> Int32[Array, "R P"]:
+        return _by_population(what, info.population, populations)
+
+    def each(which: jax.Array, kinds: list[int], of: jax.Array) -> jax.Array:
+        return jnp.stack([total(of & (which == kind)) for kind in kinds], axis=-1)
+
+    def pairs(amount: jax.Array) -> Int32[Array, "R P P"]:
+        return jnp.stack([total(jnp.where(hits & (target == p), amount, 0)) for p in range(populations)], axis=-1)
+
+    def ages(of: jax.Array) -> Int32[Array, "R P B"]:
+        age = jnp.where(of, jnp.minimum(old.age, bins - 1), bins)  # beyond the table: dropped
+        return jnp.zeros((realms, populations, bins), jnp.int32).at[realm, info.population, age].add(1, mode="drop")
+
+    born = info.births.population
+    return Counts(
+        steps=total(info.acted),
+        living=_by_population(after.agents.alive, after.agents.population, populations),
+        births=_by_population(born >= 0, born, populations),
+        deaths=each(info.cause, [int(cause) for cause in CAUSES], dead),
+        aged=total(jnp.where(dead, info.age, 0)),
+        forage=total(outcome.forage),
+        styles=each(outcome.attack_style, list(range(len(STYLES))), hits),
+        attacks=pairs(jnp.ones_like(index)),
+        damage=pairs(outcome.attack_damage),
+        exposed=ages(held),
+        ended=ages(dead),
+        unique=total(held & new),
+        empty=(~after.agents.alive.any(axis=1)).astype(jnp.int32),
+    )
+
+
+def _by_population(
+    what: Int32[Array, "R N"] | jax.Array, population: jax.Array, populations: int
+) -> Int32[Array, "R P"]:
+    """Sums over the slots of each population; slots of population -1 belong to none."""
+    own = population[:, None, :] == jnp.arange(populations)[:, None]
+    return jnp.where(own, what[:, None, :], 0).sum(axis=-1, dtype=jnp.int32)

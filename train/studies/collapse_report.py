@@ -1,0 +1,203 @@
+"""What the study of collapses tells: figures, numbers, and whether there were warnings and hysteresis."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from nmmo_jax.commands.report import write_json
+from nmmo_jax.writing import write
+from train.studies import charts
+from train.studies.early_warning import trend
+from train.studies.intervals import Interval, mean_interval, ratio_interval
+from train.studies.sweep import Axis
+
+INDICATORS = {
+    "variance": "variance",
+    "variation": "coefficient of variation",
+    "autocorrelation": "autocorrelation",
+    "recovery": "time of recovery from the autocorrelation",
+    "response": "time of recovery after half are removed",
+    "forest_variance": "variance of ready forests",
+    "forest_autocorrelation": "autocorrelation of ready forests",
+}
+_PANELS = {  # of the figure, with the indicators that share them
+    "agents": {"down": "mean"},
+    "variance": {"variance": "variance"},
+    "coefficient of variation": {"variation": "variation"},
+    "autocorrelation": {"autocorrelation": "autocorrelation"},
+    "time of recovery (ticks)": {"recovery": "from the autocorrelation", "response": "after half are removed"},
+}
+_DOWN, _UP = charts.COLOURS[0], charts.COLOURS[1]
+
+
+class Ramp(NamedTuple):
+    """A rule's change in worlds of one kind at one pace.
+
+    Attributes:
+      kind: name of the kind of worlds.
+      hold: ticks at each value.
+      values: of the rule on the way down, ``[K]``.
+      of: ``train.studies.collapse.measures``.
+    """
+
+    kind: str
+    hold: int
+    values: np.ndarray
+    of: Mapping[str, np.ndarray]
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Agents more on the way down than on the way up, mean over the values, ``[W]``."""
+        return (self.of["down"][:-1] - self.of["up"]).mean(axis=0)
+
+    def trends(self) -> dict[str, Interval]:
+        """Kendall's tau of each indicator along the way down, before the collapse of each world."""
+        return {name: mean_interval(trend(self.of[name], self.of["steps"])) for name in INDICATORS}
+
+    def interval(self, name: str) -> Interval:
+        """Over the worlds, of each value."""
+        if name == "response":
+            return ratio_interval(self.of["area"].T, self.of["removed"].T)
+        return mean_interval(self.of[name].T)
+
+
+def report(out: Path, axis: Axis, names: Sequence[str], ramps: Sequence[Ramp]) -> RenderableType:
+    """Writes the figures, results.json and report.md; returns a table and what follows."""
+    said = findings(ramps)
+    write_json(
+        out / "results.json",
+        {
+            "field": axis.field,
+            "values": ramps[0].values.tolist(),
+            "ramps": [_numbers(one) for one in ramps],
+            "findings": said,
+        },
+    )
+    _indicators(out, axis, ramps)
+    _hysteresis(out, axis, ramps)
+    columns = ["", *(f"births from {one.kind}, {one.hold:,} ticks per value" for one in ramps)]
+    numbers = [_column(one) for one in ramps]
+    rows = [[name, *(column[name] for column in numbers)] for name in numbers[0]]
+    table = Table(*columns, box=SIMPLE_HEAD, padding=0, title="Kendall's tau on the way down", title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    worlds = ramps[0].of["down"].shape[1]
+    text = "\n".join(
+        [
+            f"# Collapse\n\n`{axis.field}` from {ramps[0].values[0]:.3g} to {ramps[0].values[-1]:.3g} and back, in "
+            f"{len(ramps[0].values)} values; {worlds} worlds, {', '.join(dict.fromkeys(names))}. 95 % intervals over "
+            "worlds.\n",
+            *(f"- {one}" for one in said),
+            "\nKendall's tau of each indicator along the way down, up to the collapse of each world (1: it always "
+            "rises), and agents more on the way down than on the way up:\n",
+            *(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)),
+            "\n![indicators](indicators.png)\n\n![hysteresis](hysteresis.png)\n",
+        ]
+    )
+    write(out / "report.md", lambda file: file.write(text.encode()))
+    return Group(table, *said)
+
+
+def findings(ramps: Sequence[Ramp]) -> list[str]:
+    """Sentences on collapse, on warnings and on hysteresis, for each kind of worlds."""
+    said = []
+    for kind in dict.fromkeys(one.kind for one in ramps):
+        fast, slow = (one for one in ramps if one.kind == kind)
+        worlds, fallen = len(slow.gap), int((slow.of["steps"] < len(slow.values)).sum())
+        said.append(f"{kind}: {fallen} of {worlds} worlds collapse where the rule is held for {slow.hold:,} ticks.")
+        rising = [INDICATORS[name] for name, tau in slow.trends().items() if tau.low > 0]
+        falling = [INDICATORS[name] for name, tau in slow.trends().items() if tau.high < 0]
+        told = [f"{what}: {', '.join(names)}" for what, names in (("rising", rising), ("falling", falling)) if names]
+        said.append(f"{kind}: indicators on the way down, {'; '.join(told) or 'none has a trend'}.")
+        gap, quick = mean_interval(slow.gap), mean_interval(fast.gap)
+        less = mean_interval(np.sign(gap.mean) * (fast.gap - slow.gap))  # how much nearer to 0 where it goes slower
+        if gap.low > 0 or gap.high < 0:
+            lag = "at least in part a lag" if less.low > 0 else "hysteresis, or a lag longer than either"
+            verdict = f"{lag} ({less} less where it goes slower)"
+        else:
+            verdict = "no hysteresis"
+            if quick.low > 0 or quick.high < 0:
+                verdict += ", and a lag where it goes faster"
+        said.append(
+            f"{kind}: {gap} agents more on the way down than on the way up at {slow.hold:,} ticks per value, {quick} "
+            f"at {fast.hold:,}: {verdict}."
+        )
+    return said
+
+
+def _column(ramp: Ramp) -> dict[str, str]:
+    fallen = int((ramp.of["steps"] < len(ramp.values)).sum())
+    return {
+        "worlds that collapse": f"{fallen} of {len(ramp.gap)}",
+        **{INDICATORS[name]: str(tau) for name, tau in ramp.trends().items()},
+        "agents, down - up": str(mean_interval(ramp.gap)),
+    }
+
+
+def _numbers(ramp: Ramp) -> dict[str, Any]:
+    return {
+        "births": ramp.kind,
+        "hold": ramp.hold,
+        "steps_before_collapse": ramp.of["steps"].tolist(),
+        "tau": {name: tau.as_json() for name, tau in ramp.trends().items()},
+        "gap": mean_interval(ramp.gap).as_json(),
+        **{name: ramp.interval(name).as_json() for name in ("down", "up", *INDICATORS)},
+    }
+
+
+def _indicators(out: Path, axis: Axis, ramps: Sequence[Ramp]) -> None:
+    kinds = list(dict.fromkeys(one.kind for one in ramps))
+    made, axes = charts.figure(len(_PANELS), len(kinds), size=(3.1, 2.5), squeeze=False)
+    for row, kind in zip(axes, kinds, strict=True):
+        for panel, (title, drawn) in zip(row, _PANELS.items(), strict=True):
+            for pace, ramp in enumerate(one for one in ramps if one.kind == kind):
+                for name, label in drawn.items():
+                    colour = charts.COLOURS[pace + (2 if name == "response" else 0)]
+                    text = f"{ramp.hold:,} ticks per value,\n{label}"
+                    charts.line(panel, ramp.values, ramp.interval(name), colour, text, marker="o", markersize=2)
+                    if name == "down":
+                        first = ramp.of["steps"].min()
+                        if first < len(ramp.values):
+                            panel.axvline(ramp.values[first], color=colour, linestyle=":", linewidth=1)
+            where = {"xlabel": axis.field} if kind == kinds[-1] else {}
+            charts.plain(panel, f"agents, births from {kind}" if panel is row[0] else title, **where)
+            _way_down(panel, axis, ramps[0])
+        charts.legend(row[-1])
+    made.suptitle(
+        f"On the way down (to the right); 95 % over {len(ramps[0].gap)} worlds; dotted: the first world collapses",
+        x=0.01,
+        ha="left",
+        fontsize="medium",
+    )
+    charts.save(out, "indicators", made)
+
+
+def _hysteresis(out: Path, axis: Axis, ramps: Sequence[Ramp]) -> None:
+    kinds = list(dict.fromkeys(one.kind for one in ramps))
+    made, axes = charts.figure(2, len(kinds), size=(4.4, 3.0), squeeze=False, sharex=True, sharey="row")
+    for panel, ramp in zip(axes.flat, ramps, strict=True):
+        charts.line(panel, ramp.values, ramp.interval("down"), _DOWN, "way down", marker="o", markersize=3)
+        charts.line(panel, ramp.values[:-1], ramp.interval("up"), _UP, "way up", marker="o", markersize=3)
+        title = f"births from {ramp.kind}, {ramp.hold:,} ticks per value"
+        where = {"xlabel": axis.field} if panel in axes[-1] else {}
+        charts.plain(panel, title, ylabel="agents" if panel in axes[:, 0] else "", **where)
+        _way_down(panel, axis, ramp)
+        panel.text(
+            0.97, 0.95, f"down - up: {mean_interval(ramp.gap)}", transform=panel.transAxes, ha="right", va="top",
+            fontsize="small",
+        )  # fmt: skip
+    axes[0, 0].legend(frameon=False, loc="lower left")
+    made.suptitle(f"Population; 95 % over {len(ramps[0].gap)} worlds", x=0.01, ha="left", fontsize="medium")
+    charts.save(out, "hysteresis", made)
+
+
+def _way_down(panel: Any, axis: Axis, ramp: Ramp) -> None:
+    """The way down goes to the right, whichever way the values go."""
+    panel.set_xscale("log" if axis.log else "linear")
+    panel.set_xlim(ramp.values[0], ramp.values[-1])
+    panel.set_ylim(bottom=0)

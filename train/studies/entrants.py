@@ -1,0 +1,102 @@
+"""Who takes part in a study: policies, scripted or trained, and those trained alike from several seeds."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from nmmo_jax.commands.players import labels, load_trained, players
+from nmmo_jax.config import MAX_TICKS, Rules
+from nmmo_jax.environment import Environment
+from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.world.pool import MAX_MAPS, MapPool
+from train.checkpoint import load_params
+from train.policy import find
+from train.studies.census import BINS, Census, Worlds
+
+_SEED = re.compile(r"seed-(\d+)")
+
+
+class Entrant(NamedTuple):
+    """A policy, or several that differ in the seed of their training.
+
+    Attributes:
+      label: what tables and figures call it.
+      replicates: names as ``nmmo_jax.commands.players.players`` takes them, one per seed.
+      steps: of the checkpoints that they are read from; -1: a scripted policy.
+    """
+
+    label: str
+    replicates: tuple[str, ...]
+    steps: tuple[int, ...] = ()
+
+
+def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
+    """Entrants by name: a scripted policy, a trained one, or a folder with ``seed-*`` (of ``train.studies.seeds``).
+
+    Raises:
+      ValueError: a name twice, one that means nothing, or a trained policy that does not fit the world.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError(f"--policy {' '.join(names)}: each must be named once")
+    several = {name: _seeds(Path(name)) for name in names if name not in POLICIES}
+    found = {name: tuple(map(str, several[name])) if several.get(name) else (name,) for name in names}
+    steps = {}
+    for name, replicates in found.items():
+        if name not in POLICIES:
+            for one in replicates:
+                load_trained(one, env)
+        steps[name] = tuple(-1 if one in POLICIES else load_params(find(one))[1]["step"] for one in replicates)
+    return [Entrant(label, found[name], steps[name]) for label, name in zip(labels(tuple(names)), names, strict=True)]
+
+
+def _seeds(folder: Path) -> list[Path]:
+    inside = [path for path in folder.glob("seed-*") if _SEED.fullmatch(path.name)]
+    return sorted(inside, key=lambda path: int(path.name.removeprefix("seed-")))
+
+
+def check_play(study: Any) -> None:
+    """Refuses what ``worlds``, ``settle`` and ``ticks`` of a study cannot be."""
+    for name, least, most in (("worlds", 1, MAX_MAPS), ("settle", 0, MAX_TICKS // 2), ("ticks", 1, MAX_TICKS // 2)):
+        if not least <= (value := getattr(study, name)) <= most:
+            raise ValueError(f"{name}={value}: allowed are {least:,} to {most:,}")
+
+
+class Stage:
+    """Compiled programs of one world, one per combination of networks, whoever plays with them.
+
+    Args:
+      worlds: realms in every call.
+      bins: as in ``Census``.
+    """
+
+    def __init__(self, env: Environment, worlds: int, bins: int = BINS):
+        self.env, self.worlds, self.bins = env, worlds, bins
+        self._programs: dict[Any, Census] = {}
+
+    def census(self, names: tuple[str, ...]) -> tuple[Census, Any]:
+        """The program for policies by name (population p plays name p modulo their number), and their parameters."""
+        who = players(names, self.env)
+        if who.kind not in self._programs:
+            self._programs[who.kind] = Census(self.env, who, self.worlds, self.bins)
+        return self._programs[who.kind], who.params
+
+    def begin(self, census: Census, pool: MapPool, seed: int, rules: Rules | None = None) -> Worlds:
+        """New worlds, realm i on map i modulo their number: the same for all who play in them."""
+        return census.begin(seed, pool.tiles(jnp.arange(self.worlds) % len(pool)), rules)
+
+
+def trained_in(names: Sequence[str]) -> tuple[str, int, int]:
+    """Game, agents and populations in which the first trained policy of these was trained; law, 128, 8 if none was.
+
+    Raises:
+      ValueError: a name that means nothing.
+    """
+    for name in names:
+        if name not in POLICIES:
+            policy = load_trained(str(next(iter(_seeds(Path(name))), name)))
+            attacks = bool(policy.rules.attacks_enabled)
+            return "chaos" if attacks else "law", policy.config.num_agents, policy.config.num_populations
+    return "law", 128, 8

@@ -1,0 +1,242 @@
+"""Training of several seeds of one experiment in one program, until each population has learned enough.
+
+As a program: ``python -m train.studies.seeds law16 --seeds 0 1 2 --budget 3_000_000 --out runs/seeds``.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.progress import BarColumn, TextColumn
+
+from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.commands.progress import Shown
+from nmmo_jax.commands.report import write_json
+from train.checkpoint import FOLDER, Checkpoints
+from train.loop import Report, make_train
+from train.metrics import means
+from train.runs import Signals, alone, difference, forget_after
+from train.settings import Experiment, experiment
+from train.smith import describe
+from train.trinity import Trinity
+
+_ROWS_PER_CALL = 600_000  # places of agents times ticks: a few seconds on two cores
+_LEAST_CALLS = 32  # in which the budget is used up, so that it is not overshot by much
+_SAVE_SECONDS = 60.0
+_VERSIONS = ("nmmo_jax", "jax")  # of ``describe``: others may go on with a training
+
+
+def train_seeds(
+    experiment: Experiment,
+    seeds: Sequence[int],
+    budget: int,
+    out: Path,
+    told: Callable[[float, str], None],
+    snapshots: Sequence[float] = (1.0,),
+) -> dict[str, Any]:
+    """Trains all seeds until a population has learned from ``budget`` living agent-steps, on average over all of them.
+
+    Each seed is trained as ``train.smith.Native`` would with that seed in its settings. The folder gets config.json,
+    metrics.jsonl (a line per call: ``lifetime``, ``population`` and ``skipped`` of its updates, lists over seeds, and
+    ``steps``, learned from so far, by seed and population), checkpoints of the whole state, done.json at the end, and
+    ``seed-K`` for each seed, which ``train.policy.load_policy`` reads. Called again with the same arguments it goes on
+    exactly from the last checkpoint, or returns at once where it has ended.
+
+    Args:
+      told: ``told(fraction, words)`` is called every few seconds with how much of the budget is used, 0 to 1. It may
+        raise KeyboardInterrupt: the state is saved, and the exception goes on.
+      snapshots: fractions of the budget at which the parameters are kept; those at its end always are.
+
+    Returns:
+      What done.json holds: ``budget``; ``reached``, False where nobody was left to learn; ``update``; ``seconds`` of
+      wall time; ``steps`` by seed and population.
+
+    Raises:
+      ValueError: an argument that cannot be, a folder that holds something else, or one in which another process works.
+    """
+    _check(experiment, seeds, budget, snapshots)
+    _open(out, experiment, seeds, budget, snapshots)
+    with alone(out):
+        done = out / "done.json"
+        if not done.exists():
+            write_json(done, _train(experiment, seeds, budget, out, told, snapshots))
+        return json.loads(done.read_text())
+
+
+def _train(
+    experiment: Experiment,
+    seeds: Sequence[int],
+    budget: int,
+    out: Path,
+    told: Callable[[float, str], None],
+    snapshots: Sequence[float],
+) -> dict[str, Any]:
+    checkpoints = Checkpoints(out / FOLDER)
+    train = make_train(experiment, seeds=len(seeds))
+    if checkpoints.latest() is None:
+        steps = np.zeros((len(seeds), experiment.env.config.num_populations), int)
+        about = {"update": 0, "seconds": 0.0, "steps": steps.tolist(), "extinct": False}
+        state = train.init(jnp.stack([jax.random.key(seed) for seed in seeds]))
+    else:
+        kept, restored = checkpoints.restore(train.template)
+        about = {name: restored[name] for name in ("update", "seconds", "steps", "extinct")}
+        state = train.restored(kept)
+    forget_after(out / "metrics.jsonl", about["update"])
+    updates, saved_at = _updates_per_call(experiment, len(seeds), budget), time.perf_counter()
+
+    def save() -> None:
+        checkpoints.save(about["update"], train.saved(state), about)
+
+    while (fraction := _used(about, budget)) < 1 and not about["extinct"]:
+        began = time.perf_counter()
+        state, report = train.run(state, updates)
+        report = jax.device_get(report)
+        line, words = _tell(experiment, report, about, time.perf_counter() - began)
+        with (out / "metrics.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        about = {name: line[name] for name in ("update", "seconds", "steps")}
+        # Where there is no horizon, a world that nobody was in for so many ticks stays empty.
+        about["extinct"] = experiment.env.config.horizon is None and not report.sums.steps.any()
+        now = _used(about, budget)
+        if any(fraction < snapshot <= now < 1 for snapshot in snapshots):
+            _export(experiment, seeds, state.params, about, out)
+            save()  # so that what is done again is not older than a snapshot
+            saved_at = time.perf_counter()
+        try:
+            told(min(now, 1.0), words)
+        except KeyboardInterrupt:
+            save()
+            raise
+        if time.perf_counter() - saved_at > _SAVE_SECONDS:
+            save()
+            saved_at = time.perf_counter()
+    _export(experiment, seeds, state.params, about, out)
+    extinct = about.pop("extinct")
+    return {"budget": budget, "reached": not extinct or _used(about, budget) >= 1, **about}
+
+
+def _used(about: dict[str, Any], budget: int) -> float:
+    return float(np.mean(about["steps"])) / budget
+
+
+def _updates_per_call(experiment: Experiment, seeds: int, budget: int) -> int:
+    """Of the arguments alone, so that one that was interrupted ends and keeps snapshots where another does."""
+    settings, config = experiment.settings, experiment.env.config
+    rows = settings.realms * settings.ticks * config.num_agents
+    most = budget * config.num_populations // (_LEAST_CALLS * rows)
+    return max(1, min(most, round(_ROWS_PER_CALL / (rows * seeds))))
+
+
+def _tell(experiment: Experiment, report: Report, about: dict[str, Any], seconds: float) -> tuple[dict[str, Any], str]:
+    """A line of the log, and a few words."""
+    settings, updates = experiment.settings, len(report.skipped)
+    sums = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64).sum(axis=0), report.sums)
+    each = [
+        means(jax.tree.map(lambda leaf, seed=seed: leaf[seed], sums), {}, updates * settings.ticks * settings.realms)
+        for seed in range(len(sums.steps))
+    ]
+    steps = np.asarray(about["steps"]) + sums.steps.astype(int)
+    rate = round(float(sums.steps.sum()) / seconds)
+    lifetimes = [one["lifetime"] for one in each]
+    line = {
+        "update": about["update"] + updates,
+        "agent_steps": int(steps.sum()),
+        "seconds": round(about["seconds"] + seconds, 3),
+        "agent_steps_per_second": rate,
+        "lifetime": lifetimes,
+        "population": [one["population"] for one in each],
+        "steps": steps.tolist(),
+        "skipped": report.skipped.sum(axis=(0, 2)).tolist(),
+    }
+    known = [lifetime for lifetime in lifetimes if lifetime is not None]
+    words = f"{rate:,} agent-steps/s" + (f", lifetime {np.mean(known):.1f}" if known else "")
+    return line, words
+
+
+def _export(experiment: Experiment, seeds: Sequence[int], params: Any, about: dict[str, Any], out: Path) -> None:
+    """The parameters of every seed, in a folder of its own."""
+    params = jax.device_get(params)
+    for index, seed in enumerate(seeds):
+        own = dataclasses.replace(experiment, settings=dataclasses.replace(experiment.settings, seed=seed))
+        steps = about["steps"][index]
+        of = {"update": about["update"], "agent_steps": sum(steps), "seconds": about["seconds"], "steps": steps}
+        Checkpoints(out / f"seed-{seed}", every=1).save(
+            about["update"],
+            {"params": jax.tree.map(lambda leaf, index=index: leaf[index], params)},
+            {**of, **describe(own, Trinity().of(own))},
+        )
+
+
+def _check(experiment: Experiment, seeds: Sequence[int], budget: int, snapshots: Sequence[float]) -> None:
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(f"seeds={list(seeds)}: must be one or more different whole numbers from 0 to 2^32 - 1")
+    if budget < 1:
+        raise ValueError(f"budget={budget}: must be at least 1")
+    if not all(0 < snapshot <= 1 for snapshot in snapshots):
+        raise ValueError(f"snapshots={list(snapshots)}: must be above 0, and at most 1")
+    if experiment.settings.maps:
+        raise ValueError(f"maps={experiment.settings.maps}: must be 0: seeds that share maps are not independent")
+
+
+def _open(out: Path, experiment: Experiment, seeds: Sequence[int], budget: int, snapshots: Sequence[float]) -> None:
+    mine = {"seeds": list(seeds), "budget": budget, "snapshots": list(snapshots)}
+    mine |= describe(experiment, Trinity().of(experiment))
+    path = out / "config.json"
+    if path.exists():
+        there = json.loads(path.read_text())
+        for part in mine.keys() - _VERSIONS:
+            if there.get(part) != mine[part]:
+                raise ValueError(f"out={out}: {part} differs: {difference(there.get(part), mine[part])}")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"out={out}: is not empty, and holds no training of seeds")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(path, mine)
+
+
+@dataclasses.dataclass
+class Seeds:
+    """Train several seeds of an experiment; called again with the same arguments it goes on."""
+
+    experiment: tyro.conf.Positional[str]
+    """law16 ... law128, chaos16 ... chaos128."""
+    seeds: tuple[int, ...]
+    """Their numbers."""
+    budget: int
+    """Living agent-steps that each population learns from, on average."""
+    out: Path
+    """Folder."""
+
+
+def main() -> None:
+    """Trains; bad input ends with one readable line and status 2, an interruption with status 130."""
+    asked = tyro.cli(Seeds, prog="python -m train.studies.seeds")
+    use_all_cores()
+    columns = (BarColumn(bar_width=20), TextColumn("{task.fields[told]}"))
+    try:
+        with Signals() as watch, Shown(1.0, *columns) as progress:
+
+            def told(fraction: float, words: str) -> None:
+                progress.show(f"{fraction:.0%}", fraction, words, f"{fraction:.1%}, {words}", last=fraction == 1)
+                if watch.asked:
+                    raise KeyboardInterrupt
+
+            train_seeds(experiment(asked.experiment), asked.seeds, asked.budget, asked.out, told)
+    except KeyboardInterrupt:
+        print(f"{asked.out}: saved; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        print(f"train.studies.seeds: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""The study of specialisation: do populations that learn side by side come to live apart, more of them further?
+
+Each arm is a training: so many populations among the same agents, with weights of their own or shared, on the same
+number of living agent-steps in all. What it has learned then plays, without learning, on maps it has not been trained
+on, and ``train.studies.niches`` says how many niches its populations fill there.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from rich.console import RenderableType
+
+from nmmo_jax.commands.players import Players, labels
+from nmmo_jax.environment import Environment
+from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.world.pool import MapPool
+from train.checkpoint import Checkpoints, combine, load_params, pick
+from train.policy import find, load_policy
+from train.settings import Experiment, experiment, experiment_of
+from train.studies import niches
+from train.studies.census import Census
+from train.studies.seeds import train_seeds
+from train.studies.specialisation_report import OWN, SHARED, STRANGERS, Arm, report
+from train.studies.study import Cell, Result, Told
+
+SNAPSHOTS = (1 / 8, 1 / 4, 1 / 2, 1.0)  # shares of the budget after which what was learned is kept
+_RUNS = "runs"  # of the study's folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Amount:
+    """How much is trained and played.
+
+    Attributes:
+      games: ``law``, ``chaos``.
+      populations: numbers of them among ``agents``.
+      seeds: trainings of each arm.
+      agent_steps: living ones that each training learns from, all populations together.
+      realms, rows: of a training: worlds, and agent-steps per step of the optimiser, all populations together.
+      maps, worlds: that are played: held-out maps, other ones for each seed, and worlds on each, at least 2.
+      settle, ticks: before visits are counted, and in which they are.
+      seed: of trainings, maps and play.
+    """
+
+    games: tuple[str, ...]
+    populations: tuple[int, ...]
+    agents: int
+    seeds: int
+    agent_steps: int
+    realms: int
+    rows: int
+    maps: int
+    worlds: int
+    settle: int
+    ticks: int
+    seed: int
+
+    @property
+    def seed_numbers(self) -> list[int]:
+        """Of the trainings."""
+        return [(self.seed + number) % 2**32 for number in range(self.seeds)]
+
+    def __post_init__(self):
+        least = {"seeds": 1, "agent_steps": 1, "realms": 1, "rows": 1, "maps": 1, "worlds": 2, "settle": 0, "ticks": 1}
+        for name, low in least.items():
+            if not low <= getattr(self, name) <= 10**12:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {low}")
+        for name in ("games", "populations"):
+            given = getattr(self, name)
+            if not given or len(set(given)) < len(given):
+                raise ValueError(f"--{name} {' '.join(map(str, given))}: must be one or more, each once")
+        if bad := set(self.games) - {"law", "chaos"}:
+            raise ValueError(f"--games {bad.pop()}: allowed are law and chaos")
+        if self.agents not in (16, 32, 64, 128):
+            raise ValueError(f"--agents {self.agents}: allowed are 16, 32, 64 and 128, as published")
+        for number in self.populations:
+            if number < 1 or self.agents % number or self.rows % number:
+                raise ValueError(f"--populations {number}: must divide agents={self.agents} and rows={self.rows}")
+
+
+class Specialisation:
+    """A ``train.studies.study.Study``: of trainings of its own, or of policies that are there.
+
+    Args:
+      out: folder of the study.
+      policies: folders of runs, of several ``seed-*``, or names of policies that come with the package; where there are
+        any, nothing is trained.
+
+    Raises:
+      ValueError: what cannot be trained or played.
+    """
+
+    def __init__(self, out: Path, amount: Amount, policies: Sequence[str] = ()):
+        self._out, self._amount = out, amount
+        self._trainings: dict[str, Experiment] = {}
+        self.arms = [_given(name, label) for name, label in zip(policies, labels(tuple(policies)), strict=True)]
+        if not policies:
+            self.arms = [arm for game in amount.games for arm in self._planned(game)]
+        self._stages: dict[Any, tuple[Census, Environment]] = {}
+
+    def cells(self) -> list[Cell]:
+        """Trainings, each with all seeds side by side; then plays, one per arm and seed."""
+        amount = self._amount
+        trainings = [
+            Cell(
+                f"train-{name}",
+                float(amount.seeds * amount.agent_steps),
+                lambda told, name=name: self._train(name, told),
+            )
+            for name in self._trainings
+        ]
+        ticks = amount.maps * amount.worlds * (amount.settle + amount.ticks)
+        plays = [
+            Cell(
+                f"play-{arm.name}-{seed}",
+                ticks * amount.agents * (len(SNAPSHOTS) if arm.snapshots else 1) / 2.0,
+                lambda told, arm=arm, seed=seed: self._play(arm, seed, told),
+            )
+            for arm in self.arms
+            for seed in range(len(arm.folders))
+        ]
+        return [*trainings, *plays]
+
+    def report(self, out: Path, results: Mapping[str, Result]) -> RenderableType:
+        """See ``train.studies.specialisation_report``."""
+        return report(out, self._amount, self.arms, results)
+
+    def _planned(self, game: str) -> list[Arm]:
+        amount, arms = self._amount, []
+        for number in amount.populations:
+            for group, shared in ((OWN, False), (SHARED, True)):
+                if shared and number == 1:  # the same training
+                    continue
+                name = f"{game}-{number}-{group.split()[0]}"
+                self._trainings[name] = experiment(
+                    f"{game}{amount.agents}",
+                    num_populations=number,
+                    shared_weights=shared,
+                    realms=amount.realms,
+                    minibatch=amount.rows // number,
+                )
+                folders = tuple(self._out / _RUNS / name / f"seed-{seed}" for seed in amount.seed_numbers)
+                arms.append(Arm(name, f"{game}, {group}", number, folders))
+                if not shared and number > 1 and amount.seeds > 1:
+                    arms.append(Arm(f"{game}-{number}-strangers", f"{game}, {STRANGERS}", number, folders, False))
+        return arms
+
+    def _train(self, name: str, told: Told) -> dict[str, Any]:
+        trained, amount = self._trainings[name], self._amount
+        budget = -(-amount.agent_steps // trained.env.config.num_populations)  # of each population
+        return train_seeds(trained, amount.seed_numbers, budget, self._out / _RUNS / name, told, SNAPSHOTS)
+
+    def _play(self, arm: Arm, seed: int, told: Told) -> dict[str, Any]:
+        folder = arm.folders[seed]
+        steps = Checkpoints(folder).steps() if arm.snapshots else ["best"]
+        found: dict[str, list[Any]] = {}
+        for number, step in enumerate(steps):
+            params, about = load_params(folder, step)
+            if arm.group.endswith(STRANGERS):
+                params = self._strangers(arm, seed)
+            census, env = self._stage(arm, folder, step)
+
+            def part(share: float, words: str, number: int = number) -> None:
+                told((number + share) / len(steps), words)
+
+            one = play(census, env, params, self._amount, seed, part)
+            for key, value in {"agent_steps": about.get("agent_steps", np.nan), **one}.items():
+                found.setdefault(key, []).append(value)
+        series = ("agent_steps", "lifetime", "population", "tiles", "ground", "styles")
+        return {key: np.asarray(value if key in series else value[-1]) for key, value in found.items()}
+
+    def _strangers(self, arm: Arm, seed: int) -> Any:
+        """Population p of the training with the p-th next seed: they have learned as much, but never met."""
+        runs = [arm.folders[(seed + p) % len(arm.folders)] for p in range(arm.populations)]
+        return combine([pick(load_params(run, "latest")[0], [p]) for p, run in enumerate(runs)])
+
+    def _stage(self, arm: Arm, folder: Path, step: str | int) -> tuple[Census, Environment]:
+        """The compiled program of an arm; strangers play in that of those who are together."""
+        if arm.folders not in self._stages:
+            trained = experiment_of(load_params(folder, step)[1]).env
+            env = Environment(dataclasses.replace(trained.config, visits=True, horizon=None), trained.rules)
+            policy = load_policy(folder, step, env=env)
+            who = Players(policy.act, policy.params, policy.initial)
+            self._stages[arm.folders] = Census(env, who, self._amount.maps * self._amount.worlds), env
+        return self._stages[arm.folders]
+
+
+def play(census: Census, env: Environment, params: Any, amount: Amount, seed: int, told: Told) -> dict[str, Any]:
+    """Plays policies on held-out maps, and tells of their niches.
+
+    The same seed gives the same maps and the same chance, whoever plays.
+
+    Args:
+      census: of ``amount.maps * amount.worlds`` realms.
+      env: with ``Config.visits`` on.
+
+    Returns:
+      ``lifetime`` and ``population``, numbers; ``tiles``, ``ground`` and ``styles``, the four of ``niches.Niches``;
+      ``overlap [P, P]``, divergences between cells of tiles, and ``style_bits [P]``; ``ground_counts [P, 4]`` and
+      ``style_counts [P, 3]``; ``visits [P, rows, columns]`` of all worlds on the first map, and its ``material``.
+    """
+    realms, populations = amount.maps * amount.worlds, env.config.num_populations
+    pool = MapPool.generated(amount.seed, amount.maps, env.config, "held_out", seed * amount.maps)
+    total = amount.settle + amount.ticks
+
+    def telling(before: int) -> Any:
+        return lambda ticks: told((before + ticks) / total, f"{before + ticks:,} of {total:,} ticks")
+
+    worlds = census.begin(amount.seed, pool.tiles(jnp.arange(realms) // amount.worlds), first=seed * realms)
+    worlds, _ = census.run(worlds, amount.settle, params=params, told=telling(0))
+    before = np.array(worlds.realm.probes.visits, np.int64)  # a copy: the worlds are used up
+    worlds, counted = census.run(worlds, amount.ticks, params=params, told=telling(amount.settle))
+    visits = np.asarray(worlds.realm.probes.visits, np.int64) - before
+    visits = visits.reshape(amount.maps, amount.worlds, *visits.shape[1:])
+    material, counts = np.asarray(pool.material), counted.counts
+    cells = niches.cells_of(visits)
+    ground = np.stack([niches.ground_of(*both) for both in zip(visits, material, strict=True)])
+    died = int(counts.died.sum())
+    return {
+        "lifetime": counts.aged.sum() / died if died else np.nan,
+        "population": counts.living.sum() / (amount.ticks * realms),
+        "tiles": niches.niches(cells),
+        # Ground and styles mean the same on all maps.
+        "ground": niches.niches(ground.reshape(1, realms, populations, -1)),
+        "styles": niches.niches(counts.styles[None]),
+        "overlap": niches.divergence(cells.sum(axis=1)).mean(axis=0),
+        "style_bits": niches.entropy(counts.styles.sum(axis=0)),
+        "ground_counts": ground.sum(axis=(0, 1)),
+        "style_counts": counts.styles.sum(axis=0),
+        "visits": visits[0].sum(axis=0).astype(np.uint32),
+        "material": material[0],
+    }
+
+
+def _given(name: str, label: str) -> Arm:
+    """Policies that are there."""
+    folder = find(name)
+    if name in POLICIES or not folder.is_dir():
+        raise ValueError(f"--policy {name}: must be the folder of a trained run, or of several seed-*")
+    inside = sorted(folder.glob("seed-*"), key=lambda path: (len(path.name), path.name))
+    folders = tuple(inside) or (folder,)
+    numbers = {experiment_of(load_params(one)[1]).env.config.num_populations for one in folders}
+    if len(numbers) > 1:
+        raise ValueError(f"--policy {name}: its runs differ in num_populations: {sorted(numbers)}")
+    return Arm(label, label, numbers.pop(), folders, False)

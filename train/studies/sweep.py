@@ -1,0 +1,374 @@
+"""Sweeps: worlds under all combinations of some rules' values, side by side in one program.
+
+Every point of the grid is played in as many worlds, world w of each on the same map w, so that points differ by their
+rules and not by their maps. Intervals are over the worlds of a point.
+"""
+
+import csv
+import dataclasses
+import functools
+import io
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+
+from nmmo_jax.commands.players import players
+from nmmo_jax.commands.report import rules_as_json, write_json
+from nmmo_jax.components import Cause
+from nmmo_jax.config import MAX_TICKS, RULE_FIELDS, Rules, as_rules, rule_ndim
+from nmmo_jax.environment import Environment
+from nmmo_jax.world.pool import MapPool
+from nmmo_jax.writing import write
+from train.studies import charts
+from train.studies.census import CAUSES, Census
+from train.studies.intervals import Interval, mean_interval, ratio_interval
+from train.studies.study import Cell, Results, Told
+
+MOST_POINTS = 2**16  # of a grid
+_PANELS = 3  # in a row of the figure
+_LABELS = 6  # at most, on an axis of it
+
+
+class Axis(NamedTuple):
+    """A rule and its values, ascending, no two equal."""
+
+    field: str
+    values: np.ndarray
+    log: bool = False
+
+
+class Measure(NamedTuple):
+    """What is told of a point: ``of(counts, ticks) -> Interval`` from sums ``[worlds, points]`` over so many ticks."""
+
+    title: str
+    of: Callable[[Mapping[str, np.ndarray], int], Interval]
+    violence: bool = False  # told where there are attacks
+
+
+MEASURES = {
+    "lifetime": Measure("mean age at death (ticks)", lambda n, _: ratio_interval(n["aged"], n["died"])),
+    "mortality": Measure("deaths per agent-tick", lambda n, _: ratio_interval(n["died"], n["steps"])),
+    "population": Measure("population (agents)", lambda n, ticks: mean_interval(n["living"] / ticks)),
+    "births": Measure("births per tick", lambda n, ticks: mean_interval(n["births"] / ticks)),
+    "depleted": Measure("share of forests that are not ready", lambda n, _: mean_interval(n["depleted"])),
+    "extinct": Measure("share of worlds that were empty at some tick", lambda n, _: mean_interval(n["empty"] > 0)),
+    "empty": Measure("share of ticks with nobody alive", lambda n, ticks: mean_interval(n["empty"] / ticks)),
+    "combat": Measure("share of deaths by combat", lambda n, _: ratio_interval(n["combat"], n["died"]), True),
+    "hits": Measure("hits per agent-tick", lambda n, _: ratio_interval(n["hits"], n["steps"]), True),
+}
+
+
+def parse_axis(text: str) -> Axis:
+    """A rule and its values from ``FIELD=LOW:HIGH:NUMBER``, ``FIELD=LOW:HIGH:NUMBER:log`` or ``FIELD=a,b,c``.
+
+    Ranges of whole-number rules are rounded, and values that then are equal are one.
+
+    >>> parse_axis("population_cap=4:16:4")
+    Axis(field='population_cap', values=array([ 4.,  8., 12., 16.]), log=False)
+
+    Raises:
+      ValueError: not of that form, no such rule, one with a value per style, or a value twice. Whether values are
+        allowed is for ``Sweep`` to say.
+    """
+    field, equals, given = (part.strip() for part in text.partition("="))
+    where = f"--over {text}"
+    if not equals or not given:
+        raise ValueError(f"{where}: must be FIELD=LOW:HIGH:NUMBER, FIELD=LOW:HIGH:NUMBER:log or FIELD=a,b,c")
+    swept = sorted(name for name in RULE_FIELDS if rule_ndim(name) == 0)
+    if field not in swept:
+        raise ValueError(f"{where}: there is no such rule of one value; there are {', '.join(swept)}")
+    if ":" not in given:
+        words = {"true": "1", "false": "0"}
+        values = np.array([_number(words.get(one.strip().lower(), one), where) for one in given.split(",")])
+        if len(np.unique(values)) < len(values):
+            raise ValueError(f"{where}: a value is given twice")
+        return Axis(field, np.sort(values))
+    low, high, number, *scale = (part.strip() for part in given.split(":", 3)) if given.count(":") > 1 else ("",) * 3
+    if scale not in ([], ["log"]) or not number.isdecimal() or int(number) < 1:
+        raise ValueError(f"{where}: a range must be LOW:HIGH:NUMBER or LOW:HIGH:NUMBER:log, of at least one value")
+    first, last = _number(low, where), _number(high, where)
+    if not (np.isfinite([first, last]).all() and first <= last):
+        raise ValueError(f"{where}: LOW must be at most HIGH")
+    if scale and first <= 0:
+        raise ValueError(f"{where}: a range in log must begin above 0")
+    if int(number) > MOST_POINTS:
+        raise ValueError(f"{where}: {number} values: allowed are at most {MOST_POINTS:,}")
+    values = (np.geomspace if scale else np.linspace)(first, last, int(number))
+    if RULE_FIELDS[field].metadata["dtype"] != "float32":
+        values = np.rint(values)
+    return Axis(field, np.unique(values), bool(scale))
+
+
+@dataclasses.dataclass
+class Sweep:
+    """A study of a grid of rules.
+
+    Attributes:
+      axes: the fields and their values; points are all combinations, the last field fastest.
+      env: what the points have in common.
+      names: policies, as ``nmmo_jax.commands.players.players`` takes them.
+      worlds: of each point, every one on a map of its own, not seen in training.
+      settle: ticks before any are counted.
+      ticks: that are counted.
+      seed: of maps and play.
+      initial: agents in each world before the first tick, as many as its cap allows.
+      batch: worlds, of all points, that are played side by side: a cell.
+    """
+
+    axes: Sequence[Axis]
+    env: Environment
+    names: tuple[str, ...]
+    worlds: int
+    settle: int
+    ticks: int
+    seed: int
+    initial: int = 0
+    batch: int = 64
+
+    def __post_init__(self):
+        fields = [axis.field for axis in self.axes]
+        if not fields or len(set(fields)) < len(fields):
+            raise ValueError(f"--over {' '.join(fields)}: must name at least one rule, and each once")
+        for name, low, high in (
+            ("worlds", 1, 2**16),
+            ("settle", 0, MAX_TICKS // 2),
+            ("ticks", 1, MAX_TICKS // 2),
+            ("initial", 0, self.env.config.num_agents),
+            ("batch", 1, 2**16),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"--{name} {getattr(self, name)}: allowed are {low} to {high:,}")
+        if (number := int(np.prod(self.shape))) > MOST_POINTS:
+            raise ValueError(f"--over: {number:,} points: allowed are at most {MOST_POINTS:,}")
+        MapPool.check(self.seed, self.worlds, self.env.config, "held_out")
+        self._check_points()
+        self.players = players(self.names, self.env)
+        devices = len(jax.devices())
+        # Worlds that fill up the last batch are played and thrown away.
+        self.realms = -(-min(self.batch, len(self.points) * self.worlds) // devices) * devices
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the grid."""
+        return tuple(len(axis.values) for axis in self.axes)
+
+    @functools.cached_property
+    def points(self) -> np.ndarray:
+        """Values of the fields, ``[points, fields]``, float64."""
+        return np.array(list(itertools.product(*(axis.values for axis in self.axes))), np.float64)
+
+    def rules(self, points: Any) -> Rules:
+        """The rules of points by index, a scalar or an array."""
+        return self.env.rules.replace(
+            **{axis.field: self.points[points, i].tolist() for i, axis in enumerate(self.axes)}
+        )
+
+    def _check_points(self) -> None:
+        config = self.env.config
+        try:
+            as_rules(self.rules(np.arange(len(self.points))), config, batched=True)
+        except ValueError:
+            for point in range(len(self.points)):  # told of the first that cannot be, not of all of them
+                try:
+                    as_rules(self.rules(point), config)
+                except ValueError as error:
+                    raise ValueError(f"--over: {error}") from None
+            raise
+
+    def cells(self) -> list[Cell]:
+        """Batches of worlds."""
+        number = -(-len(self.points) * self.worlds // self.realms)
+        return [
+            Cell(f"worlds-{batch:04d}", 1.0, lambda told, batch=batch: self._play(batch, told))
+            for batch in range(number)
+        ]
+
+    @functools.cached_property
+    def census(self) -> Census:
+        """The program, the same for all batches."""
+        return Census(self.env, self.players, self.realms, bins=1)
+
+    @functools.cached_property
+    def _pool(self) -> MapPool:
+        return MapPool.generated(self.seed, self.worlds, self.env.config, split="held_out")
+
+    def _play(self, batch: int, told: Told) -> dict[str, np.ndarray]:
+        """Sums over ticks and populations, ``[realms]``."""
+        first = batch * self.realms
+        which = np.minimum(first + np.arange(self.realms), len(self.points) * self.worlds - 1)
+        rules = as_rules(self.rules(which // self.worlds), self.env.config, batched=True)
+        tiles = self._pool.tiles(jnp.asarray(which % self.worlds))
+        total = self.settle + self.ticks
+        worlds = self.census.begin(self.seed, tiles, rules, self.initial, first)
+        worlds, _ = self.census.run(worlds, self.settle, rules=rules, told=lambda n: told(n / total, "settling"))
+        _, counted = self.census.run(
+            worlds, self.ticks, rules=rules, stride=self.ticks, told=lambda n: told((self.settle + n) / total, "")
+        )
+        counts: Any = counted.counts
+        return {
+            **{name: getattr(counts, name).sum(axis=1) for name in ("aged", "died", "births", "living", "steps")},
+            "combat": counts.deaths[:, :, CAUSES.index(Cause.COMBAT)].sum(axis=1),
+            "hits": counts.attacks.sum(axis=(1, 2)),
+            "empty": counts.empty,
+            "depleted": counted.depleted[0],
+        }
+
+    def measures(self, results: Results) -> dict[str, Interval]:
+        """``MEASURES`` of all points, ``[points]``; those of violence where there are attacks."""
+        each = [results[cell.name] for cell in self.cells()]
+        number = len(self.points) * self.worlds
+        counts = {
+            name: np.concatenate([one[name] for one in each])[:number].reshape(-1, self.worlds).T.astype(np.float64)
+            for name in each[0]
+        }
+        attacks = bool(np.any(np.asarray(self.rules(np.arange(len(self.points))).attacks_enabled)))
+        told = {name: one for name, one in MEASURES.items() if attacks or not one.violence}
+        return {name: one.of(counts, self.ticks) for name, one in told.items()}
+
+    def report(self, out: Path, results: Results) -> RenderableType:
+        """points.csv, results.json, report.md and sweep.png."""
+        found = self.measures(results)
+        write(out / "points.csv", lambda file: file.write(self._csv(found).encode()))
+        ranges = {name: self._range(interval) for name, interval in found.items()}
+        write_json(
+            out / "results.json",
+            {
+                "fields": {axis.field: axis.values.tolist() for axis in self.axes},
+                "points": len(self.points),
+                "worlds": self.worlds,
+                "ticks": self.ticks,
+                "settle": self.settle,
+                "rules": rules_as_json(self.env.rules),
+                "measures": {name: {"title": MEASURES[name].title, **value} for name, value in ranges.items()},
+            },
+        )
+        differ = [name for name, value in ranges.items() if value["lowest"] != value["highest"]]
+        charts.save(out, "sweep", self._curves(found, differ) if len(self.axes) == 1 else self._maps(found, differ))
+        table = Table(title=self.title, box=SIMPLE_HEAD, title_justify="left")
+        for column in _COLUMNS:
+            table.add_column(column)
+        lines = [" | ".join(_COLUMNS), " | ".join(["---"] * len(_COLUMNS))]
+        for name, value in ranges.items():
+            numbers = self._row(value)
+            table.add_row(name, *numbers)
+            lines.append(" | ".join([MEASURES[name].title, *numbers]))
+        text = "\n".join(
+            [
+                f"# Sweep\n\n{self.title}. 95 % intervals over the worlds of a point.\n",
+                *(f"- `{axis.field}`: {len(axis.values)} values, {_span(axis)}" for axis in self.axes),
+                "",
+                *(f"| {line} |" for line in lines),
+                "\nAll points are in points.csv.\n\n![measures](sweep.png)\n",
+            ]
+        )
+        write(out / "report.md", lambda file: file.write(text.encode()))
+        return table
+
+    @property
+    def title(self) -> str:
+        """What was played, in a line."""
+        points = " x ".join(map(str, self.shape))
+        return (
+            f"{points} points, {self.worlds} worlds each, {', '.join(dict.fromkeys(self.names))}, "
+            f"{self.ticks:,} ticks after {self.settle:,}"
+        )
+
+    def _csv(self, found: Mapping[str, Interval]) -> str:
+        names = [axis.field for axis in self.axes] + [f"{m}{end}" for m in found for end in ("", "_low", "_high")]
+        columns = [*self.points.T, *(np.asarray(value) for interval in found.values() for value in interval)]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(names)
+        for row in zip(*columns, strict=True):
+            writer.writerow([f"{value:.6g}" if np.isfinite(value) else "" for value in row])
+        return text.getvalue()
+
+    def _range(self, interval: Interval) -> dict[str, Any]:
+        """Least and greatest mean and where they are, and how sure they are; None where nothing is known."""
+        known = np.isfinite(interval.mean)
+        if not known.any():
+            return dict.fromkeys(("lowest", "highest", "lowest_at", "highest_at", "half_interval"))
+        ends = {"lowest": int(np.nanargmin(interval.mean)), "highest": int(np.nanargmax(interval.mean))}
+        half = (np.asarray(interval.high) - interval.low)[known & np.isfinite(interval.low)] / 2
+        return {
+            **{name: float(interval.mean[point]) for name, point in ends.items()},
+            **{f"{name}_at": self.points[point].tolist() for name, point in ends.items()},
+            "half_interval": float(np.median(half)) if half.size else None,  # median over the points
+        }
+
+    def _row(self, value: Mapping[str, Any]) -> tuple[str, ...]:
+        def number(x: float | None) -> str:
+            return "-" if x is None else f"{x:.3g}"
+
+        def place(point: Sequence[float] | None) -> str:
+            return "" if point is None else f" at {', '.join(f'{x:.3g}' for x in point)}"
+
+        if value["lowest"] == value["highest"]:
+            return number(value["lowest"]), "the same everywhere", "-"
+        ends = (number(value[end]) + place(value[f"{end}_at"]) for end in ("lowest", "highest"))
+        return *ends, number(value["half_interval"])
+
+    def _curves(self, found: Mapping[str, Interval], differ: Sequence[str]) -> Figure:
+        axis = self.axes[0]
+        made, panels = _panels(len(differ), (4.2, 2.9))
+        for panel, name in zip(panels, differ, strict=True):
+            charts.line(panel, axis.values, found[name], charts.COLOURS[0], marker="o", markersize=3)
+            charts.plain(panel, MEASURES[name].title, xlabel=axis.field, xscale="log" if axis.log else "linear")
+        made.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
+        return made
+
+    def _maps(self, found: Mapping[str, Interval], differ: Sequence[str]) -> Figure:
+        """Of the first two fields: means over the others."""
+        across, up = self.axes[:2]
+        made, panels = _panels(len(differ), (4.6, 3.7))
+        others = tuple(range(2, len(self.axes)))
+        for panel, name in zip(panels, differ, strict=True):
+            values = np.asarray(found[name].mean).reshape(self.shape)
+            values = np.ma.masked_invalid(values).mean(axis=others) if others else values
+            # In steps of the grid, whatever the values: a range in log is seen in log.
+            image = panel.imshow(values.T, origin="lower", aspect="auto", cmap="viridis")
+            made.colorbar(image, ax=panel)
+            panel.set_title(MEASURES[name].title, loc="left", fontsize="medium")
+            for ticks, axis, label in (
+                (panel.set_xticks, across, panel.set_xlabel),
+                (panel.set_yticks, up, panel.set_ylabel),
+            ):
+                at = np.unique(np.rint(np.linspace(0, len(axis.values) - 1, _LABELS)).astype(int))
+                ticks(at, [f"{axis.values[i]:.2g}" if axis.values[i] < 1 else f"{axis.values[i]:g}" for i in at])
+                label(axis.field)
+        over = f"; means over {', '.join(axis.field for axis in self.axes[2:])}" if others else ""
+        nobody = "" if np.isfinite(found["lifetime"].mean).all() else "; white: nobody died"
+        made.suptitle(self.title + over + nobody, x=0.01, ha="left", fontsize="medium")
+        return made
+
+
+_COLUMNS = ("measure", "least", "greatest", "half interval, median")
+
+
+def _panels(number: int, size: tuple[float, float]) -> tuple[Figure, list[Any]]:
+    columns = min(max(number, 1), _PANELS) if number != 4 else 2
+    made, axes = charts.figure(columns, max(1, -(-number // columns)), size=size, squeeze=False)
+    for spare in axes.flat[number:]:
+        spare.set_axis_off()
+    return made, list(axes.flat[:number])
+
+
+def _span(axis: Axis) -> str:
+    low, high = axis.values[0], axis.values[-1]
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}{', in log' if axis.log else ''}"
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{where}: {text.strip()!r} is not a number") from None

@@ -1,0 +1,366 @@
+"""Tournaments: populations of several policies in the same worlds, in pairs and all together.
+
+In a match population p plays for entrant p modulo their number, and every entrant has as many places; then the seats
+are changed and the same worlds are played again. All matches are played in the same worlds: maps, births and regrowth
+have the same chance. World sizes are population caps: worlds of all sizes run side by side in one program.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from openskill.models import PlackettLuce
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from nmmo_jax.commands.report import write_json
+from nmmo_jax.environment import Environment
+from nmmo_jax.world.pool import MapPool
+from train.studies import charts
+from train.studies.entrants import Entrant, Stage, check_play
+from train.studies.intervals import Interval, bootstrap, mean_interval, ratio_interval
+from train.studies.study import Cell, Result, Results, Told
+
+_KEPT = ("aged", "deaths", "births", "living", "steps")
+_SHUFFLES, _SAMPLES = 2, 100  # of the order in which ratings hear of games; of the bootstrap
+_MOST_GAMES = 2_000  # that a rating hears of
+RATING_SCALE = 40.0  # ratings as usual for games: 1000 + 40 mu, where OpenSkill's sigma begins at 25 / 3
+
+
+class Match(NamedTuple):
+    """Entrants that meet, by index, and which of their replicates do."""
+
+    entrants: tuple[int, ...]
+    policies: tuple[str, ...]
+    replicate: int
+
+    @property
+    def name(self) -> str:
+        """Of its cell."""
+        return f"match-{'-'.join(map(str, self.entrants))}-seed-{self.replicate}"
+
+
+@dataclasses.dataclass
+class Tournament:
+    """A study of ``Entrant``s.
+
+    Attributes:
+      env: capacity and rules; worlds of every size have its capacity.
+      sizes: population caps.
+      worlds: of each size, every one on a map of its own, not seen in training.
+      settle: ticks before any are counted.
+      ticks: that are counted.
+      seed: of maps and play.
+      together: whether all meet at once, too (three entrants or more).
+    """
+
+    entrants: Sequence[Entrant]
+    env: Environment
+    sizes: Sequence[int]
+    worlds: int
+    settle: int
+    ticks: int
+    seed: int
+    together: bool = True
+
+    def __post_init__(self):
+        config = self.env.config
+        if not self.sizes or len(set(self.sizes)) < len(self.sizes):
+            raise ValueError(f"sizes={tuple(self.sizes)}: must be one or more, each once")
+        for size in self.sizes:
+            if not 1 <= size <= config.num_agents:
+                raise ValueError(f"sizes={size}: allowed are 1 to num_agents={config.num_agents}")
+        if config.num_populations % 2:
+            raise ValueError(f"num_populations={config.num_populations}: must be even, for two entrants to share")
+        numbers = {len(one.replicates) for one in self.entrants}
+        if len(numbers - {1}) > 1:
+            raise ValueError(f"seeds={sorted(numbers)}: entrants with several must have as many, or no intervals hold")
+        check_play(self)
+        self._stages = {seats: self._stage(seats) for seats in {len(match.entrants) for match in self.matches()}}
+
+    @property
+    def made_of(self) -> Any:
+        """Who plays, and of which checkpoints."""
+        return [[one.label, list(one.replicates), list(one.steps)] for one in self.entrants]
+
+    def matches(self) -> list[Match]:
+        """Every pair, an entrant and itself too, and all together; as many times as there are replicates.
+
+        Replicate k of one meets replicate k + 1 of the other, so that no training plays twice in a pair and an
+        entrant never meets the same training as itself, unless it has only one.
+        """
+        number = range(len(self.entrants))
+        pairs = list(itertools.combinations_with_replacement(number, 2))
+        groups = [*pairs, tuple(number)] if self.together and len(self.entrants) > 2 else pairs
+        found = []
+        for group in groups:
+            every = [self.entrants[index].replicates for index in group]
+            for k in range(max(map(len, every))):
+                policies = tuple(one[(k + seat) % len(one)] for seat, one in enumerate(every))
+                found.append(Match(tuple(group), policies, k))
+        return found
+
+    def cells(self) -> list[Cell]:
+        """A match each."""
+
+        def cell(match: Match) -> Cell:
+            return Cell(match.name, float(len(match.entrants)), lambda told: self._play(match, told))
+
+        return [cell(match) for match in self.matches()]
+
+    def _stage(self, seats: int) -> Stage:
+        """Worlds with as many populations for each of so many entrants."""
+        config = self.env.config
+        populations = config.num_populations if config.num_populations % seats == 0 else seats
+        if populations > config.num_agents:
+            raise ValueError(f"num_agents={config.num_agents}: fewer than the {seats} who meet")
+        agents = config.num_agents // populations * populations
+        config = dataclasses.replace(config, num_agents=agents, num_populations=populations)
+        env = Environment(config, self.env.rules.replace(population_cap=jnp.int32(agents)))
+        return Stage(env, len(self.sizes) * self.worlds)
+
+    def _play(self, match: Match, told: Told) -> dict[str, np.ndarray]:
+        """Counts ``[rotations, sizes, worlds, entrants, ...]``."""
+        seats, stage = len(match.entrants), self._stages[len(match.entrants)]
+        turns = seats if len(set(match.policies)) > 1 else 1  # by itself, every seat is the same
+        pool = MapPool.generated(self.seed, self.worlds, stage.env.config, split="held_out")
+        caps = np.minimum(np.repeat(self.sizes, self.worlds), stage.env.config.num_agents)
+        rules = stage.env.rules.replace(population_cap=jnp.asarray(caps))
+        total, rotations = self.settle + self.ticks, []
+        for rotation in range(turns):
+            # The policy of entrant e sits at (e + rotation) modulo their number.
+            census, params = stage.census(tuple(match.policies[(seat - rotation) % seats] for seat in range(seats)))
+
+            def going(ticks: int, before: int = 0, rotation: int = rotation) -> None:
+                told((rotation + (before + ticks) / total) / turns, " - ".join(self._labels(match)))
+
+            worlds = stage.begin(census, pool, self.seed, rules)
+            worlds, _ = census.run(worlds, self.settle, params=params, rules=rules, told=going)
+            _, counted = census.run(
+                worlds, self.ticks, params=params, rules=rules, told=lambda n, go=going: go(n, self.settle)
+            )
+            rotations.append({name: self._by_entrant(getattr(counted.counts, name), rotation, seats) for name in _KEPT})
+        return {name: np.stack([one[name] for one in rotations]) for name in _KEPT}
+
+    def _by_entrant(self, counts: np.ndarray, rotation: int, seats: int) -> np.ndarray:
+        """``[R, P, ...]`` as ``[sizes, worlds, entrants, ...]``, summed over each one's populations."""
+        shape = (len(self.sizes), self.worlds, -1, seats, *counts.shape[2:])
+        return np.roll(counts.reshape(shape).sum(axis=2), -rotation, axis=2)
+
+    def _labels(self, match: Match) -> list[str]:
+        return [self.entrants[index].label for index in match.entrants]
+
+    @property
+    def _single(self) -> bool:
+        """Whether worlds are the units of intervals, as no entrant has several replicates."""
+        return all(len(one.replicates) == 1 for one in self.entrants)
+
+    def pairs(self, results: Results, name: str) -> np.ndarray:
+        """Counts of each entrant (axis 1) where it met each other (axis 2), ``[sizes, E, E, units]``, over rotations
+        and causes; NaN where there is no such unit. Units are replicates, or worlds where nobody has several.
+        """
+        number = len(self.entrants)
+        units = self.worlds if self._single else max(len(one.replicates) for one in self.entrants)
+        found = np.full((len(self.sizes), number, number, units), np.nan)
+        for match in self.matches():
+            if len(match.entrants) == 2:
+                counts = _sum(results[match.name], name, worlds=not self._single)  # [sizes, units, 2]
+                where = slice(None) if self._single else slice(match.replicate, match.replicate + 1)
+                for seat in (1, 0):  # against itself, the first seat is told of
+                    found[:, match.entrants[seat], match.entrants[1 - seat], where] = counts[..., seat]
+        return found
+
+    def lifetimes(self, results: Results) -> np.ndarray:
+        """Mean age at death of each entrant against each other, ``[sizes, E, E, units]``; NaN where nobody died."""
+        died = self.pairs(results, "deaths")
+        return np.divide(self.pairs(results, "aged"), died, out=np.full(died.shape, np.nan), where=died > 0)
+
+    def interval(self, results: Results, amount: str) -> Interval:
+        """``aged`` or ``steps`` per death, ``[sizes, E, E]``."""
+        amounts, died = (np.moveaxis(self.pairs(results, name), -1, 0) for name in (amount, "deaths"))
+        if self._single:
+            return ratio_interval(amounts, np.nan_to_num(died))
+        return mean_interval(np.divide(amounts, died, out=np.full(died.shape, np.nan), where=died > 0))
+
+    def wins(self, results: Results) -> np.ndarray:
+        """Share of games in which axis 1 does better than axis 2, ``[sizes, E, E, units]``, draws as half."""
+        number = len(self.entrants)
+        units = self.worlds if self._single else max(len(one.replicates) for one in self.entrants)
+        found = np.full((len(self.sizes), number, number, units), np.nan)
+        for match in self.matches():
+            if len(match.entrants) == 2 and len(set(match.entrants)) == 2:
+                score = _scores(results[match.name])  # [rotations, sizes, worlds, 2]
+                won = ((score[..., 0] > score[..., 1]) / 2 + (score[..., 0] >= score[..., 1]) / 2).mean(axis=0)
+                won = won if self._single else won.mean(axis=1, keepdims=True)
+                where = slice(None) if self._single else slice(match.replicate, match.replicate + 1)
+                one, other = match.entrants
+                found[:, one, other, where], found[:, other, one, where] = won, 1 - won
+        return found
+
+    def ratings(self, results: Results) -> Interval:
+        """OpenSkill ratings of all entrants ``[E]`` from worlds of the matches between different ones, as many as
+        ``_MOST_GAMES`` of them.
+
+        Intervals are percentiles of a bootstrap over replicates; or over worlds, the same of all matches.
+        """
+        games: dict[int, list[Any]] = {}
+        for match in self.matches():
+            if len(set(match.entrants)) == len(match.entrants):
+                scores = np.moveaxis(_scores(results[match.name]), 2, 0)  # [worlds, rotations, sizes, seats]
+                each = enumerate(scores) if self._single else [(match.replicate, scores)]
+                for unit, some in each:
+                    games.setdefault(unit, []).append((match.entrants, some.reshape(-1, some.shape[-1])))
+        if not games:
+            return Interval(*np.full((3, len(self.entrants)), np.nan))
+        generator = np.random.default_rng(self.seed)
+
+        def rate(units: np.ndarray) -> np.ndarray:
+            told = [(who, score) for unit in units for who, scores in games[int(unit)] for score in scores]
+            return self._rate(told, generator)
+
+        return bootstrap(rate, np.array(sorted(games)), draws=_SAMPLES)
+
+    def _rate(self, told: list[Any], generator: np.random.Generator) -> np.ndarray:
+        model, mus = PlackettLuce(), []
+        for _ in range(_SHUFFLES):  # a rating depends on the order of the games
+            rating = [model.rating() for _ in self.entrants]
+            for index in generator.permutation(len(told))[:_MOST_GAMES]:
+                entrants, score = told[index]
+                rated = model.rate([[rating[e]] for e in entrants], scores=list(map(float, score)))
+                for entrant, (new,) in zip(entrants, rated, strict=True):
+                    rating[entrant] = new
+            mus.append([one.mu for one in rating])
+        return 1000 + RATING_SCALE * (np.mean(mus, axis=0) - model.mu)
+
+    def report(self, out: Path, results: Results) -> RenderableType:
+        """lifetimes.png, wins.png, results.json and report.md."""
+        lifetimes, wins = self.interval(results, "aged"), self._win_interval(results)
+        per_death = self.interval(results, "steps")
+        ratings, labels = self.ratings(results), [one.label for one in self.entrants]
+        together = self._together(results)
+        write_json(
+            out / "results.json",
+            {
+                "entrants": [{"label": one.label, "replicates": list(one.replicates)} for one in self.entrants],
+                "sizes": list(self.sizes),
+                "units": self.units,
+                "lifetime": lifetimes.as_json(),
+                "ticks_per_death": per_death.as_json(),
+                "win_rate": wins.as_json(),
+                "rating": ratings.as_json(),
+                "together": {name: value.as_json() for name, value in together.items()},
+            },
+        )
+        self._figure(out, "lifetimes", "Mean lifetime of the row's policy (ticks)", lifetimes)
+        self._figure(
+            out, "wins", "Share of games in which the row's policy has more agent-ticks per death", wins, vmin=0, vmax=1
+        )
+        tables = [self._table(index, lifetimes) for index in range(len(self.sizes))]
+        rated = Table("policy", "rating", box=SIMPLE_HEAD, title="OpenSkill ratings", title_justify="left")
+        for index in np.argsort(-np.nan_to_num(ratings.mean)):
+            rated.add_row(labels[index], str(Interval(*(value[index] for value in ratings))))
+        (out / "report.md").write_text(self.markdown(lifetimes, per_death, ratings, together))
+        return Group(*tables, rated)
+
+    @property
+    def units(self) -> str:
+        """What intervals are over."""
+        number = max(len(one.replicates) for one in self.entrants)
+        return f"{number} seeds of training" if number > 1 else f"{self.worlds} worlds of each size"
+
+    def markdown(
+        self, lifetimes: Interval, per_death: Interval, ratings: Interval, together: dict[str, Interval]
+    ) -> str:
+        """The report."""
+        labels = [one.label for one in self.entrants]
+        lines = [
+            "# Tournament\n",
+            f"Mean lifetime in ticks with 95 % intervals over {self.units}; {self.worlds} worlds of each size, "
+            f"{self.ticks:,} ticks after {self.settle:,}, every seat played. In brackets agent-ticks per death, in "
+            f"which the living count, too: nobody can have died older than {self.settle + self.ticks:,} ticks, so that "
+            "mean ages at death that come near to it are too low.\n",
+        ]
+        for size, cap in enumerate(self.sizes):
+            lines.append(f"\n## Worlds of {cap} agents\n\n| | {' | '.join('vs ' + one for one in labels)} |")
+            lines.append(f"|---|{'---|' * len(labels)}")
+            for row, label in enumerate(labels):
+                cells = [
+                    f"{_at(lifetimes, size, row, column)} [{_at(per_death, size, row, column)}]"
+                    for column in range(len(labels))
+                ]
+                lines.append(f"| {label} | {' | '.join(cells)} |")
+            if together:
+                lines.append(f"\nAll in one world: {_listed(labels, _at(together['lifetime'], size))}.")
+        lines.append(f"\n## Ratings (OpenSkill, Plackett-Luce)\n\n{_listed(labels, ratings)}.\n")
+        lines.append("\n![lifetimes](lifetimes.png)\n\n![wins](wins.png)\n")
+        return "\n".join(lines)
+
+    def _together(self, results: Results) -> dict[str, Interval]:
+        """Of the worlds in which all meet: lifetime and share of first places, ``[sizes, E]``."""
+        matches = [match for match in self.matches() if len(match.entrants) > 2]
+        if not matches:
+            return {}
+        single = self._single
+        values, firsts = [], []
+        for match in matches:
+            aged, died = (_sum(results[match.name], name, worlds=not single) for name in ("aged", "deaths"))
+            mean = np.divide(aged, died, out=np.full(aged.shape, np.nan), where=died > 0)  # [sizes, units, E]
+            values += list(np.moveaxis(mean, 1, 0))
+            score = _scores(results[match.name])
+            best = score == score.max(axis=-1, keepdims=True)
+            share = (best / best.sum(axis=-1, keepdims=True)).mean(axis=0)  # [sizes, worlds, E]
+            firsts += list(np.moveaxis(share if single else share.mean(axis=1, keepdims=True), 1, 0))
+        return {"lifetime": mean_interval(values), "first": mean_interval(firsts)}
+
+    def _win_interval(self, results: Results) -> Interval:
+        return mean_interval(np.moveaxis(self.wins(results), -1, 0))
+
+    def _table(self, size: int, lifetimes: Interval) -> Table:
+        labels = [one.label for one in self.entrants]
+        title = f"Mean lifetime in worlds of {self.sizes[size]} (95 %, {self.units})"
+        table = Table("", *(f"vs {one}" for one in labels), box=SIMPLE_HEAD, title=title, title_justify="left")
+        for row, label in enumerate(labels):
+            table.add_row(label, *(str(_at(lifetimes, size, row, column)) for column in range(len(labels))))
+        return table
+
+    def _figure(self, out: Path, name: str, title: str, interval: Interval, **style: Any) -> None:
+        labels = [one.label for one in self.entrants]
+        across = len(self.sizes)
+        made, axes = charts.figure(across, size=(2.2 + 0.9 * len(labels), 1.4 + 0.6 * len(labels)), squeeze=False)
+        for size, one in enumerate(axes[0]):
+            texts = [[str(_at(interval, size, r, c)).replace(" ± ", "\n± ") for c in range(len(labels))]
+                     for r in range(len(labels))]  # fmt: skip
+            charts.heat(one, interval.mean[size], texts, labels, [f"vs {label}" for label in labels], **style)
+            one.set_title(f"worlds of {self.sizes[size]}", loc="left", fontsize="medium")
+        made.suptitle(f"{title}; 95 % over {self.units}", x=0.01, ha="left", fontsize="medium")
+        charts.save(out, name, made)
+
+
+def _sum(result: Result, name: str, worlds: bool) -> np.ndarray:
+    """Counts of a match, ``[sizes, units, entrants]``: over rotations and causes, and over worlds if asked."""
+    counts = np.asarray(result[name], np.float64)
+    if name == "deaths":
+        counts = counts.sum(axis=-1)
+    counts = counts.sum(axis=0)
+    return counts.sum(axis=1, keepdims=True) if worlds else counts
+
+
+def _scores(result: Result) -> np.ndarray:
+    """Agent-ticks per death in every world, ``[rotations, sizes, worlds, entrants]``: how long lives are if deaths come
+    at a constant rate. The living count as well; where nobody died, it is all their ticks.
+    """
+    return result["steps"] / np.maximum(result["deaths"].sum(axis=-1), 1)
+
+
+def _at(interval: Interval, *index: int) -> Interval:
+    return Interval(*(value[index] for value in interval))
+
+
+def _listed(labels: Sequence[str], interval: Interval) -> str:
+    order = np.argsort(-np.nan_to_num(interval.mean))
+    return ", ".join(f"{labels[index]} {_at(interval, index)}" for index in order)
