@@ -169,6 +169,23 @@ def test_an_interrupted_training_goes_on_exactly(whole, quick, tmp_path, error):
     jax.tree.map(np.testing.assert_array_equal, again_params, params)
 
 
+def test_a_process_killed_after_two_snapshots_within_a_minute(whole, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SAVE_SECONDS", 1e9)
+
+    def told(fraction, words):
+        del words
+        if fraction >= 0.75:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        run(tmp_path, told, (0.25, 0.5))
+    run(tmp_path, quiet, (0.25, 0.5))
+    log, steps, params = result(tmp_path)
+    expected_log, expected_steps, expected = result(whole[0])
+    assert log == expected_log and [of[1:] for of in steps] == expected_steps
+    jax.tree.map(np.testing.assert_array_equal, [params[i] for i in (1, 2, 4, 5)], expected)
+
+
 def test_a_training_that_has_ended_is_left_alone(whole, monkeypatch):
     out, _, done = whole
     monkeypatch.setattr(module, "make_train", None)

@@ -133,3 +133,14 @@ def test_one_field_and_three_are_drawn_too(swept, tmp_path):
         study.report(tmp_path, results)
         assert "the same everywhere" in (tmp_path / "report.md").read_text()
         assert len((tmp_path / "points.csv").read_text().splitlines()) == 1 + len(study.points)
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_where_it_was(tmp_path):
+    over = ("spawn_rate=0.2:1:5", "population_cap=4,16")
+    small = {"agents": 16, "populations": 4, "policy": ("random",), "worlds": 2, "settle": 8, "ticks": 16, "batch": 8}
+    assert Command(over=over, **small, out=tmp_path / "sweep").run() == 0
+    told = (tmp_path / "sweep" / "points.csv").read_text()
+    (tmp_path / "sweep" / "cells" / "worlds-0001.npz").unlink()
+    assert Command(resume=tmp_path / "sweep").run() == 0
+    assert (tmp_path / "sweep" / "points.csv").read_text() == told and len(told.splitlines()) == 11

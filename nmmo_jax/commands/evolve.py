@@ -39,7 +39,7 @@ class Evolve(StudyCommand):
     FORMS: ClassVar[dict[str, dict[str, Any]]] = {
         "minutes": {"worlds": 16, "ticks": 2_048, "garden": 192, "mutants": 6, "horizon": 192},
         "hour": {"worlds": 32, "ticks": 16_384, "garden": 768, "mutants": 6, "horizon": 384},
-        "night": {"worlds": 64, "ticks": 131_072, "garden": 1_536, "mutants": 6, "horizon": 384},
+        "night": {"worlds": 32, "ticks": 65_536, "garden": 1_536, "mutants": 6, "horizon": 384},
     }
 
     inherit: Literal["parents", "long-lived"] = "parents"

@@ -125,6 +125,13 @@ class Specialisation:
         ]
         return [*trainings, *plays]
 
+    @property
+    def made_of(self) -> Any:
+        """The policies that are there, and of which checkpoints; None where they are trained here."""
+        if self._trainings:
+            return None
+        return [[arm.name, [[str(one), load_params(one)[1]["step"]] for one in arm.folders]] for arm in self.arms]
+
     def report(self, out: Path, results: Mapping[str, Result]) -> RenderableType:
         """See ``train.studies.specialisation_report``."""
         return report(out, self._amount, self.arms, results)

@@ -81,12 +81,12 @@ def report(out: Path, asked: Any, arms: Sequence[Arm], results: Mapping[str, Res
     rows = _rows(played, kinds)
     text = _markdown(asked, kinds, rows, said, names)
     write(out / "report.md", lambda file: file.write(text.encode()))
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="Effective niches above chance", title_justify="left")
-    shown = [rows[0].index(name) for name in ("arm", "P", *kinds, "lifetime")]  # what fits 80 columns
-    for column in shown:
-        table.add_column(rows[0][column], justify="right" if column else "left", no_wrap=True)
-    for row in rows[1:]:
-        table.add_row(*(row[column].replace(" ", "") if column else row[column] for column in shown))
+    table = Table(box=SIMPLE_HEAD, padding=0, title="Effective niches above chance", title_justify="left")
+    table.add_column("arm, populations", no_wrap=True)
+    for kind in kinds:
+        table.add_column(kind, justify="right", no_wrap=True)
+    for arm, populations, *values in rows[1:]:
+        table.add_row(f"{arm}, {populations}", *values[: len(kinds)])
     return Group(table, *said)
 
 
@@ -131,7 +131,7 @@ def _verdict(gap: Interval, above: str, below: str) -> str:
         return "one seed says nothing of chance"
     if gap.low > 0:
         return above
-    return f"not so, {below}" if gap.high < 0 else f"whether {above} is not decided by these seeds"
+    return f"not so, {below}" if gap.high < 0 else f"these seeds do not decide whether {above}"
 
 
 def _text(interval: Interval) -> str:

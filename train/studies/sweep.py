@@ -35,7 +35,7 @@ from train.studies.study import Cell, Results, Told
 
 MOST_POINTS = 2**16  # of a grid
 _PANELS = 3  # in a row of the figure
-_LABELS = 6  # at most, on an axis of it
+_LABELS = 5  # at most, on an axis of it
 
 
 class Axis(NamedTuple):
