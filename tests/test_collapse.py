@@ -15,10 +15,10 @@ from nmmo_jax.config import Rules
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 from tests.small import SMALL
+from train.studies.axis import Axis
 from train.studies.collapse import LAG, Collapse, Kind, halved, measures, redraw
 from train.studies.collapse_report import Ramp, findings
 from train.studies.early_warning import autocorrelation, detrended, recovery_time, trend, variance
-from train.studies.sweep import Axis
 
 CAPS = np.array([4.0, 8.0, 12.0, 16.0])
 WORLDS, SETTLE, HOLD = 8, 8, 8 * LAG  # with as many worlds the program of test_sweep.py, compiled once
@@ -167,10 +167,12 @@ def test_findings_say_what_the_intervals_do():
             each.append(Ramp("ring", hold, values, measures(one, 4)))
         return findings(each)[-1]
 
-    assert said(2.0, 7.0).startswith("ring: 2.95 ± 0.64 agents more") and "in part a lag (5.00" in said(2.0, 7.0)
+    assert said(2.0, 7.0).startswith("ring: 2.95 ± 0.64 agents more") and "in part a lag (nearer to 0 by 5.00" in said(
+        2.0, 7.0
+    )
     assert "hysteresis, or a lag" in said(7.0, 7.0) and "hysteresis, or a lag" in said(7.0, 2.0)
     assert "no hysteresis, and a lag" in said(7.0, 10.0) and said(10.0, 10.0).endswith("no hysteresis.")
-    assert "in part a lag (4.00" in said(18.0, 14.0) and "ring: -4.05" in said(18.0, 14.0)
+    assert "in part a lag (nearer to 0 by 4.00" in said(18.0, 14.0) and "ring: -4.05" in said(18.0, 14.0)
 
 
 def test_the_report(fallen, tmp_path):

@@ -13,7 +13,8 @@ from nmmo_jax.commands.sweep import Sweep as Command
 from nmmo_jax.config import Rules
 from nmmo_jax.world.pool import MapPool
 from tests.small import SMALL
-from train.studies.sweep import MEASURES, Axis, Sweep, parse_axis
+from train.studies.axis import Axis, parse_axis
+from train.studies.sweep import MEASURES, Sweep
 
 AXES = [Axis("regrowth_probability", np.array([0.0, 0.1])), Axis("population_cap", np.array([0.0, 5.0, 16.0]))]
 WORLDS, SETTLE, TICKS, REALMS = 2, 10, 60, 8

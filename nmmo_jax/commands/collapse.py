@@ -59,9 +59,9 @@ class Collapse(StudyCommand):
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.collapse.Collapse``."""
+        from train.studies.axis import parse_axis
         from train.studies.collapse import Collapse as Study
         from train.studies.collapse import Kind
-        from train.studies.sweep import parse_axis
 
         assert self.worlds is not None and self.settle is not None and self.hold is not None
         axis, fixed = parse_axis(self.over), parse_rules(self.rule)

@@ -61,8 +61,8 @@ class Sweep(StudyCommand):
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.sweep.Sweep``."""
+        from train.studies.axis import parse_axis
         from train.studies.sweep import Sweep as Study
-        from train.studies.sweep import parse_axis
 
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
         axes, fixed = [parse_axis(text) for text in self.over], parse_rules(self.rule)

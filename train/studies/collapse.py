@@ -26,11 +26,11 @@ from nmmo_jax.draws import fold_in, waiting_time
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
+from train.studies.axis import Axis
 from train.studies.census import Census, Worlds
 from train.studies.collapse_report import Ramp, report
 from train.studies.early_warning import autocorrelation, recovery_time, variance
 from train.studies.study import Cell, Result, Results, Told
-from train.studies.sweep import Axis
 
 LAG = 8  # ticks of the autocorrelation: one tick brings one birth at most, and tells little
 COLLAPSED = 0.1  # of the population under the first value: with fewer a world has collapsed

@@ -12,9 +12,9 @@ from rich.table import Table
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.writing import write
 from train.studies import charts
+from train.studies.axis import Axis
 from train.studies.early_warning import trend
 from train.studies.intervals import Interval, mean_interval, ratio_interval
-from train.studies.sweep import Axis
 
 INDICATORS = {
     "variance": "variance",
@@ -52,7 +52,7 @@ class Ramp(NamedTuple):
 
     @property
     def gap(self) -> np.ndarray:
-        """Agents more on the way down than on the way up, mean over the values, ``[W]``."""
+        """Agents more on the way there than on the way back, mean over the values, ``[W]``."""
         return (self.of["down"][:-1] - self.of["up"]).mean(axis=0)
 
     def trends(self) -> dict[str, Interval]:
@@ -83,7 +83,7 @@ def report(out: Path, axis: Axis, names: Sequence[str], ramps: Sequence[Ramp]) -
     columns = ["", *(f"births from {one.kind}, {one.hold:,} ticks per value" for one in ramps)]
     numbers = [_column(one) for one in ramps]
     rows = [[name, *(column[name] for column in numbers)] for name in numbers[0]]
-    table = Table(*columns, box=SIMPLE_HEAD, padding=0, title="Kendall's tau on the way down", title_justify="left")
+    table = Table(*columns, box=SIMPLE_HEAD, padding=0, title="Kendall's tau on the way there", title_justify="left")
     for row in rows:
         table.add_row(*row)
     worlds = ramps[0].of["down"].shape[1]
@@ -93,8 +93,8 @@ def report(out: Path, axis: Axis, names: Sequence[str], ramps: Sequence[Ramp]) -
             f"{len(ramps[0].values)} values; {worlds} worlds, {', '.join(dict.fromkeys(names))}. 95 % intervals over "
             "worlds.\n",
             *(f"- {one}" for one in said),
-            "\nKendall's tau of each indicator along the way down, up to the collapse of each world (1: it always "
-            "rises), and agents more on the way down than on the way up:\n",
+            "\nKendall's tau of each indicator along the way there, up to the collapse of each world (1: it always "
+            "rises), and agents more on the way there than on the way back:\n",
             *(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)),
             "\n![indicators](indicators.png)\n\n![hysteresis](hysteresis.png)\n",
         ]
@@ -113,20 +113,18 @@ def findings(ramps: Sequence[Ramp]) -> list[str]:
         rising = [INDICATORS[name] for name, tau in slow.trends().items() if tau.low > 0]
         falling = [INDICATORS[name] for name, tau in slow.trends().items() if tau.high < 0]
         told = [f"{what}: {', '.join(names)}" for what, names in (("rising", rising), ("falling", falling)) if names]
-        said.append(f"{kind}: indicators on the way down, {'; '.join(told) or 'none has a trend'}.")
+        said.append(f"{kind}: indicators on the way there, {'; '.join(told) or 'none has a trend'}.")
         gap, quick = mean_interval(slow.gap), mean_interval(fast.gap)
         less = mean_interval(np.sign(gap.mean) * (fast.gap - slow.gap))  # how much nearer to 0 where it goes slower
         if gap.low > 0 or gap.high < 0:
             lag = "at least in part a lag" if less.low > 0 else "hysteresis, or a lag longer than either"
-            verdict = f"{lag} ({less} less where it goes slower)"
+            verdict = f"{lag} (nearer to 0 by {less} where it goes slower)"
         else:
             verdict = "no hysteresis"
             if quick.low > 0 or quick.high < 0:
                 verdict += ", and a lag where it goes faster"
-        said.append(
-            f"{kind}: {gap} agents more on the way down than on the way up at {slow.hold:,} ticks per value, {quick} "
-            f"at {fast.hold:,}: {verdict}."
-        )
+        more = f"{gap} agents more on the way there than on the way back"
+        said.append(f"{kind}: {more} at {slow.hold:,} ticks per value, {quick} at {fast.hold:,}: {verdict}.")
     return said
 
 
@@ -135,7 +133,7 @@ def _column(ramp: Ramp) -> dict[str, str]:
     return {
         "worlds that collapse": f"{fallen} of {len(ramp.gap)}",
         **{INDICATORS[name]: str(tau) for name, tau in ramp.trends().items()},
-        "agents, down - up": str(mean_interval(ramp.gap)),
+        "agents, there - back": str(mean_interval(ramp.gap)),
     }
 
 
@@ -166,10 +164,11 @@ def _indicators(out: Path, axis: Axis, ramps: Sequence[Ramp]) -> None:
                             panel.axvline(ramp.values[first], color=colour, linestyle=":", linewidth=1)
             where = {"xlabel": axis.field} if kind == kinds[-1] else {}
             charts.plain(panel, f"agents, births from {kind}" if panel is row[0] else title, **where)
-            _way_down(panel, axis, ramps[0])
+            _along(panel, axis, ramps[0])
+            panel.set_ylim(bottom=0)
         charts.legend(row[-1])
     made.suptitle(
-        f"On the way down (to the right); 95 % over {len(ramps[0].gap)} worlds; dotted: the first world collapses",
+        f"On the way there (to the right); 95 % over {len(ramps[0].gap)} worlds; dotted: the first world collapses",
         x=0.01,
         ha="left",
         fontsize="medium",
@@ -181,23 +180,25 @@ def _hysteresis(out: Path, axis: Axis, ramps: Sequence[Ramp]) -> None:
     kinds = list(dict.fromkeys(one.kind for one in ramps))
     made, axes = charts.figure(2, len(kinds), size=(4.4, 3.0), squeeze=False, sharex=True, sharey="row")
     for panel, ramp in zip(axes.flat, ramps, strict=True):
-        charts.line(panel, ramp.values, ramp.interval("down"), _DOWN, "way down", marker="o", markersize=3)
-        charts.line(panel, ramp.values[:-1], ramp.interval("up"), _UP, "way up", marker="o", markersize=3)
-        title = f"births from {ramp.kind}, {ramp.hold:,} ticks per value"
+        charts.line(panel, ramp.values, ramp.interval("down"), _DOWN, "way there", marker="o", markersize=3)
+        charts.line(panel, ramp.values[:-1], ramp.interval("up"), _UP, "way back", marker="o", markersize=3)
+        title = f"births from {ramp.kind}, {ramp.hold:,} ticks per value\nthere - back: {mean_interval(ramp.gap)}"
         where = {"xlabel": axis.field} if panel in axes[-1] else {}
         charts.plain(panel, title, ylabel="agents" if panel in axes[:, 0] else "", **where)
-        _way_down(panel, axis, ramp)
-        panel.text(
-            0.97, 0.95, f"down - up: {mean_interval(ramp.gap)}", transform=panel.transAxes, ha="right", va="top",
-            fontsize="small",
-        )  # fmt: skip
-    axes[0, 0].legend(frameon=False, loc="lower left")
-    made.suptitle(f"Population; 95 % over {len(ramps[0].gap)} worlds", x=0.01, ha="left", fontsize="medium")
+        _along(panel, axis, ramp)
+    for panel in axes.flat:
+        panel.set_ylim(bottom=0)  # now that all of a row are drawn
+    charts.legend(axes[0, -1])
+    made.suptitle(
+        f"Population; 95 % over {len(ramps[0].gap)} worlds",
+        x=0.01,
+        ha="left",
+        fontsize="medium",
+    )
     charts.save(out, "hysteresis", made)
 
 
-def _way_down(panel: Any, axis: Axis, ramp: Ramp) -> None:
-    """The way down goes to the right, whichever way the values go."""
+def _along(panel: Any, axis: Axis, ramp: Ramp) -> None:
+    """The way there goes to the right, whichever way the values go."""
     panel.set_xscale("log" if axis.log else "linear")
     panel.set_xlim(ramp.values[0], ramp.values[-1])
-    panel.set_ylim(bottom=0)

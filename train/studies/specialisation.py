@@ -130,7 +130,7 @@ class Specialisation:
         """The policies that are there, and of which checkpoints; None where they are trained here."""
         if self._trainings:
             return None
-        return [[arm.name, [[str(one), load_params(one)[1]["step"]] for one in arm.folders]] for arm in self.arms]
+        return [[arm.name, [[one.name, load_params(one)[1]["step"]] for one in arm.folders]] for arm in self.arms]
 
     def report(self, out: Path, results: Mapping[str, Result]) -> RenderableType:
         """See ``train.studies.specialisation_report``."""
@@ -247,7 +247,7 @@ def _given(name: str, label: str) -> Arm:
     """Policies that are there."""
     folder = find(name)
     if name in POLICIES or not folder.is_dir():
-        raise ValueError(f"--policy {name}: must be the folder of a trained run, or of several seed-*")
+        raise ValueError(f"--policy {name}: must be the folder of a run or of several seed-*, or come with the package")
     inside = sorted(folder.glob("seed-*"), key=lambda path: (len(path.name), path.name))
     folders = tuple(inside) or (folder,)
     numbers = {experiment_of(load_params(one)[1]).env.config.num_populations for one in folders}

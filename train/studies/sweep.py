@@ -24,26 +24,18 @@ from rich.table import Table
 from nmmo_jax.commands.players import players
 from nmmo_jax.commands.report import rules_as_json, write_json
 from nmmo_jax.components import Cause
-from nmmo_jax.config import MAX_TICKS, RULE_FIELDS, Rules, as_rules, rule_ndim
+from nmmo_jax.config import MAX_TICKS, Rules, as_rules
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
 from nmmo_jax.writing import write
 from train.studies import charts
+from train.studies.axis import MOST_POINTS, Axis
 from train.studies.census import CAUSES, Census
 from train.studies.intervals import Interval, mean_interval, ratio_interval
 from train.studies.study import Cell, Results, Told
 
-MOST_POINTS = 2**16  # of a grid
 _PANELS = 3  # in a row of the figure
 _LABELS = 5  # at most, on an axis of it
-
-
-class Axis(NamedTuple):
-    """A rule and its values, ascending, no two equal."""
-
-    field: str
-    values: np.ndarray
-    log: bool = False
 
 
 class Measure(NamedTuple):
@@ -65,47 +57,6 @@ MEASURES = {
     "combat": Measure("share of deaths by combat", lambda n, _: ratio_interval(n["combat"], n["died"]), True),
     "hits": Measure("hits per agent-tick", lambda n, _: ratio_interval(n["hits"], n["steps"]), True),
 }
-
-
-def parse_axis(text: str) -> Axis:
-    """A rule and its values from ``FIELD=LOW:HIGH:NUMBER``, ``FIELD=LOW:HIGH:NUMBER:log`` or ``FIELD=a,b,c``.
-
-    Ranges of whole-number rules are rounded, and values that then are equal are one.
-
-    >>> parse_axis("population_cap=4:16:4")
-    Axis(field='population_cap', values=array([ 4.,  8., 12., 16.]), log=False)
-
-    Raises:
-      ValueError: not of that form, no such rule, one with a value per style, or a value twice. Whether values are
-        allowed is for ``Sweep`` to say.
-    """
-    field, equals, given = (part.strip() for part in text.partition("="))
-    where = f"--over {text}"
-    if not equals or not given:
-        raise ValueError(f"{where}: must be FIELD=LOW:HIGH:NUMBER, FIELD=LOW:HIGH:NUMBER:log or FIELD=a,b,c")
-    swept = sorted(name for name in RULE_FIELDS if rule_ndim(name) == 0)
-    if field not in swept:
-        raise ValueError(f"{where}: there is no such rule of one value; there are {', '.join(swept)}")
-    if ":" not in given:
-        words = {"true": "1", "false": "0"}
-        values = np.array([_number(words.get(one.strip().lower(), one), where) for one in given.split(",")])
-        if len(np.unique(values)) < len(values):
-            raise ValueError(f"{where}: a value is given twice")
-        return Axis(field, np.sort(values))
-    low, high, number, *scale = (part.strip() for part in given.split(":", 3)) if given.count(":") > 1 else ("",) * 3
-    if scale not in ([], ["log"]) or not number.isdecimal() or int(number) < 1:
-        raise ValueError(f"{where}: a range must be LOW:HIGH:NUMBER or LOW:HIGH:NUMBER:log, of at least one value")
-    first, last = _number(low, where), _number(high, where)
-    if not (np.isfinite([first, last]).all() and first <= last):
-        raise ValueError(f"{where}: LOW must be at most HIGH")
-    if scale and first <= 0:
-        raise ValueError(f"{where}: a range in log must begin above 0")
-    if int(number) > MOST_POINTS:
-        raise ValueError(f"{where}: {number} values: allowed are at most {MOST_POINTS:,}")
-    values = (np.geomspace if scale else np.linspace)(first, last, int(number))
-    if RULE_FIELDS[field].metadata["dtype"] != "float32":
-        values = np.rint(values)
-    return Axis(field, np.unique(values), bool(scale))
 
 
 @dataclasses.dataclass
@@ -264,7 +215,7 @@ class Sweep:
         text = "\n".join(
             [
                 f"# Sweep\n\n{self.title}. 95 % intervals over the worlds of a point.\n",
-                *(f"- `{axis.field}`: {len(axis.values)} values, {_span(axis)}" for axis in self.axes),
+                *(f"- `{axis.field}`: {len(axis.values)} values, {axis.span}" for axis in self.axes),
                 "",
                 *(f"| {line} |" for line in lines),
                 "\nAll points are in points.csv.\n\n![measures](sweep.png)\n",
@@ -360,15 +311,3 @@ def _panels(number: int, size: tuple[float, float]) -> tuple[Figure, list[Any]]:
     for spare in axes.flat[number:]:
         spare.set_axis_off()
     return made, list(axes.flat[:number])
-
-
-def _span(axis: Axis) -> str:
-    low, high = axis.values[0], axis.values[-1]
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}{', in log' if axis.log else ''}"
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{where}: {text.strip()!r} is not a number") from None
