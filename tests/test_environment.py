@@ -16,7 +16,7 @@ from nmmo_jax.events import Event
 from nmmo_jax.world.materials import Material
 
 
-@pytest.mark.parametrize("game", ["law", "chaos"])
+@pytest.mark.parametrize("game", [pytest.param("law", marks=pytest.mark.slow), "chaos"])
 @pytest.mark.parametrize(
     "sizes",
     [

@@ -121,6 +121,7 @@ def whole(both, tmp_path_factory):
     return out, told, done
 
 
+@pytest.mark.slow
 def test_seeds_are_trained_until_the_budget_is_used_up(whole, alone):
     out, told, done = whole
     log = lines(out)
@@ -145,6 +146,7 @@ def test_seeds_are_trained_until_the_budget_is_used_up(whole, alone):
     assert all((a != b).any() for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True) if a.any())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_training_goes_on_exactly(whole, quick, tmp_path, error):
     """At a request to stop, which saves; and at anything else, after which the last call is made again."""
@@ -169,6 +171,7 @@ def test_an_interrupted_training_goes_on_exactly(whole, quick, tmp_path, error):
     jax.tree.map(np.testing.assert_array_equal, again_params, params)
 
 
+@pytest.mark.slow
 def test_a_process_killed_after_two_snapshots_within_a_minute(whole, quick, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SAVE_SECONDS", 1e9)
 
@@ -186,6 +189,7 @@ def test_a_process_killed_after_two_snapshots_within_a_minute(whole, quick, tmp_
     jax.tree.map(np.testing.assert_array_equal, [params[i] for i in (1, 2, 4, 5)], expected)
 
 
+@pytest.mark.slow
 def test_a_training_that_has_ended_is_left_alone(whole, monkeypatch):
     out, _, done = whole
     monkeypatch.setattr(module, "make_train", None)

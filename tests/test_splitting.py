@@ -86,6 +86,7 @@ def dies_out(rate: float) -> float:
     return float(streak[LIFE])
 
 
+@pytest.mark.slow
 def test_counting_meets_what_is_known(race):
     race, rules = race
     rules, exact = rules.replace(spawn_rate=0.6), dies_out(0.6)
