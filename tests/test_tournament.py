@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import types
 
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from small import SMALL
 from nmmo_jax import Config, Environment
 from nmmo_jax.commands.players import players
 from nmmo_jax.world.pool import MapPool
+from train.policy import PRETRAINED
 from train.studies.census import CAUSES, Census
 from train.studies.entrants import Entrant, Stage, entrants
 from train.studies.matrix import PUBLISHED, TRAINED, Matrix
@@ -190,3 +192,14 @@ def test_programs_are_shared_by_who_differs_in_parameters_only():
     assert kinds[0] == kinds[1]
     others = [("law128", "random", "chaos128"), ("law128", "chaos128", "forager"), ("law128", "law128", "law128")]
     assert all(players(names, env).kind != kinds[0] for names in others)
+
+
+def test_a_study_goes_on_from_any_folder(tmp_path, monkeypatch):
+    for seed in (0, 1, 10):
+        shutil.copytree(PRETRAINED / "law128", tmp_path / "runs" / f"seed-{seed}")
+    monkeypatch.chdir(tmp_path)
+    env = Environment(Config(num_agents=8, num_populations=2))
+    one, other = (entrants((str(name), "law128"), env) for name in ("runs", tmp_path / "runs"))
+    assert one == other
+    assert [name.rsplit("-")[-1] for name in one[0].replicates] == ["0", "1", "10"]
+    assert one[1].replicates == ("law128",) and one[1].steps == one[0].steps[:1]

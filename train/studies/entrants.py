@@ -42,7 +42,7 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
     if len(set(names)) < len(names):
         raise ValueError(f"--policy {' '.join(names)}: each must be named once")
     several = {name: _seeds(Path(name)) for name in names if name not in POLICIES}
-    found = {name: tuple(map(str, several[name])) if several.get(name) else (name,) for name in names}
+    found = {name: tuple(map(_where, several.get(name) or [name])) for name in names}
     steps = {}
     for name, replicates in found.items():
         if name not in POLICIES:
@@ -50,6 +50,12 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
                 load_trained(one, env)
         steps[name] = tuple(-1 if one in POLICIES else load_params(find(one))[1]["step"] for one in replicates)
     return [Entrant(label, found[name], steps[name]) for label, name in zip(labels(tuple(names)), names, strict=True)]
+
+
+def _where(name: str | Path) -> str:
+    """The same name wherever a study is gone on with: folders from the root."""
+    shipped = isinstance(name, str) and (name in POLICIES or find(name) != Path(name))
+    return str(name) if shipped else str(Path(name).resolve())
 
 
 def _seeds(folder: Path) -> list[Path]:
