@@ -56,6 +56,16 @@ def test_a_cell_that_fails_leaves_nothing(tmp_path):
         compute([*cells([]), *cells([])], tmp_path, QUIET)
 
 
+def test_a_damaged_cell_says_so(tmp_path):
+    compute(cells([]), tmp_path, QUIET)
+    path = tmp_path / "cells" / "two.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match=r"two\.npz: damaged \(.*\): without it, it is computed again"):
+        compute(cells([]), tmp_path, QUIET)
+    path.unlink()
+    assert compute(cells([]), tmp_path, QUIET)[0]["two"]["number"] == 2
+
+
 def test_folder_of_something_else(tmp_path):
     open_study(tmp_path / "a", "sweep", {"seed": 1})
     open_study(tmp_path / "a", "sweep", {"seed": 1})

@@ -5,6 +5,7 @@ import json
 import shutil
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from nmmo_jax.commands.players import players
 from nmmo_jax.world.pool import MapPool
 from train.policy import PRETRAINED
 from train.studies.census import CAUSES, Census
-from train.studies.entrants import Entrant, Stage, entrants
+from train.studies.entrants import Entrant, Stage, entrants, made_of
 from train.studies.matrix import PUBLISHED, TRAINED, Matrix
 from train.studies.study import compute
 from train.studies.tournament import Tournament
@@ -175,6 +176,20 @@ def test_matrix_reports_beside_the_published_table(tmp_path):
     assert (tmp_path / "learning.png").exists() and (tmp_path / "tournament-law" / "lifetimes.png").exists()
 
 
+def test_matrix_compares_rows_against_the_same_opponents(tmp_path):
+    """Where a training of the opponent alone makes lives longer, the difference between rows is the same in all."""
+    study = Matrix(tmp_path, ("law",), TRAINED, (0, 1, 2), 1_000, (16, 128), 2, 1, 1, 0)
+    made = study.tournaments["law"]
+    found = {}
+    for match in made.matches():
+        replicate = [int(name[-1]) for name in match.policies]
+        found[match.name] = told(
+            [100 * own + 10 * other for own, other in zip(match.entrants, replicate[::-1], strict=True)]
+        )
+    gain = study._gain(made.lifetimes(found))
+    np.testing.assert_allclose(gain, np.full((3, 2, 4), 300.0))
+
+
 def test_what_cannot_be(tmp_path):
     with pytest.raises(ValueError, match="sizes=17"):
         tournament(NOBODY, sizes=(17,))
@@ -199,7 +214,21 @@ def test_a_study_goes_on_from_any_folder(tmp_path, monkeypatch):
         shutil.copytree(PRETRAINED / "law128", tmp_path / "runs" / f"seed-{seed}")
     monkeypatch.chdir(tmp_path)
     env = Environment(Config(num_agents=8, num_populations=2))
-    one, other = (entrants((str(name), "law128"), env) for name in ("runs", tmp_path / "runs"))
+    given = [(str(name), "law128", "random") for name in ("runs", tmp_path / "runs")]
+    one, other = (entrants(names, env) for names in given)
     assert one == other
     assert [name.rsplit("-")[-1] for name in one[0].replicates] == ["0", "1", "10"]
-    assert one[1].replicates == ("law128",) and one[1].steps == one[0].steps[:1]
+    assert one[1].replicates == ("law128",)
+    read = made_of(given[0])
+    assert read == made_of(given[1]) and len(read) == 4 and len(set(read.values())) == 1
+    assert set(read) == {*one[0].replicates, "law128"}
+
+
+def test_policies_of_one_network_keep_their_own_parameters():
+    """Population p plays with row p of policy p modulo their number."""
+    env = Environment(Config(num_agents=16, num_populations=4))
+    both = players(("law128", "chaos128"), env).params[0]
+    alone = [players((name,), env).params[0] for name in ("law128", "chaos128")]
+    for population in range(4):
+        rows = (jax.tree.map(lambda leaf, p=population: leaf[p], tree) for tree in (both, alone[population % 2]))
+        jax.tree.map(np.testing.assert_array_equal, *rows)

@@ -248,7 +248,7 @@ def test_examples_are_programs(examples, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
-@pytest.mark.parametrize("name", ["explorer", "own_network", "population_based"])
+@pytest.mark.parametrize("name", ["explorer", "own_network", "population_based", "selecting_god"])
 def test_examples_name_themselves(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [name, "law16", "--set", "realms=7"])
     with pytest.raises(SystemExit) as ended:

@@ -107,6 +107,10 @@ class Fork(StudyCommand):
             return Change(forks, f"population {place} plays {policy}", {}, players(other, env))
         return Removals(forks)
 
+    def policies(self) -> tuple[str, ...]:
+        """See ``StudyCommand``."""
+        return self.policy if self.swap is None else (*self.policy, self._swapped()[1])
+
     def _swapped(self) -> tuple[int, str]:
         place, equals, policy = str(self.swap).partition("=")
         if not equals or not place.strip().isdecimal() or int(place) >= self.populations:

@@ -1,5 +1,6 @@
 """What the commands of studies share: how much is asked for, a folder, and going on in it."""
 
+import abc
 import dataclasses
 import os
 import time
@@ -12,7 +13,7 @@ from nmmo_jax.commands.measure import use_all_cores
 
 
 @dataclasses.dataclass
-class StudyCommand:
+class StudyCommand(abc.ABC):
     """A command that computes a study, and can be interrupted and goes on.
 
     A field that is None takes its value from ``FORMS``, where it is there; ``study`` makes the study of what is asked.
@@ -30,9 +31,13 @@ class StudyCommand:
     resume: Path | None = None
     """Folder of a study that was interrupted, to go on with; no other flags."""
 
+    @abc.abstractmethod
     def study(self, out: Path) -> Any:
         """The ``train.studies.study.Study``; raises ValueError for what cannot be."""
-        raise NotImplementedError
+
+    def policies(self) -> tuple[str, ...]:
+        """Names of those who play, as far as they are given: a study goes on with the same checkpoints only."""
+        return getattr(self, "policy", ())
 
     def run(self) -> int:
         """Computes, writes and shows; returns the exit status: 0, or 130 interrupted.
@@ -40,7 +45,8 @@ class StudyCommand:
         Raises:
           ValueError, OSError: what cannot be computed or written, before anything is compiled.
         """
-        from train.studies.study import compute, left, open_study  # training's libraries take a second to import
+        from train.studies.entrants import made_of  # training's libraries take a second to import
+        from train.studies.study import compute, left, open_study
 
         use_all_cores()
         command = self if self.resume is None else self._resumed(self.resume)
@@ -51,7 +57,7 @@ class StudyCommand:
         console.width = max(console.width, 80)
         command = command._filled()
         study = command.study(out)
-        open_study(out, self.NAME, command._asked(), getattr(study, "made_of", None))
+        open_study(out, self.NAME, command._asked(), made_of(command.policies()))
         cells = study.cells()
         try:
             results, seconds = compute(cells, out)

@@ -29,6 +29,7 @@ from nmmo_jax.environment import Environment, Info
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.materials import Material
 from train.metrics import nothing_visited, visit
+from train.studies.intervals import over
 
 CAUSES = [cause for cause in Cause if cause != Cause.NONE]
 BINS = 1_024  # ages that are told apart by default
@@ -60,7 +61,7 @@ class Counts(flax.struct.PyTreeNode):
 
     def lifetime(self) -> np.ndarray:
         """Mean age at death in ticks, ``[R, P]``; NaN where nobody died."""
-        return np.divide(self.aged, self.died, out=np.full(self.aged.shape, np.nan), where=self.died > 0)
+        return over(self.aged, self.died)
 
 
 @dataclasses.dataclass(frozen=True)

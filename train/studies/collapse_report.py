@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from nmmo_jax.commands.report import write_json
-from nmmo_jax.writing import write
 from train.studies import charts
 from train.studies.axis import Axis
 from train.studies.early_warning import trend
 from train.studies.intervals import Interval, mean_interval, ratio_interval
+from train.studies.text import markdown, table, write_report
 
 INDICATORS = {
     "variance": "variance",
@@ -80,27 +78,24 @@ def report(out: Path, axis: Axis, names: Sequence[str], ramps: Sequence[Ramp]) -
     )
     _indicators(out, axis, ramps)
     _hysteresis(out, axis, ramps)
-    columns = ["", *(f"births from {one.kind}, {one.hold:,} ticks per value" for one in ramps)]
+    heads = ["", *(f"births from {one.kind}, {one.hold:,} ticks per value" for one in ramps)]
     numbers = [_column(one) for one in ramps]
     rows = [[name, *(column[name] for column in numbers)] for name in numbers[0]]
-    table = Table(*columns, box=SIMPLE_HEAD, padding=0, title="Kendall's tau on the way there", title_justify="left")
-    for row in rows:
-        table.add_row(*row)
     worlds = ramps[0].of["down"].shape[1]
-    text = "\n".join(
-        [
-            f"# Collapse\n\n`{axis.field}` from {ramps[0].values[0]:.3g} to {ramps[0].values[-1]:.3g} and back, in "
-            f"{len(ramps[0].values)} values; {worlds} worlds, {', '.join(dict.fromkeys(names))}. 95 % intervals over "
-            "worlds.\n",
-            *(f"- {one}" for one in said),
-            "\nKendall's tau of each indicator along the way there, up to the collapse of each world (1: it always "
-            "rises), and agents more on the way there than on the way back:\n",
-            *(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)),
-            "\n![indicators](indicators.png)\n\n![hysteresis](hysteresis.png)\n",
-        ]
+    write_report(
+        out,
+        "# Collapse",
+        f"`{axis.field}` from {ramps[0].values[0]:.3g} to {ramps[0].values[-1]:.3g} and back, in "
+        f"{len(ramps[0].values)} values; {worlds} worlds, {', '.join(dict.fromkeys(names))}. 95 % intervals over "
+        "worlds.",
+        "\n".join(f"- {one}" for one in said),
+        "Kendall's tau of each indicator along the way there, up to the collapse of each world (1: it always rises), "
+        "and agents more on the way there than on the way back:",
+        markdown(heads, rows),
+        "![indicators](indicators.png)",
+        "![hysteresis](hysteresis.png)",
     )
-    write(out / "report.md", lambda file: file.write(text.encode()))
-    return Group(table, *said)
+    return Group(table("Kendall's tau on the way there", heads, rows), *said)
 
 
 def findings(ramps: Sequence[Ramp]) -> list[str]:

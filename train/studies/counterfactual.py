@@ -1,15 +1,14 @@
 """The study of ``nmmo-jax fork``: worlds that are forked, and what one change did to who lived at the fork."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 
 from nmmo_jax.commands.players import Players
 from nmmo_jax.commands.playing import Play
@@ -18,16 +17,17 @@ from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
-from nmmo_jax.writing import write
 from train.studies import fork_figures
 from train.studies.dependency import beyond_reach, by_distance, by_policy, mean, plays, strongest
 from train.studies.forks import fork, futures, instead, reach, remove_each, runner
 from train.studies.intervals import Interval, mean_interval
 from train.studies.study import Cell, Results, Told
+from train.studies.text import markdown, table, write_report
 
 AMOUNTS = ("lived", "food", "water", "damage")  # of ``Outcomes``, of which effects are told
 _STREAM = 2**31 + 5  # of the run's key: beside those of ``nmmo_jax.draws.Stream``
 _CHUNK = 64  # ticks of play between two words
+_OVER = "Intervals are over worlds."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,20 @@ class Forks:
     horizon: int
     seed: int
 
-    def begin(self) -> Play:
-        """World 0; the others are beside it."""
+    def cells(self, compute: Callable[[int, Told], dict[str, Any]]) -> Sequence[Cell]:
+        """One per world."""
+        return [
+            Cell(f"world-{world}", 1.0, lambda told, world=world: compute(world, told)) for world in range(self.worlds)
+        ]
+
+    @functools.cached_property
+    def _first(self) -> Play:
         pool = MapPool.generated(self.seed, self.worlds, self.env.config)
         return Play(self.env, self.players, self.names, pool, seed=self.seed)
 
-    def play(self, first: Play, world: int, told: Told, share: float) -> Play:
+    def play(self, world: int, told: Told, share: float) -> Play:
         """A world at the fork."""
-        play = first.beside(world)
+        play = self._first.beside(world)
         for tick in range(0, self.at, _CHUNK):
             told(share * tick / self.at, f"tick {tick}")
             play.run(min(_CHUNK, self.at - tick))
@@ -82,20 +88,15 @@ class Removals:
 
     def __init__(self, forks: Forks):
         self.forks = forks
-        self._first: Play | None = None
         self._run = runner(forks.env, forks.players, forks.horizon, forks.futures)
 
     def cells(self) -> Sequence[Cell]:
         """One per world."""
-        return [
-            Cell(f"world-{world}", 1.0, lambda told, world=world: self._world(world, told))
-            for world in range(self.forks.worlds)
-        ]
+        return self.forks.cells(self._world)
 
     def _world(self, world: int, told: Told) -> dict[str, Any]:
         forks = self.forks
-        self._first = self._first or forks.begin()
-        play = forks.play(self._first, world, told, 0.3)
+        play = forks.play(world, told, 0.3)
         core = jax.tree.map(lambda leaf: leaf[0], play.cores)
         found = remove_each(
             self._run,
@@ -137,9 +138,9 @@ class Removals:
             "are over worlds.\n\nPairs (removed, other) in all futures, by their distance at the fork, in tiles (the "
             "larger of rows and columns). Changed: the other was not as it would have been, in any of its attributes, "
             "at some tick. Life: ticks that it lived more, and the size of that difference; food: units gained.\n\n"
-            f"{_markdown(heads, rows)}\n\n![](distance.png)\n\n![](dependency.png)\n\n"
+            f"{markdown(heads, rows)}\n\n![](distance.png)\n\n![](dependency.png)\n\n"
             "Ticks of life that all others of a policy gain when one agent is removed:\n\n"
-            f"{_markdown(['removed', *numbers['by_policy']['of']], numbers['by_policy']['rows'])}\n"
+            f"{markdown(['removed', *numbers['by_policy']['of']], numbers['by_policy']['rows'])}\n"
         )
         if beyond := numbers["beyond_reach"]:
             text += (
@@ -152,9 +153,9 @@ class Removals:
                 f"{best['removed']} of world {best['world']}, agent {best['other']}, {best['tiles']} tiles away, lived "
                 f"{best['effect']} ticks more (interval over futures).\n"
             )
-        write(out / "report.md", lambda file: file.write(text.encode()))
+        write_report(out, text)
         # What a terminal has room for.
-        return _table(f"Without one agent: {title}", (*heads[:3], *heads[4:6]), [row[:3] + row[4:6] for row in rows])
+        return table(f"Without one agent: {title}", (*heads[:3], *heads[4:6]), [r[:3] + r[4:6] for r in rows], _OVER)
 
 
 class Change:
@@ -162,22 +163,17 @@ class Change:
 
     def __init__(self, forks: Forks, what: str, rules: dict[str, Any], other: Players | None):
         self.forks, self.what, self.other = forks, what, other
-        self._first: Play | None = None
         players = forks.players if other is None else instead(forks.players, other)
         self._run = runner(forks.env, players, forks.horizon, forks.futures)
         self._rules = as_rules(_two(forks.after, rules), forks.env.config, batched=True)
 
     def cells(self) -> Sequence[Cell]:
         """One per world."""
-        return [
-            Cell(f"world-{world}", 1.0, lambda told, world=world: self._world(world, told))
-            for world in range(self.forks.worlds)
-        ]
+        return self.forks.cells(self._world)
 
     def _world(self, world: int, told: Told) -> dict[str, Any]:
         forks = self.forks
-        self._first = self._first or forks.begin()
-        play = forks.play(self._first, world, told, 0.5)
+        play = forks.play(world, told, 0.5)
         told(0.5, "both branches")
         core = jax.tree.map(lambda leaf: leaf[0], play.cores)
         core = core if self.other is None else (core, jax.tree.map(lambda leaf: leaf[0], self.other.initial(1)))
@@ -206,10 +202,10 @@ class Change:
         rows = [[label, *(str(row[name]) for name in AMOUNTS)] for label, row in effects.items()]
         text = (
             f"# {self.what}\n\n{title}. Effect per agent that lives at the fork; intervals are over worlds.\n\n"
-            f"{_markdown(heads, rows)}\n\n![](effect.png)\n"
+            f"{markdown(heads, rows)}\n\n![](effect.png)\n"
         )
-        write(out / "report.md", lambda file: file.write(text.encode()))
-        return _table(title, heads, rows)
+        write_report(out, text)
+        return table(title, heads, rows, _OVER)
 
 
 def _json(value: Any) -> Any:
@@ -226,18 +222,3 @@ def _two(rules: Rules, changed: dict[str, Any]) -> Rules:
     other = rules.replace(**changed)
     both = {name: np.stack([np.asarray(getattr(rules, name)), np.asarray(getattr(other, name))]) for name in changed}
     return rules.replace(**both)
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title, caption="Intervals are over worlds.", box=SIMPLE_HEAD, padding=(0, 1))
-    table.title_justify = table.caption_justify = "left"
-    for name in heads:
-        table.add_column(name, justify="left" if name == heads[0] else "right")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -25,12 +25,10 @@ class Entrant(NamedTuple):
     Attributes:
       label: what tables and figures call it.
       replicates: names as ``nmmo_jax.commands.players.players`` takes them, one per seed.
-      steps: of the checkpoints that they are read from; -1: a scripted policy.
     """
 
     label: str
     replicates: tuple[str, ...]
-    steps: tuple[int, ...] = ()
 
 
 def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
@@ -41,26 +39,27 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
     """
     if len(set(names)) < len(names):
         raise ValueError(f"--policy {' '.join(names)}: each must be named once")
-    several = {name: _seeds(Path(name)) for name in names if name not in POLICIES}
-    found = {name: tuple(map(_where, several.get(name) or [name])) for name in names}
-    steps = {}
-    for name, replicates in found.items():
-        if name not in POLICIES:
-            for one in replicates:
+    found = [Entrant(label, replicates(name)) for label, name in zip(labels(tuple(names)), names, strict=True)]
+    for entrant in found:
+        for one in entrant.replicates:
+            if one not in POLICIES:
                 load_trained(one, env)
-        steps[name] = tuple(-1 if one in POLICIES else load_params(find(one))[1]["step"] for one in replicates)
-    return [Entrant(label, found[name], steps[name]) for label, name in zip(labels(tuple(names)), names, strict=True)]
+    return found
 
 
-def _where(name: str | Path) -> str:
-    """The same name wherever a study is gone on with: folders from the root."""
-    shipped = isinstance(name, str) and (name in POLICIES or find(name) != Path(name))
-    return str(name) if shipped else str(Path(name).resolve())
+def replicates(name: str) -> tuple[str, ...]:
+    """The trainings that a name stands for, by seed, folders from the root: those in its ``seed-*``, or itself."""
+    if name in POLICIES or find(name) != Path(name):  # scripted, or comes with the package
+        return (name,)
+    inside = [path for path in Path(name).glob("seed-*") if _SEED.fullmatch(path.name)]
+    inside.sort(key=lambda path: int(path.name.removeprefix("seed-")))
+    return tuple(str(path.resolve()) for path in inside or [Path(name)])
 
 
-def _seeds(folder: Path) -> list[Path]:
-    inside = [path for path in folder.glob("seed-*") if _SEED.fullmatch(path.name)]
-    return sorted(inside, key=lambda path: int(path.name.removeprefix("seed-")))
+def made_of(names: Sequence[str]) -> dict[str, int]:
+    """The checkpoints that the trained of these policies are read from, folders and steps, ready for JSON."""
+    trained = [one for name in names if name not in POLICIES for one in replicates(name)]
+    return {one: load_params(find(one))[1]["step"] for one in trained}
 
 
 def check_play(study: Any) -> None:
@@ -102,7 +101,7 @@ def trained_in(names: Sequence[str]) -> tuple[str, int, int]:
     """
     for name in names:
         if name not in POLICIES:
-            policy = load_trained(str(next(iter(_seeds(Path(name))), name)))
+            policy = load_trained(replicates(name)[0])
             attacks = bool(policy.rules.attacks_enabled)
             return "chaos" if attacks else "law", policy.config.num_agents, policy.config.num_populations
     return "law", 128, 8

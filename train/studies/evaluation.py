@@ -18,9 +18,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.ticker import PercentFormatter
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.commands.statistics import reachable, reachable_forests
@@ -31,13 +29,14 @@ from nmmo_jax.world.pool import MapPool
 from train.studies import charts
 from train.studies.census import CAUSES, median, survival
 from train.studies.entrants import Entrant, Stage, check_play
-from train.studies.intervals import Interval, bootstrap, mean_interval, ratio_interval
+from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
 from train.studies.study import Cell, Result, Results, Told
+from train.studies.text import markdown, table, write_report
 
 BINS = 4_096
 _MOST_POINTS = 256  # of a curve over time
 _AT_RISK = 10  # lives: survival is drawn while so many have come that far
-_MEASURES = ("lifetime", "median", "population", "food", "coverage", "unique")
+_MEASURES = ("lifetime", "median", "population", "food", "coverage")
 
 
 @dataclasses.dataclass
@@ -76,11 +75,6 @@ class Evaluation:
             for index, entrant in enumerate(self.entrants)
             for number, policy in enumerate(entrant.replicates)
         ]
-
-    @property
-    def made_of(self) -> Any:
-        """Who plays, and of which checkpoints."""
-        return [[one.label, list(one.replicates), list(one.steps)] for one in self.entrants]
 
     def _pool(self) -> MapPool:
         return MapPool.generated(self.seed, self.worlds, self.env.config, split="held_out")
@@ -158,9 +152,9 @@ class Evaluation:
             "lifetime": ratio_interval(aged, died),
             "median": bootstrap(_median, np.stack([exposed, ended], axis=1)),
             "population": mean_interval(one["living"].sum(axis=1) / self.ticks),
-            "little": mean_interval(births * _over(aged, died)),
+            "little": mean_interval(births * over(aged, died)),
             "alive": mean_interval(one["alive"]),
-            "food": mean_interval(_over(one["forage"].sum(axis=1), most)),
+            "food": mean_interval(over(one["forage"].sum(axis=1), most)),
             "coverage": mean_interval(one["visited"].sum(axis=(1, 2)) / np.maximum(known["tiles"], 1)),
             "unique": ratio_interval(one["unique"].sum(axis=1), steps),
             "hits": ratio_interval(one["attacks"].sum(axis=(1, 2)), steps),
@@ -193,9 +187,10 @@ class Evaluation:
         self._survival(out, results)
         self._population(out, results, known)
         self._causes(out, measures)
-        if any(np.asarray(one["hits"].mean) > 0 for one in measures):
+        attacks = any(one["hits"].mean > 0 for one in measures)
+        if attacks:
             self._attack_figure(out, results)
-        (out / "report.md").write_text(self._markdown(measures, known))
+        self._report(out, measures, known, attacks)
         return self._table(measures)
 
     def _together(self, results: Results, index: int, name: str) -> np.ndarray:
@@ -286,48 +281,39 @@ class Evaluation:
     def _conditions(self) -> str:
         return f"{self.worlds} worlds not seen in training (95 %)"
 
-    def _table(self, measures: Sequence[dict[str, Interval]]) -> Table:
+    def _told(self, measures: Sequence[dict[str, Interval]], names: Sequence[str]) -> list[list[str]]:
+        each = zip(self.entrants, measures, strict=True)
+        return [[who.label, *(_shown(name, one[name]) for name in names)] for who, one in each]
+
+    def _table(self, measures: Sequence[dict[str, Interval]]) -> RenderableType:
         caption = (
             "95 % intervals over worlds, or over seeds of training where there are several. lifetime: mean age at "
             "death in ticks; median: Kaplan-Meier; food: harvested over what the maps can yield; coverage: share of "
             "the tiles in reach on which anybody stood."
         )
-        table = Table("policy", box=SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1, 0, 0))
-        for name in _MEASURES[:-1]:
-            table.add_column(name, no_wrap=True)
-        for entrant, one in zip(self.entrants, measures, strict=True):
-            table.add_row(entrant.label, *(_shown(name, one[name]) for name in _MEASURES[:-1]))
-        return table
+        return table("", ["policy", *_MEASURES], self._told(measures, _MEASURES), caption)
 
-    def _markdown(self, measures: Sequence[dict[str, Interval]], known: dict[str, np.ndarray]) -> str:
-        causes = [f"dead_{cause.name.lower()}" for cause in CAUSES]
-        names = [*_MEASURES, "little", "alive", "hits", *causes]
-        lines = [
-            "# Evaluation\n",
+    def _report(
+        self, out: Path, measures: Sequence[dict[str, Interval]], known: dict[str, np.ndarray], attacks: bool
+    ) -> None:
+        names = [*_MEASURES, "unique", "little", "alive", "hits", *(f"dead_{cause.name.lower()}" for cause in CAUSES)]
+        figures = ["survival", "population", "causes", *(["attacks"] if attacks else [])]
+        write_report(
+            out,
+            "# Evaluation",
             f"{self._conditions()}, {self.ticks:,} ticks after {self.settle:,}. Carrying capacity "
             f"{known['capacity'].mean():.1f} agents, mean field {known['mean_field'].mean():.1f}; `little`: births per "
             "tick times lifetime, which is the population where both balance. `alive`: at the end, whose lives are "
-            "not among the deaths.\n",
-            f"| policy | {' | '.join(names)} |",
-            f"|---|{'---|' * len(names)}",
-        ]
-        for entrant, one in zip(self.entrants, measures, strict=True):
-            lines.append(f"| {entrant.label} | {' | '.join(_shown(name, one[name]) for name in names)} |")
-        figures = ["survival", "population", "causes"]
-        if any(np.asarray(one["hits"].mean) > 0 for one in measures):
-            figures.append("attacks")
-        lines += [f"\n![{name}]({name}.png)" for name in figures]
-        return "\n".join(lines) + "\n"
+            "not among the deaths.",
+            markdown(["policy", *names], self._told(measures, names)),
+            *(f"![{name}]({name}.png)" for name in figures),
+        )
 
 
 def _median(units: np.ndarray) -> Any:
     """Of counts of ticks and deaths by age, ``[units, 2, B]``; infinite where fewer than half have died."""
     found = median(survival(*units.sum(axis=0)))
     return np.asarray(np.inf if np.isnan(found) else found)
-
-
-def _over(amount: np.ndarray, number: np.ndarray) -> np.ndarray:
-    return np.divide(amount, number, out=np.full(np.shape(amount), np.nan), where=number > 0)
 
 
 def _shown(name: str, interval: Interval) -> str:

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.writing import write
@@ -16,6 +14,7 @@ from train.studies.evolving import FOUNDING, VARIANTS, advantage
 from train.studies.intervals import Interval, mean_interval, ratio_interval
 from train.studies.lineage import Lineage, clades, common_ancestor, depths, lineage, living, shannon, simpson
 from train.studies.study import Results
+from train.studies.text import markdown, table, write_report
 
 if TYPE_CHECKING:
     from train.studies.evolving import Evolve
@@ -91,8 +90,18 @@ def report(study: "Evolve", out: Path, results: Results) -> RenderableType:
         },
     )  # fmt: skip
     shown = _tables(study, told, garden, change, ancestry, fitness)
-    (out / "report.md").write_text(_markdown(study, shown))
-    return Group(*(_rich(*one) for one in shown))
+    how = "from their parents" if study.by_parents else "from the long-lived"
+    amount = study.amount
+    write_report(
+        out,
+        "# Evolution",
+        f"Newborns inherit {how}; mutations of {study.sigma:g}; {amount.worlds} worlds of at most "
+        f"{study.env.config.num_agents} agents, {amount.founding:,} ticks with founders and "
+        f"{amount.stretches * amount.ticks:,} after that. Drift: the same without selection.",
+        *(part for title, heads, rows in shown for part in (f"## {title}", markdown(heads, rows))),
+        *(f"![{name}]({name}.png)" for name in ("lifetimes", "diversity", "clades", "tree")),
+    )
+    return Group(*(table(*one) for one in shown))
 
 
 def history(study: "Evolve", results: Results, variant: str) -> History:
@@ -183,8 +192,8 @@ def _tables(study: "Evolve", told: Any, garden: Any, change: Any, ancestry: Any,
     founded = max(int(np.searchsorted(told["selection"].ticks, study.amount.founding)) - 1, 0)
     rows = []
     for variant, one in told.items():
-        last = (_at(getattr(one, name), -1) for name in ("lifetime", "population", "difference"))
-        rows.append([variant, *map(str, (_at(one.lifetime, founded), *last)), str(one.extinct[-1])])
+        last = (getattr(one, name).at(-1) for name in ("lifetime", "population", "difference"))
+        rows.append([variant, *map(str, (one.lifetime.at(founded), *last)), str(one.extinct[-1])])
     head = ["", "founders", "at the end", "population", "genes differ", "empty"]
     shown: list[_Shown] = [(f"Lifetimes in ticks, and what else there is at the end ({over})", head, rows)]
     rows = [[v, *map(str, (garden[FOUNDING], garden[study.parts(v)[-1]], change[v]))] for v in VARIANTS]
@@ -201,30 +210,3 @@ def _tables(study: "Evolve", told: Any, garden: Any, change: Any, ancestry: Any,
         rows = [[one.told, str(value)] for one, value in fitness.items()]
         shown.append((f"Invasion: growth rate per head and tick, beyond the residents' ({over})", ["", "rate"], rows))
     return shown
-
-
-def _markdown(study: "Evolve", shown: list[_Shown]) -> str:
-    how = "from their parents" if study.by_parents else "from the long-lived"
-    amount = study.amount
-    lines = [
-        "# Evolution\n",
-        f"Newborns inherit {how}; mutations of {study.sigma:g}; {amount.worlds} worlds of at most "
-        f"{study.env.config.num_agents} agents, {amount.founding:,} ticks with founders and "
-        f"{amount.stretches * amount.ticks:,} after that. Drift: the same without selection.\n",
-    ]
-    for title, head, rows in shown:
-        lines.append(f"\n## {title}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
-        lines += [f"| {' | '.join(row)} |" for row in rows]
-    lines += [f"\n![{name}]({name}.png)" for name in ("lifetimes", "diversity", "clades", "tree")]
-    return "\n".join(lines) + "\n"
-
-
-def _rich(title: str, head: list[str], rows: list[list[str]]) -> Table:
-    table = Table(*head, box=SIMPLE_HEAD, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _at(interval: Interval, index: int) -> Interval:
-    return Interval(*(value[index] for value in interval))

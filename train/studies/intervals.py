@@ -32,6 +32,10 @@ class Interval(NamedTuple):
             return f"{self.mean:.{digits}f}"
         return f"{self.mean:.{digits}f} ± {(self.high - self.low) / 2:.{digits}f}"
 
+    def at(self, *index: int) -> "Interval":
+        """One of many."""
+        return Interval(*(value[index] for value in self))
+
     def as_json(self) -> dict[str, Any]:
         """Ready for JSON: None in place of NaN."""
         return {name: _plain(value) for name, value in self._asdict().items()}
@@ -42,9 +46,9 @@ def mean_interval(values: ArrayLike, level: float = LEVEL) -> Interval:
     values = np.asarray(values, np.float64)
     known = np.isfinite(values)
     number = known.sum(axis=0)
-    mean = _over(np.where(known, values, 0).sum(axis=0), number)
+    mean = over(np.where(known, values, 0).sum(axis=0), number)
     squares = np.where(known, (values - mean) ** 2, 0).sum(axis=0)
-    return _t_interval(mean, np.sqrt(_over(squares, (number - 1) * number)), number, level)
+    return _t_interval(mean, np.sqrt(over(squares, (number - 1) * number)), number, level)
 
 
 def ratio_interval(amounts: ArrayLike, counts: ArrayLike, level: float = LEVEL) -> Interval:
@@ -57,9 +61,9 @@ def ratio_interval(amounts: ArrayLike, counts: ArrayLike, level: float = LEVEL) 
     known = np.isfinite(amounts) & (counts > 0)
     amounts, counts = np.where(known, amounts, 0), np.where(known, counts, 0)
     number, total = known.sum(axis=0), counts.sum(axis=0)
-    ratio = _over(amounts.sum(axis=0), total)
+    ratio = over(amounts.sum(axis=0), total)
     residuals = ((amounts - np.nan_to_num(ratio) * counts) ** 2).sum(axis=0)
-    error = _over(np.sqrt(_over(number * residuals, number - 1)), total)
+    error = over(np.sqrt(over(number * residuals, number - 1)), total)
     return _t_interval(ratio, error, number, level)
 
 
@@ -91,8 +95,8 @@ def _t_interval(mean: np.ndarray, error: np.ndarray, number: np.ndarray, level: 
     return Interval(*(_scalar(x) for x in (mean, mean - half, mean + half)))
 
 
-def _over(amount: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """NaN in place of a division by 0."""
+def over(amount: ArrayLike, number: ArrayLike) -> np.ndarray:
+    """Amount per number, NaN where there are none; both ``[...]``."""
     amount, number = np.asarray(amount, np.float64), np.asarray(number, np.float64)
     return np.divide(amount, number, out=np.full(np.broadcast(amount, number).shape, np.nan), where=number > 0)
 

@@ -21,6 +21,7 @@ from train.studies.entrants import Entrant
 from train.studies.intervals import Interval, mean_interval
 from train.studies.seeds import train_seeds
 from train.studies.study import Cell, Results, Told
+from train.studies.text import markdown, write_report
 from train.studies.tournament import Tournament
 
 # Mean lifetimes in law, by size of the world, of the row's training against the column's: 16, 32, 64, 128. A single run
@@ -124,15 +125,7 @@ class Matrix:
     def report(self, out: Path, results: Results) -> RenderableType:
         """learning.png, tables and figures of every game's tournament in folders of their own, report.md."""
         self._learning(out, results)
-        lines = [
-            "# The published experiments\n",
-            f"{len(self.seeds)} seeds; a population has learned from {self.budget:,} living agent-steps on average "
-            f"({self._learned(results)}). Mean "
-            f"lifetimes in ticks with 95 % intervals over seeds, in brackets those published (law; a single run of the "
-            "original, whose budgets were far larger).\n",
-            "![learning](learning.png)\n",
-        ]
-        shown, told = [], {}
+        shown, told, parts = [], {}, []
         for game, tournament in self.tournaments.items():
             folder = out / f"tournament-{game}"
             folder.mkdir(exist_ok=True)
@@ -143,16 +136,24 @@ class Matrix:
             }
             shown.append(tournament.report(folder, of_game))
             lifetimes = tournament.lifetimes(of_game)
-            lines += self._tables(game, tournament.interval(of_game, "aged"))
+            parts += self._tables(game, tournament.interval(of_game, "aged"))
             if len(self.agents) > 1:
                 told[game] = {
                     "rows_ordered": self.orders(lifetimes),
                     "largest_less_smallest": self._gain(lifetimes).as_json(),
                 }
-                lines += self._verdict(game, lifetimes)
-            lines.append(f"\n![lifetimes](tournament-{game}/lifetimes.png)\n")
+                parts.append(self._verdict(game, lifetimes))
+            parts.append(f"![lifetimes](tournament-{game}/lifetimes.png)")
         write_json(out / "results.json", {"seeds": list(self.seeds), "budget": self.budget, **told})
-        (out / "report.md").write_text("\n".join(lines))
+        write_report(
+            out,
+            "# The published experiments",
+            f"{len(self.seeds)} seeds; a population has learned from {self.budget:,} living agent-steps on average "
+            f"({self._learned(results)}). Mean lifetimes in ticks with 95 % intervals over seeds, in brackets those "
+            "published (law; a single run of the original, whose budgets were far larger).",
+            "![learning](learning.png)",
+            *parts,
+        )
         return Group(*shown)
 
     def _learned(self, results: Results) -> str:
@@ -169,34 +170,36 @@ class Matrix:
         return (np.diff(np.nanmean(lifetimes, axis=-1), axis=1) > 0).all(axis=1).tolist()
 
     def _gain(self, lifetimes: np.ndarray) -> Interval:
-        """Lifetime of those trained in the largest worlds less that of the smallest, ``[sizes, opponents]``."""
-        return mean_interval(np.moveaxis(lifetimes[:, -1] - lifetimes[:, 0], -1, 0))
+        """Lifetime of those trained in the largest worlds less that of the smallest, ``[sizes, opponents]``.
+
+        Against the same training of the opponent: in unit k of a match, who has the second seat is replicate k + 1.
+        """
+        smallest, largest = np.roll(lifetimes[:, 0], 1, axis=-1), lifetimes[:, -1].copy()
+        largest[:, -1] = np.roll(largest[:, -1], 1, axis=-1)
+        return mean_interval(np.moveaxis(largest - smallest, -1, 0))
 
     def _tables(self, game: str, lifetimes: Interval) -> list[str]:
-        lines = []
+        parts = []
         for index, size in enumerate(self.sizes):
-            lines.append(
-                f"\n## {game}, worlds of {size}\n\n| trained at | {' | '.join(f'vs {n}' for n in self.agents)} |"
-            )
-            lines.append(f"|---|{'---|' * len(self.agents)}")
+            rows = []
             for row, own in enumerate(self.agents):
-                cells = []
-                for column, other in enumerate(self.agents):
-                    text = str(Interval(*(value[index, row, column] for value in lifetimes)))
-                    if game == "law" and size in PUBLISHED:
-                        text += f" ({PUBLISHED[size][TRAINED.index(own)][TRAINED.index(other)]})"
-                    cells.append(text)
-                lines.append(f"| {own} | {' | '.join(cells)} |")
-        return lines
+                cells = [str(lifetimes.at(index, row, column)) for column in range(len(self.agents))]
+                if game == "law" and size in PUBLISHED:
+                    published = (PUBLISHED[size][TRAINED.index(own)][TRAINED.index(other)] for other in self.agents)
+                    cells = [f"{cell} ({old})" for cell, old in zip(cells, published, strict=True)]
+                rows.append([str(own), *cells])
+            heads = ["trained at", *(f"vs {number}" for number in self.agents)]
+            parts += [f"## {game}, worlds of {size}", markdown(heads, rows)]
+        return parts
 
-    def _verdict(self, game: str, lifetimes: np.ndarray) -> list[str]:
+    def _verdict(self, game: str, lifetimes: np.ndarray) -> str:
         ordered, gain = np.array(self.orders(lifetimes)), self._gain(lifetimes)
         sure = np.asarray(gain.low) > 0
-        return [
-            f"\nOrder of the rows ({game}): larger training worlds live longer throughout in {ordered.sum()} of "
+        return (
+            f"Order of the rows ({game}): larger training worlds live longer throughout in {ordered.sum()} of "
             f"{ordered.size} columns (published: all). Those trained at {self.agents[-1]} outlive those trained at "
-            f"{self.agents[0]} with an interval above 0 in {sure.sum()} of {sure.size} columns.\n"
-        ]
+            f"{self.agents[0]} with an interval above 0 in {sure.sum()} of {sure.size} columns."
+        )
 
     def _learning(self, out: Path, results: Results) -> None:
         made, axes = charts.figure(len(self.games), squeeze=False)

@@ -8,20 +8,18 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.ticker import FuncFormatter
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 from scipy import stats
 
 from nmmo_jax.commands.players import Players
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
-from nmmo_jax.writing import write
 from train.studies import charts
 from train.studies.intervals import LEVEL, Interval, mean_interval
 from train.studies.splitting import Race, fixed_effort
 from train.studies.study import Cell, Results, Told
+from train.studies.text import markdown, table, write_report
 
 _COUNTING = 2**20  # in place of the number of a run, for seeds
 
@@ -125,25 +123,19 @@ class Rarity:
                     "-" if case["worth"] is None else f"{case['worth']:.2g}",
                 ]
             )
-        table = Table(title=f"P({last} within {self.ticks} ticks): {self.title}", box=SIMPLE_HEAD, padding=(0, 1))
-        table.title_justify = "left"
-        for name in heads:
-            table.add_column(name, justify="right")
-        for row in rows:
-            table.add_row(*row)
-        lines = [heads, ["---:"] * len(heads), *rows]
         levels = ", ".join(map(str, self.levels))
-        text = (
-            f"# How probable: {last} within {self.ticks} ticks\n\n{self.title}. {self.initial} agents are born before "
+        write_report(
+            out,
+            f"# How probable: {last} within {self.ticks} ticks",
+            f"{self.title}. {self.initial} agents are born before "
             f"the first tick. By splitting: mean of {self.runs} independent runs of {self.effort} worlds per level "
             f"(levels {levels}) with Student's t interval. By counting: of {self.count:,} worlds, with the exact "
             "binomial interval of Clopper and Pearson. Differ by: the two, in standard errors of the difference. "
-            "Worth: how many world-ticks of counting one of splitting is worth, at the same variance.\n\n"
-            + "\n".join("| " + " | ".join(line) + " |" for line in lines)
-            + "\n\n![](rare.png)\n"
+            "Worth: how many world-ticks of counting one of splitting is worth, at the same variance.",
+            markdown(heads, rows),
+            "![](rare.png)",
         )
-        write(out / "report.md", lambda file: file.write(text.encode()))
-        return table
+        return table(f"P({last} within {self.ticks} ticks): {self.title}", heads, rows)
 
     def _case(self, rate: float, results: Results) -> dict[str, Any]:
         """What came out at one rate, by level."""

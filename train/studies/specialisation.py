@@ -23,6 +23,7 @@ from train.policy import find, load_policy
 from train.settings import Experiment, experiment, experiment_of
 from train.studies import niches
 from train.studies.census import Census
+from train.studies.entrants import replicates
 from train.studies.seeds import train_seeds
 from train.studies.specialisation_report import OWN, SHARED, STRANGERS, Arm, report
 from train.studies.study import Cell, Result, Told
@@ -124,13 +125,6 @@ class Specialisation:
             for seed in range(len(arm.folders))
         ]
         return [*trainings, *plays]
-
-    @property
-    def made_of(self) -> Any:
-        """The policies that are there, and of which checkpoints; None where they are trained here."""
-        if self._trainings:
-            return None
-        return [[arm.name, [[one.name, load_params(one)[1]["step"]] for one in arm.folders]] for arm in self.arms]
 
     def report(self, out: Path, results: Mapping[str, Result]) -> RenderableType:
         """See ``train.studies.specialisation_report``."""
@@ -248,8 +242,7 @@ def _given(name: str, label: str) -> Arm:
     folder = find(name)
     if name in POLICIES or not folder.is_dir():
         raise ValueError(f"--policy {name}: must be the folder of a run or of several seed-*, or come with the package")
-    inside = sorted(folder.glob("seed-*"), key=lambda path: (len(path.name), path.name))
-    folders = tuple(inside) or (folder,)
+    folders = tuple(find(one) for one in replicates(name))
     numbers = {experiment_of(load_params(one)[1]).env.config.num_populations for one in folders}
     if len(numbers) > 1:
         raise ValueError(f"--policy {name}: its runs differ in num_populations: {sorted(numbers)}")

@@ -8,18 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import EngFormatter
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import STYLES
 from nmmo_jax.world.draw import map_image
-from nmmo_jax.writing import write
 from train.studies import charts
 from train.studies.intervals import Interval, mean_interval
 from train.studies.niches import GROUND, SIDE, Niches
 from train.studies.study import Result
+from train.studies.text import markdown, table, write_report
 
 OWN, SHARED, STRANGERS = "own weights", "shared weights", "strangers"
 KINDS = {
@@ -79,15 +77,21 @@ def report(out: Path, asked: Any, arms: Sequence[Arm], results: Mapping[str, Res
     numbers = {"asked": dataclasses.asdict(asked), "arms": {one.arm.name: _numbers(one, kinds) for one in played}}
     write_json(out / "results.json", {**numbers, "findings": said})
     rows = _rows(played, kinds)
-    text = _markdown(asked, kinds, rows, said, names)
-    write(out / "report.md", lambda file: file.write(text.encode()))
-    table = Table(box=SIMPLE_HEAD, padding=0, title="Effective niches above chance", title_justify="left")
-    table.add_column("arm, populations", no_wrap=True)
-    for kind in kinds:
-        table.add_column(kind, justify="right", no_wrap=True)
-    for arm, populations, *values in rows[1:]:
-        table.add_row(f"{arm}, {populations}", *values[: len(kinds)])
-    return Group(table, *said)
+    write_report(
+        out,
+        "# Specialisation",
+        "Effective number of distinct niches, minus its mean where labels of populations are permuted within worlds; "
+        "0: populations are no further apart than chance makes them. P populations; means over seeds, 95 % intervals.",
+        "\n".join(f"- {kind}: {KINDS[kind]}" for kind in kinds)
+        + f"\n- played: {asked.maps} held-out maps per seed, {asked.worlds} worlds on each, {asked.ticks} ticks after "
+        f"{asked.settle}",
+        markdown(rows[0], rows[1:]),
+        "\n".join(f"- {line}" for line in said),
+        "\n".join(f"![{name}]({name}.png)" for name in names),
+    )
+    # What a terminal has room for.
+    short = [[f"{arm}, {populations}", *values[: len(kinds)]] for arm, populations, *values in rows[1:]]
+    return Group(table("Effective niches above chance", ["arm, populations", *kinds], short), *said)
 
 
 def findings(played: Sequence[Played], kind: str) -> list[str]:
@@ -177,26 +181,6 @@ def _plain(values: Any) -> Any:
     if np.ndim(values):
         return [_plain(one) for one in values]
     return float(values) if np.isfinite(values) else None
-
-
-def _markdown(asked: Any, kinds: Sequence[str], rows: list[list[str]], said: list[str], figures: list[str]) -> str:
-    lines = [
-        "# Specialisation",
-        "",
-        "Effective number of distinct niches, minus its mean where labels of populations are permuted within worlds; "
-        "0: populations are no further apart than chance makes them. P populations; means over seeds, 95 % intervals.",
-        "",
-        *(f"- {kind}: {KINDS[kind]}" for kind in kinds),
-        f"- played: {asked.maps} held-out maps per seed, {asked.worlds} worlds on each, {asked.ticks} ticks after "
-        f"{asked.settle}",
-        "",
-        *(f"| {' | '.join(row)} |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]]),
-        "",
-        *(f"- {line}" for line in said),
-        "",
-        *(f"![{name}]({name}.png)" for name in figures),
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def _colour(arm: Arm, arms: Sequence[Arm]) -> str:

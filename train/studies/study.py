@@ -6,6 +6,8 @@ result is kept in a file of its own as soon as it is known, so that a study can 
 
 import json
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -53,13 +55,13 @@ class Study(Protocol):
         ...
 
 
-def open_study(out: Path, name: str, asked: dict[str, Any], made_of: Any = None) -> None:
+def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, int] | None = None) -> None:
     """A folder for a study, new or one in which the same was asked for.
 
     Args:
       name: of the command.
       asked: its settings, ready for JSON, kept in config.json.
-      made_of: what else its results depend on, ready for JSON: the policies that its names stood for.
+      made_of: of ``train.studies.entrants.made_of``: the checkpoints that its policies are read from.
 
     Raises:
       ValueError: something else is in it: the message says what differs.
@@ -117,8 +119,7 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
                 told(0.0, "")
                 found: dict[str, Any] = {name: np.asarray(value) for name, value in cell.compute(told).items()}
                 write(path, lambda file, found=found: np.savez_compressed(file, **found))
-            with np.load(path) as file:
-                results[cell.name] = dict(file)
+            results[cell.name] = _read(path)
             progress.finish(cell)
             if watch.asked:
                 raise KeyboardInterrupt
@@ -128,6 +129,14 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
 def left(cells: Sequence[Cell], out: Path) -> list[str]:
     """Names of the cells that have not been computed."""
     return [cell.name for cell in cells if not (out / CELLS / f"{cell.name}.npz").exists()]
+
+
+def _read(path: Path) -> Result:
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: damaged ({error}): without it, it is computed again") from None
 
 
 class _Progress(Shown):

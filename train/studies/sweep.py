@@ -17,9 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 
 from nmmo_jax.commands.players import players
 from nmmo_jax.commands.report import rules_as_json, write_json
@@ -33,6 +31,7 @@ from train.studies.axis import MOST_POINTS, Axis
 from train.studies.census import CAUSES, Census
 from train.studies.intervals import Interval, mean_interval, ratio_interval
 from train.studies.study import Cell, Results, Told
+from train.studies.text import markdown, table, write_report
 
 _PANELS = 3  # in a row of the figure
 _LABELS = 5  # at most, on an axis of it
@@ -204,25 +203,17 @@ class Sweep:
         )
         differ = [name for name, value in ranges.items() if value["lowest"] != value["highest"]]
         charts.save(out, "sweep", self._curves(found, differ) if len(self.axes) == 1 else self._maps(found, differ))
-        table = Table(title=self.title, box=SIMPLE_HEAD, title_justify="left")
-        for column in _COLUMNS:
-            table.add_column(column)
-        lines = [" | ".join(_COLUMNS), " | ".join(["---"] * len(_COLUMNS))]
-        for name, value in ranges.items():
-            numbers = self._row(value)
-            table.add_row(name, *numbers)
-            lines.append(" | ".join([MEASURES[name].title, *numbers]))
-        text = "\n".join(
-            [
-                f"# Sweep\n\n{self.title}. 95 % intervals over the worlds of a point.\n",
-                *(f"- `{axis.field}`: {len(axis.values)} values, {axis.span}" for axis in self.axes),
-                "",
-                *(f"| {line} |" for line in lines),
-                "\nAll points are in points.csv.\n\n![measures](sweep.png)\n",
-            ]
+        rows = {name: self._row(value) for name, value in ranges.items()}
+        write_report(
+            out,
+            "# Sweep",
+            f"{self.title}. 95 % intervals over the worlds of a point.",
+            "\n".join(f"- `{axis.field}`: {len(axis.values)} values, {axis.span}" for axis in self.axes),
+            markdown(_COLUMNS, [[MEASURES[name].title, *numbers] for name, numbers in rows.items()]),
+            "All points are in points.csv.",
+            "![measures](sweep.png)",
         )
-        write(out / "report.md", lambda file: file.write(text.encode()))
-        return table
+        return table(self.title, _COLUMNS, [[name, *numbers] for name, numbers in rows.items()])
 
     @property
     def title(self) -> str:

@@ -14,16 +14,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from openskill.models import PlackettLuce
-from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
-from train.studies import charts
 from train.studies.entrants import Entrant, Stage, check_play
-from train.studies.intervals import Interval, bootstrap, mean_interval, ratio_interval
+from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
 from train.studies.study import Cell, Result, Results, Told
 
 _KEPT = ("aged", "deaths", "births", "living", "steps")
@@ -82,11 +78,6 @@ class Tournament:
             raise ValueError(f"seeds={sorted(numbers)}: entrants with several must have as many, or no intervals hold")
         check_play(self)
         self._stages = {seats: self._stage(seats) for seats in {len(match.entrants) for match in self.matches()}}
-
-    @property
-    def made_of(self) -> Any:
-        """Who plays, and of which checkpoints."""
-        return [[one.label, list(one.replicates), list(one.steps)] for one in self.entrants]
 
     def matches(self) -> list[Match]:
         """Every pair, an entrant and itself too, and all together; as many times as there are replicates.
@@ -177,15 +168,14 @@ class Tournament:
 
     def lifetimes(self, results: Results) -> np.ndarray:
         """Mean age at death of each entrant against each other, ``[sizes, E, E, units]``; NaN where nobody died."""
-        died = self.pairs(results, "deaths")
-        return np.divide(self.pairs(results, "aged"), died, out=np.full(died.shape, np.nan), where=died > 0)
+        return over(self.pairs(results, "aged"), self.pairs(results, "deaths"))
 
     def interval(self, results: Results, amount: str) -> Interval:
         """``aged`` or ``steps`` per death, ``[sizes, E, E]``."""
         amounts, died = (np.moveaxis(self.pairs(results, name), -1, 0) for name in (amount, "deaths"))
         if self._single:
             return ratio_interval(amounts, np.nan_to_num(died))
-        return mean_interval(np.divide(amounts, died, out=np.full(died.shape, np.nan), where=died > 0))
+        return mean_interval(over(amounts, died))
 
     def wins(self, results: Results) -> np.ndarray:
         """Share of games in which axis 1 does better than axis 2, ``[sizes, E, E, units]``, draws as half."""
@@ -238,34 +228,10 @@ class Tournament:
         return 1000 + RATING_SCALE * (np.mean(mus, axis=0) - model.mu)
 
     def report(self, out: Path, results: Results) -> RenderableType:
-        """lifetimes.png, wins.png, results.json and report.md."""
-        lifetimes, wins = self.interval(results, "aged"), self._win_interval(results)
-        per_death = self.interval(results, "steps")
-        ratings, labels = self.ratings(results), [one.label for one in self.entrants]
-        together = self._together(results)
-        write_json(
-            out / "results.json",
-            {
-                "entrants": [{"label": one.label, "replicates": list(one.replicates)} for one in self.entrants],
-                "sizes": list(self.sizes),
-                "units": self.units,
-                "lifetime": lifetimes.as_json(),
-                "ticks_per_death": per_death.as_json(),
-                "win_rate": wins.as_json(),
-                "rating": ratings.as_json(),
-                "together": {name: value.as_json() for name, value in together.items()},
-            },
-        )
-        self._figure(out, "lifetimes", "Mean lifetime of the row's policy (ticks)", lifetimes)
-        self._figure(
-            out, "wins", "Share of games in which the row's policy has more agent-ticks per death", wins, vmin=0, vmax=1
-        )
-        tables = [self._table(index, lifetimes) for index in range(len(self.sizes))]
-        rated = Table("policy", "rating", box=SIMPLE_HEAD, title="OpenSkill ratings", title_justify="left")
-        for index in np.argsort(-np.nan_to_num(ratings.mean)):
-            rated.add_row(labels[index], str(Interval(*(value[index] for value in ratings))))
-        (out / "report.md").write_text(self.markdown(lifetimes, per_death, ratings, together))
-        return Group(*tables, rated)
+        """See ``train.studies.tournament_report``."""
+        from train.studies.tournament_report import report
+
+        return report(self, out, results)
 
     @property
     def units(self) -> str:
@@ -273,34 +239,7 @@ class Tournament:
         number = max(len(one.replicates) for one in self.entrants)
         return f"{number} seeds of training" if number > 1 else f"{self.worlds} worlds of each size"
 
-    def markdown(
-        self, lifetimes: Interval, per_death: Interval, ratings: Interval, together: dict[str, Interval]
-    ) -> str:
-        """The report."""
-        labels = [one.label for one in self.entrants]
-        lines = [
-            "# Tournament\n",
-            f"Mean lifetime in ticks with 95 % intervals over {self.units}; {self.worlds} worlds of each size, "
-            f"{self.ticks:,} ticks after {self.settle:,}, every seat played. In brackets agent-ticks per death, in "
-            f"which the living count, too: nobody can have died older than {self.settle + self.ticks:,} ticks, so that "
-            "mean ages at death that come near to it are too low.\n",
-        ]
-        for size, cap in enumerate(self.sizes):
-            lines.append(f"\n## Worlds of {cap} agents\n\n| | {' | '.join('vs ' + one for one in labels)} |")
-            lines.append(f"|---|{'---|' * len(labels)}")
-            for row, label in enumerate(labels):
-                cells = [
-                    f"{_at(lifetimes, size, row, column)} [{_at(per_death, size, row, column)}]"
-                    for column in range(len(labels))
-                ]
-                lines.append(f"| {label} | {' | '.join(cells)} |")
-            if together:
-                lines.append(f"\nAll in one world: {_listed(labels, _at(together['lifetime'], size))}.")
-        lines.append(f"\n## Ratings (OpenSkill, Plackett-Luce)\n\n{_listed(labels, ratings)}.\n")
-        lines.append("\n![lifetimes](lifetimes.png)\n\n![wins](wins.png)\n")
-        return "\n".join(lines)
-
-    def _together(self, results: Results) -> dict[str, Interval]:
+    def all_in_one(self, results: Results) -> dict[str, Interval]:
         """Of the worlds in which all meet: lifetime and share of first places, ``[sizes, E]``."""
         matches = [match for match in self.matches() if len(match.entrants) > 2]
         if not matches:
@@ -309,36 +248,12 @@ class Tournament:
         values, firsts = [], []
         for match in matches:
             aged, died = (_sum(results[match.name], name, worlds=not single) for name in ("aged", "deaths"))
-            mean = np.divide(aged, died, out=np.full(aged.shape, np.nan), where=died > 0)  # [sizes, units, E]
-            values += list(np.moveaxis(mean, 1, 0))
+            values += list(np.moveaxis(over(aged, died), 1, 0))  # of [sizes, units, E]
             score = _scores(results[match.name])
             best = score == score.max(axis=-1, keepdims=True)
             share = (best / best.sum(axis=-1, keepdims=True)).mean(axis=0)  # [sizes, worlds, E]
             firsts += list(np.moveaxis(share if single else share.mean(axis=1, keepdims=True), 1, 0))
         return {"lifetime": mean_interval(values), "first": mean_interval(firsts)}
-
-    def _win_interval(self, results: Results) -> Interval:
-        return mean_interval(np.moveaxis(self.wins(results), -1, 0))
-
-    def _table(self, size: int, lifetimes: Interval) -> Table:
-        labels = [one.label for one in self.entrants]
-        title = f"Mean lifetime in worlds of {self.sizes[size]} (95 %, {self.units})"
-        table = Table("", *(f"vs {one}" for one in labels), box=SIMPLE_HEAD, title=title, title_justify="left")
-        for row, label in enumerate(labels):
-            table.add_row(label, *(str(_at(lifetimes, size, row, column)) for column in range(len(labels))))
-        return table
-
-    def _figure(self, out: Path, name: str, title: str, interval: Interval, **style: Any) -> None:
-        labels = [one.label for one in self.entrants]
-        across = len(self.sizes)
-        made, axes = charts.figure(across, size=(2.2 + 0.9 * len(labels), 1.4 + 0.6 * len(labels)), squeeze=False)
-        for size, one in enumerate(axes[0]):
-            texts = [[str(_at(interval, size, r, c)).replace(" ± ", "\n± ") for c in range(len(labels))]
-                     for r in range(len(labels))]  # fmt: skip
-            charts.heat(one, interval.mean[size], texts, labels, [f"vs {label}" for label in labels], **style)
-            one.set_title(f"worlds of {self.sizes[size]}", loc="left", fontsize="medium")
-        made.suptitle(f"{title}; 95 % over {self.units}", x=0.01, ha="left", fontsize="medium")
-        charts.save(out, name, made)
 
 
 def _sum(result: Result, name: str, worlds: bool) -> np.ndarray:
@@ -355,12 +270,3 @@ def _scores(result: Result) -> np.ndarray:
     at a constant rate. The living count as well; where nobody died, it is all their ticks.
     """
     return result["steps"] / np.maximum(result["deaths"].sum(axis=-1), 1)
-
-
-def _at(interval: Interval, *index: int) -> Interval:
-    return Interval(*(value[index] for value in interval))
-
-
-def _listed(labels: Sequence[str], interval: Interval) -> str:
-    order = np.argsort(-np.nan_to_num(interval.mean))
-    return ", ".join(f"{labels[index]} {_at(interval, index)}" for index in order)
