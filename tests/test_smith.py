@@ -29,11 +29,11 @@ def train():
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(train, tmp_path, monkeypatch):
     monkeypatch.setattr(smith, "_SAVE_SECONDS", 0.0)
-    whole = smith.Native(TINY, out=tmp_path / "whole", updates=6, per_call=2)
+    whole = smith.Native(TINY, out=tmp_path / "whole", updates=6, per_call=3)
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
     whole.run()
-    part = {"out": tmp_path / "part", "per_call": 2, "loggers": ["tensorboard"]}
-    smith.Native(TINY, updates=4, **part).run()
+    part = {"out": tmp_path / "part", "per_call": 3, "loggers": ["tensorboard"]}
+    smith.Native(TINY, updates=3, **part).run()
     with (tmp_path / "part" / "metrics.jsonl").open("a") as log:
         log.write('{"update": 6, "lost": true}\n{"update": 6, "populations": {}')  # killed while it wrote
     smith.Native(TINY, updates=6, **part, resume=True).run()

@@ -97,10 +97,27 @@ def test_every_living_row_is_taken_once():
     np.testing.assert_array_equal(count, alive)
 
 
+def agree(one, other):
+    """Reports, parameters and agents: to the last number before the first step of the optimiser, and nearly after."""
+    jax.tree.map(np.testing.assert_array_equal, one[0].sums.steps[0], other[0].sums.steps[0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one[0], other[0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), one[1], other[1])
+    jax.tree.map(np.testing.assert_array_equal, one[2], other[2])
+
+
+def test_two_devices_agree_with_one(tiny):
+    results = []
+    for train in (tiny, make_train(TINY, devices=jax.devices()[:2])):
+        state, report = train.run(train.init(jax.random.key(0)), 3)
+        results.append(jax.device_get((report, state.params, state.worlds.realm.agents)))
+    assert len(state.worlds.realm.tick.sharding.device_set) == 2
+    agree(*results)
+
+
 PROGRAM = """
 import sys, jax, numpy as np
 sys.path.insert(0, "tests")
-from test_training import SMALL
+from test_training import SMALL, agree
 from train.loop import make_train
 from train.settings import experiment
 
@@ -111,20 +128,17 @@ for number in map(int, sys.argv[1:]):
     state, report = train.run(train.init(jax.random.key(0)), 2)
     assert len(state.worlds.realm.tick.sharding.device_set) == number
     results.append(jax.device_get((report, state.params, state.worlds.realm.agents)))
-for report, params, agents in results[1:]:
-    jax.tree.map(np.testing.assert_array_equal, report.sums.steps[0], results[0][0].sums.steps[0])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), report, results[0][0])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), params, results[0][1])
-    jax.tree.map(np.testing.assert_array_equal, agents, results[0][2])
+for other in results[1:]:
+    agree(other, results[0])
 print("agree")
 """
 
 
-@pytest.mark.parametrize("numbers", ["1 8", pytest.param("1 2 8", marks=pytest.mark.slow)])
-def test_devices_agree(numbers):
+@pytest.mark.slow
+def test_devices_agree():
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *numbers.split()],
+        [sys.executable, "-c", PROGRAM, "1", "2", "8"],
         env=env,
         cwd=ROOT,
         capture_output=True,
