@@ -17,26 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
 from rich.console import RenderableType
 
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.commands.statistics import reachable, reachable_forests
 from nmmo_jax.environment import Environment
-from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
-from train.studies import charts
 from train.studies.census import CAUSES, median, survival
 from train.studies.entrants import Entrant, Stage, check_play
 from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
 from train.studies.study import Cell, Result, Results, Told
-from train.studies.text import markdown, table, write_report
 
 BINS = 4_096
 _MOST_POINTS = 256  # of a curve over time
-_AT_RISK = 10  # lives: survival is drawn while so many have come that far
-_MEASURES = ("lifetime", "median", "population", "food", "coverage")
 
 
 @dataclasses.dataclass
@@ -62,7 +55,6 @@ class Evaluation:
         check_play(self)
         self.env = Environment(dataclasses.replace(self.env.config, visits=True), self.env.rules)
         self._stage = Stage(self.env, self.worlds, BINS)
-        self._colours = population_colours(len(self.entrants))
 
     def cells(self) -> list[Cell]:
         """A cell for every replicate of every entrant."""
@@ -165,162 +157,22 @@ class Evaluation:
         }
 
     def report(self, out: Path, results: Results) -> RenderableType:
-        """survival.png, population.png, causes.png, attacks.png (where there are attacks), results.json, report.md."""
-        measures, known = self.measures(results), self.arithmetic()
-        told = {
-            "worlds": self.worlds,
-            "settle": self.settle,
-            "ticks": self.ticks,
-            "arithmetic": {name: mean_interval(value).as_json()["mean"] for name, value in known.items()},
-            "policies": [
-                {
-                    "policy": entrant.label,
-                    "replicates": list(entrant.replicates),
-                    "interval_over": "worlds" if len(entrant.replicates) == 1 else "seeds of training",
-                    **{name: value.as_json() for name, value in one.items()},
-                    "attacks_per_tick": self._attacks(results, index).tolist(),
-                }
-                for index, (entrant, one) in enumerate(zip(self.entrants, measures, strict=True))
-            ],
-        }
-        write_json(out / "results.json", told)
-        self._survival(out, results)
-        self._population(out, results, known)
-        self._causes(out, measures)
-        attacks = any(one["hits"].mean > 0 for one in measures)
-        if attacks:
-            self._attack_figure(out, results)
-        self._report(out, measures, known, attacks)
-        return self._table(measures)
+        """See ``train.studies.evaluation_report``."""
+        from train.studies.evaluation_report import report
 
-    def _together(self, results: Results, index: int, name: str) -> np.ndarray:
+        return report(self, out, results)
+
+    def together(self, results: Results, index: int, name: str) -> np.ndarray:
         """An array of all replicates of an entrant, ``[replicates, ...]``."""
         number = len(self.entrants[index].replicates)
         return np.stack([results[f"policy-{index}-seed-{n}"][name] for n in range(number)])
 
-    def _attacks(self, results: Results, index: int) -> np.ndarray:
+    def attacks(self, results: Results, index: int) -> np.ndarray:
         """Hits per world and tick, by population and population hit, ``[P, P]``."""
-        return self._together(results, index, "attacks").mean(axis=(0, 1)) / self.ticks
-
-    def _survival(self, out: Path, results: Results) -> None:
-        made, axes = charts.figure()
-        longest = 1
-        for index, entrant in enumerate(self.entrants):
-            exposed, ended = (self._together(results, index, name).sum(axis=2) for name in ("exposed", "ended"))
-            units = np.stack([exposed, ended], axis=2)
-            units = units[0] if len(units) == 1 else units.sum(axis=1)  # worlds, or seeds
-            enough = units[:, 0].sum(axis=0)[:-1] >= _AT_RISK
-            at_risk = enough.size if enough.all() else int(enough.argmin())
-            if at_risk == 0:
-                continue
-            units = units[..., : at_risk + 1]  # beyond, there may be samples in which nobody came so far
-            curve = bootstrap(lambda some: survival(*some.sum(axis=0)), units, draws=200)
-            curve = Interval(*(np.r_[1.0, value] for value in curve))
-            charts.line(axes, np.arange(len(curve.mean)), curve, self._colours[index], entrant.label)
-            longest = max(longest, len(curve.mean))
-        charts.plain(
-            axes,
-            f"Survival (Kaplan-Meier), {self._conditions()}",
-            xlabel="age (ticks)",
-            ylabel="share still living",
-            xscale="log" if longest > 1_000 else "linear",
-            xlim=(1, max(longest, 2)),
-            ylim=(0, 1.02),
-        )
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        charts.legend(axes)
-        charts.save(out, "survival", made)
-
-    def _population(self, out: Path, results: Results, known: dict[str, np.ndarray]) -> None:
-        made, axes = charts.figure()
-        for index, entrant in enumerate(self.entrants):
-            curves = self._together(results, index, "population").sum(axis=-1)  # [replicates, points, worlds]
-            units = curves[0].T if len(curves) == 1 else curves.mean(axis=2)
-            tick = int(self._together(results, index, "stride")[0]) * np.arange(1, units.shape[1] + 1)
-            charts.line(axes, tick, mean_interval(units), self._colours[index], entrant.label)
-        cap = float(np.asarray(self.env.rules.population_cap))
-        lines = {"cap": cap, "carrying capacity": known["capacity"].mean(), "mean field": known["mean_field"].mean()}
-        for (label, value), dashes in zip(lines.items(), ((2, 2), (6, 2), (1, 1)), strict=True):
-            if not np.isfinite(value):
-                continue
-            axes.axhline(value, color="0.5", linewidth=0.9, linestyle=(0, dashes), label=f"{label}: {value:.0f}")
-        axes.axvline(self.settle, color="0.8", linewidth=0.8)
-        charts.plain(
-            axes, f"Population, {self._conditions()}", xlabel="time (ticks)", ylabel="living agents per world",
-            ylim=(0, None),
-        )  # fmt: skip
-        charts.legend(axes)
-        charts.save(out, "population", made)
-
-    def _causes(self, out: Path, measures: Sequence[dict[str, Interval]]) -> None:
-        made, axes = charts.figure(size=(7.0, 1.0 + 0.45 * len(measures)))
-        left = np.zeros(len(measures))
-        for cause, colour in zip(CAUSES, ("#d7301f", "#b8860b", "#2b8cbe", "#6a3d9a"), strict=True):
-            share = np.nan_to_num([one[f"dead_{cause.name.lower()}"].mean for one in measures])
-            axes.barh(range(len(measures)), share, left=left, color=colour, label=cause.name.lower())
-            left += share
-        axes.set_yticks(range(len(measures)), [one.label for one in self.entrants])
-        axes.invert_yaxis()
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        charts.plain(axes, "Causes of death", xlabel="share of deaths")
-        charts.legend(axes)
-        charts.save(out, "causes", made)
-
-    def _attack_figure(self, out: Path, results: Results) -> None:
-        matrices = [self._attacks(results, index) for index in range(len(self.entrants))]
-        across = len(matrices)
-        names = [str(p) for p in range(self.env.config.num_populations)]
-        made, axes = charts.figure(across, size=(3.2, 3.2), squeeze=False)
-        for one, matrix, entrant in zip(axes[0], matrices, self.entrants, strict=True):
-            charts.heat(one, matrix, [], names, names, vmin=0, cmap="magma")
-            charts.plain(one, f"{entrant.label}: {matrix.sum():.2f} hits per tick", xlabel="population hit")
-            one.grid(False)
-        axes[0][0].set_ylabel("population")
-        charts.save(out, "attacks", made)
-
-    def _conditions(self) -> str:
-        return f"{self.worlds} worlds not seen in training (95 %)"
-
-    def _told(self, measures: Sequence[dict[str, Interval]], names: Sequence[str]) -> list[list[str]]:
-        each = zip(self.entrants, measures, strict=True)
-        return [[who.label, *(_shown(name, one[name]) for name in names)] for who, one in each]
-
-    def _table(self, measures: Sequence[dict[str, Interval]]) -> RenderableType:
-        caption = (
-            "95 % intervals over worlds, or over seeds of training where there are several. lifetime: mean age at "
-            "death in ticks; median: Kaplan-Meier; food: harvested over what the maps can yield; coverage: share of "
-            "the tiles in reach on which anybody stood."
-        )
-        return table("", ["policy", *_MEASURES], self._told(measures, _MEASURES), caption)
-
-    def _report(
-        self, out: Path, measures: Sequence[dict[str, Interval]], known: dict[str, np.ndarray], attacks: bool
-    ) -> None:
-        names = [*_MEASURES, "unique", "little", "alive", "hits", *(f"dead_{cause.name.lower()}" for cause in CAUSES)]
-        figures = ["survival", "population", "causes", *(["attacks"] if attacks else [])]
-        write_report(
-            out,
-            "# Evaluation",
-            f"{self._conditions()}, {self.ticks:,} ticks after {self.settle:,}. Carrying capacity "
-            f"{known['capacity'].mean():.1f} agents, mean field {known['mean_field'].mean():.1f}; `little`: births per "
-            "tick times lifetime, which is the population where both balance. `alive`: at the end, whose lives are "
-            "not among the deaths.",
-            markdown(["policy", *names], self._told(measures, names)),
-            *(f"![{name}]({name}.png)" for name in figures),
-        )
+        return self.together(results, index, "attacks").mean(axis=(0, 1)) / self.ticks
 
 
 def _median(units: np.ndarray) -> Any:
     """Of counts of ticks and deaths by age, ``[units, 2, B]``; infinite where fewer than half have died."""
     found = median(survival(*units.sum(axis=0)))
     return np.asarray(np.inf if np.isnan(found) else found)
-
-
-def _shown(name: str, interval: Interval) -> str:
-    shares = ("food", "coverage", "unique")
-    if name not in shares and not name.startswith("dead_"):
-        return str(interval)
-    if not np.isfinite(interval.mean):
-        return "-"
-    half = (interval.high - interval.low) / 2
-    return f"{interval.mean:.1%}" + (f" ± {half:.1%}" if np.isfinite(half) else "")

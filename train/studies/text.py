@@ -19,7 +19,8 @@ def markdown(heads: Sequence[str], rows: Rows) -> str:
 
 def table(title: str, heads: Sequence[str], rows: Rows, caption: str | None = None) -> Table:
     """The same for a terminal."""
-    made = Table(title=title, caption=caption, box=SIMPLE_HEAD, padding=(0, 1))
+    # Close together: a terminal may have 80 columns.
+    made = Table(title=title, caption=caption, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     made.title_justify = made.caption_justify = "left"
     for index, name in enumerate(heads):
         made.add_column(name, justify="right" if index else "left")
