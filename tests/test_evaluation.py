@@ -102,3 +102,8 @@ def test_nobody_was_there(made, tmp_path):
 def test_a_median_that_was_not_reached():
     exposed, ended = np.array([[10, 10, 8, 0]] * 3), np.array([[0, 2, 1, 0]] * 3)
     assert module._median(np.stack([exposed, ended], axis=1)) == np.inf
+
+
+def test_a_median_that_one_training_did_not_reach_is_not_told():
+    assert str(module._over_seeds([40.0, np.inf, 42.0])) == "-"
+    assert module._over_seeds([40.0, 42.0]).mean == 41

@@ -228,8 +228,9 @@ def test_a_study_goes_on_where_it_was_and_tells_what_it_found(evolution, tmp_pat
 
 def test_who_is_put_among_others(begun):
     state, _ = begun
-    pool = jnp.full((2, TINY.agents, GENES), 7.0)
-    changed, chosen = replaced(state, pool, mutants=1, seed=0)
+    pool = jnp.zeros((2, TINY.agents, GENES)).at[:, :2].set(7.0)
+    uid = jnp.full((2, TINY.agents), -1).at[:, :2].set(3)  # two births only, so far
+    changed, chosen = replaced(state, state.genomes.replace(pool=pool, pool_uid=uid), mutants=1, seed=0)
     alive = np.asarray(state.realm.agents.alive)
     assert chosen.sum(axis=1).tolist() == [int(row.sum() >= 4) for row in alive] and chosen.any()
     assert (np.asarray(changed.realm.agents.population) == chosen).all()

@@ -31,6 +31,7 @@ def test_ratio_by_hand():
     half = stats.t.ppf(0.975, 2) * np.sqrt(variance)  # the world without deaths says nothing
     np.testing.assert_allclose(got, (ratio, ratio - half, ratio + half))
     assert np.isnan(ratio_interval([0, 0], [0, 0]).mean)
+    assert ratio_interval([10, 10, 0], [0, 1, 0]).mean == 20  # where nobody died somebody lived
 
 
 @pytest.mark.parametrize("kind", ["mean", "ratio", "bootstrap"])

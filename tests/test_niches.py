@@ -183,5 +183,5 @@ def test_a_study_goes_on_and_its_control_is_chance(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "study" / "results.json").read_text()) == told
     runs = tmp_path / "study" / "runs" / "law-2-own"
     assert Niches(policy=(str(runs),), maps=1, worlds=4, settle=32, ticks=64, out=tmp_path / "given").run() == 0
-    given = json.loads((tmp_path / "given" / "results.json").read_text())["arms"]["law-2-own"]
+    given = json.loads((tmp_path / "given" / "results.json").read_text())["arms"]["policy-0"]
     assert len(given["runs"]) == 2 and given["populations"] == 2

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from nmmo_jax.cli import main
+from nmmo_jax.commands.fork import Fork
 from nmmo_jax.commands.studying import StudyCommand
 from train.studies.study import Cell, compute, left, open_study
 
@@ -120,6 +121,18 @@ def test_command_is_resumed_as_it_was_asked(tmp_path, capsys, monkeypatch):
         Count(names=("a", "b"), out=out).run()
     with pytest.raises(ValueError, match="holds no study"):
         Count(resume=tmp_path).run()
+
+
+def test_policies_are_kept_wherever_they_are(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked = Fork(policy=("mine", "forager", "law128"), swap="1=mine", rule=("food_metabolism=2",))._asked()
+    here = str(tmp_path / "mine")
+    assert (asked["policy"], asked["swap"], asked["rule"]) == (
+        [here, "forager", "law128"],
+        f"1={here}",
+        ["food_metabolism=2"],
+    )
 
 
 @pytest.mark.parametrize(

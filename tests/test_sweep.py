@@ -86,6 +86,13 @@ def test_points_are_what_runs_of_their_own_come_to(swept):
         assert realm == 1 or there["died"] > 0
 
 
+def test_cells_are_the_same_for_any_number_of_devices():
+    """A sweep goes on where there are others."""
+    for batch in (5, 64):
+        study = Sweep(AXES, Environment(SMALL), ("random",), WORLDS, SETTLE, TICKS, seed=3, initial=8, batch=batch)
+        assert study.realms == min(batch, 12)
+
+
 def test_extreme_points_are_what_they_must_be(swept):
     study, results = swept
     found = study.measures(results)

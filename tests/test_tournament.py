@@ -102,8 +102,8 @@ def test_a_match_is_the_census_of_its_worlds(played):
     counts = census.run(worlds, 20, rules=rules)[1].counts
     np.testing.assert_array_equal(result["aged"][0], counts.aged.reshape(2, 2, 2, 2).sum(axis=2))  # 0 and 2; 1 and 3
     assert len(result["aged"]) == 1  # by itself, both seats are the same
-    living = result["living"].sum(axis=-1)
-    assert (living[:, 0] <= 8 * 20).all() and result["deaths"].sum() > 0
+    steps = result["steps"].sum(axis=-1)
+    assert (steps[:, 0] <= 8 * 20).all() and result["deaths"].sum() > 0
 
 
 @pytest.mark.parametrize("seats", [2, 3, 4])
@@ -118,7 +118,7 @@ def test_seats_are_changed_back(seats, monkeypatch):
             plays = [int(names[p % seats][1]) for p in range(populations)]
             sat.append(plays[:seats])
             count = np.broadcast_to(np.array([10**e for e in plays]), (4, populations))
-            self.counts = type("", (), dict.fromkeys(("aged", "births", "living", "steps"), count))
+            self.counts = type("", (), dict.fromkeys(("aged", "steps"), count))
             self.counts.deaths = count[..., None]
 
     class Census:

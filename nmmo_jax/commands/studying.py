@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-import os
 import time
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -84,8 +83,11 @@ class StudyCommand(abc.ABC):
 
     def _asked(self) -> dict[str, Any]:
         """All settings but the folder, ready for JSON; folders of policies wherever it is resumed."""
+        from train.studies.entrants import where
+
         fields = [field.name for field in dataclasses.fields(self) if field.name not in ("out", "resume")]
-        return {name: _plain(getattr(self, name)) for name in fields}
+        folders = {name: where(name) for name in self.policies()}
+        return {name: _plain(getattr(self, name), folders) for name in fields}
 
     def _resumed(self, folder: Path) -> Self:
         from train.studies.study import read_config
@@ -104,9 +106,12 @@ class StudyCommand(abc.ABC):
             raise ValueError(f"{folder / 'config.json'}: damaged, or of another version: {error}") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, folders: dict[str, str]) -> Any:
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, Path) or (isinstance(value, str) and os.sep in value and Path(value).is_dir()):
-        return str(Path(value).resolve())
+        return [_plain(one, folders) for one in value]
+    if isinstance(value, Path):
+        return str(value.resolve())
+    if isinstance(value, str):
+        first, equals, last = value.rpartition("=")  # as of ``fork --swap``
+        return first + equals + folders.get(last, last)
     return value

@@ -4,7 +4,7 @@
 >>> worlds = census.begin(seed, tiles, rules)
 >>> worlds, _ = census.run(worlds, settle)           # lives that began in an empty world are over
 >>> worlds, counted = census.run(worlds, ticks)
->>> lifetime = ratio_interval(counted.aged.sum(1), counted.died.sum(1))
+>>> lifetime = ratio_interval(counted.counts.aged.sum(1), counted.counts.died.sum(1))
 
 Realms are shared out over the devices; no result depends on how. A run may go on under other rules.
 """
@@ -29,9 +29,9 @@ from nmmo_jax.environment import Environment, Info
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.materials import Material
 from train.metrics import nothing_visited, visit
-from train.studies.intervals import over
 
 CAUSES = [cause for cause in Cause if cause != Cause.NONE]
+MAX_REALMS = 2**20
 BINS = 1_024  # ages that are told apart by default
 _CHUNK = 64  # ticks per call
 _AXIS = "realms"
@@ -58,10 +58,6 @@ class Counts(flax.struct.PyTreeNode):
     def died(self) -> Any:
         """Deaths, ``[R, P]``."""
         return self.deaths.sum(axis=-1)
-
-    def lifetime(self) -> np.ndarray:
-        """Mean age at death in ticks, ``[R, P]``; NaN where nobody died."""
-        return over(self.aged, self.died)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +100,7 @@ class Census:
     """
 
     def __init__(self, env: Environment, players: Players, realms: int, bins: int = BINS):
-        if isinstance(realms, bool) or not isinstance(realms, int) or not 1 <= realms <= 2**20:
+        if isinstance(realms, bool) or not isinstance(realms, int) or not 1 <= realms <= MAX_REALMS:
             raise ValueError(f"realms={realms!r}: allowed are whole numbers from 1 to 2^20")
         self.env, self.players, self.realms, self.bins = env, players, realms, bins
         devices = max(d for d in range(1, len(jax.devices()) + 1) if realms % d == 0)

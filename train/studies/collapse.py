@@ -75,7 +75,7 @@ class Collapse:
 
     def __post_init__(self):
         for name, low, high in (
-            ("worlds", 1, 2**12),
+            ("worlds", 2, 2**12),  # or there are no intervals
             ("settle", 0, MAX_TICKS // 2),
             ("hold", 2 * _LEAST, 2**16),
             ("slower", 2, 64),
@@ -93,8 +93,7 @@ class Collapse:
                 except ValueError as error:
                     raise ValueError(f"--over: {error}") from None
             self.players[kind.name] = players(self.names, kind.env)
-        devices = len(jax.devices())
-        self.realms = -(-min(_BATCH, self.worlds) // devices) * devices
+        self.realms = min(_BATCH, self.worlds)
 
     @property
     def values(self) -> np.ndarray:

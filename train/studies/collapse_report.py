@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Group, RenderableType
 
+from nmmo_jax.commands.players import labels
 from nmmo_jax.commands.report import write_json
 from train.studies import charts
 from train.studies.axis import Axis
@@ -82,12 +83,12 @@ def report(out: Path, axis: Axis, names: Sequence[str], ramps: Sequence[Ramp]) -
     numbers = [_column(one) for one in ramps]
     rows = [[name, *(column[name] for column in numbers)] for name in numbers[0]]
     worlds = ramps[0].of["down"].shape[1]
+    who = ", ".join(dict.fromkeys(labels(tuple(names))))
     write_report(
         out,
         "# Collapse",
         f"`{axis.field}` from {ramps[0].values[0]:.3g} to {ramps[0].values[-1]:.3g} and back, in "
-        f"{len(ramps[0].values)} values; {worlds} worlds, {', '.join(dict.fromkeys(names))}. 95 % intervals over "
-        "worlds.",
+        f"{len(ramps[0].values)} values; {worlds} worlds, {who}. 95 % intervals over worlds.",
         "\n".join(f"- {one}" for one in said),
         "Kendall's tau of each indicator along the way there, up to the collapse of each world (1: it always rises), "
         "and agents more on the way there than on the way back:",

@@ -49,11 +49,20 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
 
 def replicates(name: str) -> tuple[str, ...]:
     """The trainings that a name stands for, by seed, folders from the root: those in its ``seed-*``, or itself."""
-    if name in POLICIES or find(name) != Path(name):  # scripted, or comes with the package
+    if _in_package(name):
         return (name,)
     inside = [path for path in Path(name).glob("seed-*") if _SEED.fullmatch(path.name)]
     inside.sort(key=lambda path: int(path.name.removeprefix("seed-")))
-    return tuple(str(path.resolve()) for path in inside or [Path(name)])
+    return tuple(str(path.resolve()) for path in inside) or (where(name),)
+
+
+def where(name: str) -> str:
+    """The same name for whatever folder a command is given in: folders from the root."""
+    return name if _in_package(name) else str(Path(name).resolve())
+
+
+def _in_package(name: str) -> bool:
+    return name in POLICIES or find(name) != Path(name)
 
 
 def made_of(names: Sequence[str]) -> dict[str, int]:

@@ -132,7 +132,7 @@ class Evaluation:
                 found.append(self._over_worlds(each[0], known))
             else:
                 of_seeds = [self._over_worlds(one, known) for one in each]
-                found.append({name: mean_interval([one[name].mean for one in of_seeds]) for name in of_seeds[0]})
+                found.append({name: _over_seeds([one[name].mean for one in of_seeds]) for name in of_seeds[0]})
         return found
 
     def _over_worlds(self, one: Result, known: dict[str, np.ndarray]) -> dict[str, Interval]:
@@ -170,6 +170,11 @@ class Evaluation:
     def attacks(self, results: Results, index: int) -> np.ndarray:
         """Hits per world and tick, by population and population hit, ``[P, P]``."""
         return self.together(results, index, "attacks").mean(axis=(0, 1)) / self.ticks
+
+
+def _over_seeds(values: Sequence[float]) -> Interval:
+    """Of a number per training; a median beyond what was seen makes the mean one, too."""
+    return Interval(np.inf, np.nan, np.nan) if np.isinf(values).any() else mean_interval(values)
 
 
 def _median(units: np.ndarray) -> Any:

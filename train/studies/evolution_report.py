@@ -189,7 +189,7 @@ _Shown = tuple[str, list[str], list[list[str]]]
 def _tables(study: "Evolve", told: Any, garden: Any, change: Any, ancestry: Any, fitness: Any) -> list[_Shown]:
     """Title, head and rows of each."""
     over = f"95 % over {study.amount.worlds} worlds"
-    founded = max(int(np.searchsorted(told["selection"].ticks, study.amount.founding)) - 1, 0)
+    founded = max(int(np.searchsorted(told["selection"].ticks, study.amount.founding, side="right")) - 1, 0)
     rows = []
     for variant, one in told.items():
         last = (getattr(one, name).at(-1) for name in ("lifetime", "population", "difference"))

@@ -175,8 +175,8 @@ class Evolve:
 
         def compute(told: Told) -> dict[str, Any]:
             state = self.state(invasion.world)
-            pool = None if invasion.genomes is None else self.state(invasion.genomes).genomes.pool
-            state, chosen = replaced(state, pool, self.amount.mutants, self.seed)
+            genomes = None if invasion.genomes is None else self.state(invasion.genomes).genomes
+            state, chosen = replaced(state, genomes, self.amount.mutants, self.seed)
             rules = self.env.rules.replace(spawn_rate=jnp.float32(0))
             begin, uid = int(state.realm.tick[0]), np.asarray(state.realm.agents.uid)
             alive = np.asarray(state.realm.agents.alive)
@@ -188,14 +188,14 @@ class Evolve:
         return compute
 
 
-def replaced(state: Evolving, pool: Any, mutants: int, seed: int) -> tuple[Evolving, np.ndarray]:
+def replaced(state: Evolving, genomes: Any, mutants: int, seed: int) -> tuple[Evolving, np.ndarray]:
     """Worlds in which some of the living, drawn at random, are of population ``INVADER``, and who that is, ``[R, N]``.
 
     Nothing else about them changes but their genomes. Worlds in which fewer than four times as many live stay as they
     are: nobody is rare there.
 
     Args:
-      pool: ``[R, N, G]``, of which they get a genome each, drawn at random; None: they keep their own.
+      genomes: ``Genomes`` of whose pools they get one each, drawn at random; None: they keep their own.
     """
     generator = np.random.default_rng(seed)
     alive, genome = np.asarray(state.realm.agents.alive), np.array(state.genomes.genome)
@@ -204,8 +204,9 @@ def replaced(state: Evolving, pool: Any, mutants: int, seed: int) -> tuple[Evolv
         if living.sum() >= 4 * mutants:
             slots = generator.choice(np.flatnonzero(living), mutants, replace=False)
             chosen[realm, slots] = True
-            if pool is not None:
-                genome[realm, slots] = np.asarray(pool)[realm, generator.integers(0, pool.shape[1], mutants)]
+            if genomes is not None:
+                full = int((genomes.pool_uid[realm] >= 0).sum())
+                genome[realm, slots] = np.asarray(genomes.pool[realm])[generator.integers(0, full, mutants)]
     agents = state.realm.agents
     population = jnp.where(chosen, INVADER, agents.population).astype(agents.population.dtype)
     realm = state.realm.replace(agents=agents.replace(population=population))

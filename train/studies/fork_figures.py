@@ -96,7 +96,8 @@ def distance(
     figure, (first, second) = charts.figure(2, size=(5.6, 4.2))
     place = np.arange(len(rows))
     for name, label, colour in (("lived_abs", "absolute", charts.COLOURS[0]), ("lived", "signed", charts.COLOURS[1])):
-        charts.points(first, place, Interval(*np.array([row[name] for row in rows]).T), colour, label, linewidth=1.2)
+        effect = Interval(*np.array([row[name] for row in rows]).reshape(-1, 3).T)  # no row: nobody had company
+        charts.points(first, place, effect, colour, label, linewidth=1.2)
     first.axhline(0, color="0.6", linewidth=0.8)
     first.set_xticks(place, [row["tiles"] for row in rows], rotation=20, ha="right", fontsize="small")
     first.legend(frameon=False)

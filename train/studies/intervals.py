@@ -58,7 +58,7 @@ def ratio_interval(amounts: ArrayLike, counts: ArrayLike, level: float = LEVEL) 
     (Cochran, Sampling Techniques, 3rd ed., 1977, section 6.3), with Student's t of S - 1 degrees of freedom.
     """
     amounts, counts = np.asarray(amounts, np.float64), np.asarray(counts, np.float64)
-    known = np.isfinite(amounts) & (counts > 0)
+    known = np.isfinite(amounts) & np.isfinite(counts) & ((counts > 0) | (amounts > 0))
     amounts, counts = np.where(known, amounts, 0), np.where(known, counts, 0)
     number, total = known.sum(axis=0), counts.sum(axis=0)
     ratio = over(amounts.sum(axis=0), total)

@@ -15,14 +15,15 @@ import numpy as np
 from rich.console import RenderableType
 
 from nmmo_jax.commands.players import Players, labels
+from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.policies.scripted import POLICIES
-from nmmo_jax.world.pool import MapPool
+from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.checkpoint import Checkpoints, combine, load_params, pick
 from train.policy import find, load_policy
 from train.settings import Experiment, experiment, experiment_of
 from train.studies import niches
-from train.studies.census import Census
+from train.studies.census import MAX_REALMS, Census
 from train.studies.entrants import replicates
 from train.studies.seeds import train_seeds
 from train.studies.specialisation_report import OWN, SHARED, STRANGERS, Arm, report
@@ -68,8 +69,11 @@ class Amount:
     def __post_init__(self):
         least = {"seeds": 1, "agent_steps": 1, "realms": 1, "rows": 1, "maps": 1, "worlds": 2, "settle": 0, "ticks": 1}
         for name, low in least.items():
-            if not low <= getattr(self, name) <= 10**12:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {low}")
+            high = {"maps": MAX_MAPS, "settle": MAX_TICKS // 2, "ticks": MAX_TICKS // 2}.get(name, 10**12)
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: allowed are {low} to {high:,}")
+        if self.maps * self.worlds > MAX_REALMS:
+            raise ValueError(f"--maps {self.maps} --worlds {self.worlds}: allowed are {MAX_REALMS:,} worlds in all")
         for name in ("games", "populations"):
             given = getattr(self, name)
             if not given or len(set(given)) < len(given):
@@ -98,7 +102,8 @@ class Specialisation:
     def __init__(self, out: Path, amount: Amount, policies: Sequence[str] = ()):
         self._out, self._amount = out, amount
         self._trainings: dict[str, Experiment] = {}
-        self.arms = [_given(name, label) for name, label in zip(policies, labels(tuple(policies)), strict=True)]
+        told = zip(policies, labels(tuple(policies)), strict=True)
+        self.arms = [_given(index, name, label) for index, (name, label) in enumerate(told)]
         if not policies:
             self.arms = [arm for game in amount.games for arm in self._planned(game)]
         self._stages: dict[Any, tuple[Census, Environment]] = {}
@@ -146,7 +151,7 @@ class Specialisation:
                 )
                 folders = tuple(self._out / _RUNS / name / f"seed-{seed}" for seed in amount.seed_numbers)
                 arms.append(Arm(name, f"{game}, {group}", number, folders))
-                if not shared and number > 1 and amount.seeds > 1:
+                if not shared and 1 < number <= amount.seeds:  # with fewer seeds, some would have met
                     arms.append(Arm(f"{game}-{number}-strangers", f"{game}, {STRANGERS}", number, folders, False))
         return arms
 
@@ -237,7 +242,7 @@ def play(census: Census, env: Environment, params: Any, amount: Amount, seed: in
     }
 
 
-def _given(name: str, label: str) -> Arm:
+def _given(index: int, name: str, label: str) -> Arm:
     """Policies that are there."""
     folder = find(name)
     if name in POLICIES or not folder.is_dir():
@@ -246,4 +251,4 @@ def _given(name: str, label: str) -> Arm:
     numbers = {experiment_of(load_params(one)[1]).env.config.num_populations for one in folders}
     if len(numbers) > 1:
         raise ValueError(f"--policy {name}: its runs differ in num_populations: {sorted(numbers)}")
-    return Arm(label, label, numbers.pop(), folders, False)
+    return Arm(f"policy-{index}", label, numbers.pop(), folders, False)

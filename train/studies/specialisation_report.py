@@ -118,9 +118,11 @@ def findings(played: Sequence[Played], kind: str) -> list[str]:
             (SHARED, "weights of their own set populations apart"),
             (STRANGERS, "populations that learn together are further apart than those that have never met"),
         ):
-            for one in played:
-                if one.arm.group == game + other and one.arm.populations == many.arm.populations:
-                    theirs, own = one.excess(kind)[:, -1], many.excess(kind)[:, -1]
+            theirs_of = {one.arm.populations: one for one in played if one.arm.group == game + other}
+            for own_one in several[::-1]:  # the most populations of which there are both
+                if own_one.arm.populations in theirs_of:
+                    theirs = theirs_of[own_one.arm.populations].excess(kind)[:, -1]
+                    own = own_one.excess(kind)[:, -1]
                     gap = mean_interval(own - theirs)
                     said.append(
                         f"{place}{_text(mean_interval(theirs))} niches above chance for {other} in place of "

@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
-from nmmo_jax.commands.players import players
+from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.report import rules_as_json, write_json
 from nmmo_jax.components import Cause
 from nmmo_jax.config import MAX_TICKS, Rules, as_rules
@@ -102,9 +101,8 @@ class Sweep:
         MapPool.check(self.seed, self.worlds, self.env.config, "held_out")
         self._check_points()
         self.players = players(self.names, self.env)
-        devices = len(jax.devices())
         # Worlds that fill up the last batch are played and thrown away.
-        self.realms = -(-min(self.batch, len(self.points) * self.worlds) // devices) * devices
+        self.realms = min(self.batch, len(self.points) * self.worlds)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -220,7 +218,7 @@ class Sweep:
         """What was played, in a line."""
         points = " x ".join(map(str, self.shape))
         return (
-            f"{points} points, {self.worlds} worlds each, {', '.join(dict.fromkeys(self.names))}, "
+            f"{points} points, {self.worlds} worlds each, {', '.join(dict.fromkeys(labels(self.names)))}, "
             f"{self.ticks:,} ticks after {self.settle:,}"
         )
 

@@ -22,7 +22,7 @@ from train.studies.entrants import Entrant, Stage, check_play
 from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
 from train.studies.study import Cell, Result, Results, Told
 
-_KEPT = ("aged", "deaths", "births", "living", "steps")
+_KEPT = ("aged", "deaths", "steps")
 _SHUFFLES, _SAMPLES = 2, 100  # of the order in which ratings hear of games; of the bootstrap
 _MOST_GAMES = 2_000  # that a rating hears of
 RATING_SCALE = 40.0  # ratings as usual for games: 1000 + 40 mu, where OpenSkill's sigma begins at 25 / 3
@@ -52,7 +52,6 @@ class Tournament:
       settle: ticks before any are counted.
       ticks: that are counted.
       seed: of maps and play.
-      together: whether all meet at once, too (three entrants or more).
     """
 
     entrants: Sequence[Entrant]
@@ -62,7 +61,6 @@ class Tournament:
     settle: int
     ticks: int
     seed: int
-    together: bool = True
 
     def __post_init__(self):
         config = self.env.config
@@ -87,7 +85,7 @@ class Tournament:
         """
         number = range(len(self.entrants))
         pairs = list(itertools.combinations_with_replacement(number, 2))
-        groups = [*pairs, tuple(number)] if self.together and len(self.entrants) > 2 else pairs
+        groups = [*pairs, tuple(number)] if len(self.entrants) > 2 else pairs
         found = []
         for group in groups:
             every = [self.entrants[index].replicates for index in group]
@@ -171,7 +169,7 @@ class Tournament:
         return over(self.pairs(results, "aged"), self.pairs(results, "deaths"))
 
     def interval(self, results: Results, amount: str) -> Interval:
-        """``aged`` or ``steps`` per death, ``[sizes, E, E]``."""
+        """``aged`` or ``steps`` per death, ``[sizes, E, E]``; over seeds, of those in whose worlds somebody died."""
         amounts, died = (np.moveaxis(self.pairs(results, name), -1, 0) for name in (amount, "deaths"))
         if self._single:
             return ratio_interval(amounts, np.nan_to_num(died))
@@ -245,15 +243,17 @@ class Tournament:
         if not matches:
             return {}
         single = self._single
-        values, firsts = [], []
+        each, firsts = [], []
         for match in matches:
-            aged, died = (_sum(results[match.name], name, worlds=not single) for name in ("aged", "deaths"))
-            values += list(np.moveaxis(over(aged, died), 1, 0))  # of [sizes, units, E]
+            both = (_sum(results[match.name], name, worlds=not single) for name in ("aged", "deaths"))
+            each.append([np.moveaxis(counts, 1, 0) for counts in both])  # of [sizes, units, E]
             score = _scores(results[match.name])
             best = score == score.max(axis=-1, keepdims=True)
             share = (best / best.sum(axis=-1, keepdims=True)).mean(axis=0)  # [sizes, worlds, E]
             firsts += list(np.moveaxis(share if single else share.mean(axis=1, keepdims=True), 1, 0))
-        return {"lifetime": mean_interval(values), "first": mean_interval(firsts)}
+        aged, died = (np.concatenate(counts) for counts in zip(*each, strict=True))
+        lifetime = ratio_interval(aged, died) if single else mean_interval(over(aged, died))
+        return {"lifetime": lifetime, "first": mean_interval(firsts)}
 
 
 def _sum(result: Result, name: str, worlds: bool) -> np.ndarray:
