@@ -129,6 +129,7 @@ def findings(played: Sequence[Played], kind: str) -> list[str]:
                         f"{_text(mean_interval(own))}, a difference of {_text(gap)}: "
                         f"{_verdict(gap, meaning, 'the other way round')}."
                     )
+                    break
     return said
 
 
