@@ -248,6 +248,9 @@ def test_rules_are_parsed():
         "immunity_blocks_drain": 1,
         "attacks_enabled": 0,
     }
+    assert parse_rules(("birth_age=3",), reproduction=True) == {"birth_age": 3}
+    with pytest.raises(ValueError, match="--rule birth_age=3: means nothing where agents do not give birth"):
+        parse_rules(("birth_age=3",))
 
 
 def test_populations_take_the_policies_in_turn():

@@ -57,6 +57,8 @@ def test_what_is_no_axis(text, message):
     ({"over": ("population_cap=4,200",)}, "capacity num_agents=128"),
     ({"over": ("max_food=8:32:3", "start_food=8,16")}, "rules.start_food=16: must be at most rules.max_food=8"),
     ({"over": ("spawn_rate=0,1", "spawn_rate=0.5,1")}, "each once"), ({"over": ()}, "at least one rule"),
+    ({"over": ("birth_age=1,2",)}, "--over birth_age=1,2: means nothing where agents do not give birth"),
+
     ({"over": ("spawn_rate=0,1",), "spawn_rate": 0.5}, "a value of its own"),
     ({"over": ("max_food=32,64",), "rule": ("max_food=32",)}, "a value of its own"),
     ({"over": ("regrowth_probability=0:1:300", "spawn_rate=0:1:300")}, "90,000 points"),

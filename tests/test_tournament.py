@@ -198,6 +198,8 @@ def test_what_cannot_be(tmp_path):
         Tournament(NOBODY, odd, (4,), 1, 1, 1, 0)
     with pytest.raises(ValueError, match="budget=0"):
         Matrix(tmp_path, ("law",), (16,), (0, 1), 0, (16,), 1, 1, 1, 0)
+    with pytest.raises(ValueError, match=r"games=\('law', 'law'\): each once"):
+        Matrix(tmp_path, ("law", "law"), (16,), (0, 1), 9, (16,), 1, 1, 1, 0)
 
 
 def test_programs_are_shared_by_who_differs_in_parameters_only():

@@ -64,7 +64,8 @@ class Collapse(StudyCommand):
         from train.studies.collapse import Kind
 
         assert self.worlds is not None and self.settle is not None and self.hold is not None
-        axis, fixed = parse_axis(self.over), parse_rules(self.rule)
+        parents = "parents" in self.births
+        axis, fixed = parse_axis(self.over, parents), parse_rules(self.rule, reproduction=parents)
         if axis.field in fixed or axis.field == "spawn_rate":
             raise ValueError(f"--over {axis.field}: is given a value of its own, too")
         if not self.births or len(set(self.births)) < len(self.births):

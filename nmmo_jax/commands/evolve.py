@@ -83,7 +83,7 @@ class Evolve(StudyCommand):
             raise ValueError(f"--stretches {self.stretches}: must divide --ticks {self.ticks}")
         if self.agents < 2:
             raise ValueError(f"--agents {self.agents}: must be at least 2")
-        world = {**(_RICH if parents else {}), **parse_rules(self.rule)}
+        world = {**(_RICH if parents else {}), **parse_rules(self.rule, reproduction=parents)}
         env = make(
             "law",
             num_agents=self.agents,

@@ -24,7 +24,7 @@ from nmmo_jax.commands.report import (
     write_figure,
     write_json,
 )
-from nmmo_jax.config import MAX_TICKS, RULE_FIELDS, Config, preset
+from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.world.files import load_map
@@ -289,7 +289,9 @@ class Simulate:
         console.print(f"Results: {out}", markup=False)
 
 
-def parse_rules(given: tuple[str, ...], flags: Mapping[str, str] = _OWN_FLAGS) -> dict[str, Any]:
+def parse_rules(
+    given: tuple[str, ...], flags: Mapping[str, str] = _OWN_FLAGS, reproduction: bool = False
+) -> dict[str, Any]:
     """Rules from ``name=value``; values are numbers, true or false, or ``a,b,c`` with one per style.
 
     >>> parse_rules(("regrowth_probability=0.05", "attack_range=1,2,3"))
@@ -297,9 +299,11 @@ def parse_rules(given: tuple[str, ...], flags: Mapping[str, str] = _OWN_FLAGS) -
 
     Args:
       flags: rules that have a flag of their own, and the flag.
+      reproduction: whether agents give birth.
 
     Raises:
-      ValueError: not of that form, no such rule, a rule with a flag of its own, or one given twice.
+      ValueError: not of that form, no such rule, a rule with a flag of its own or of births that there are not, or one
+        given twice.
     """
     rules: dict[str, Any] = {}
     for text in given:
@@ -312,6 +316,8 @@ def parse_rules(given: tuple[str, ...], flags: Mapping[str, str] = _OWN_FLAGS) -
         if name not in RULE_FIELDS:
             names = ", ".join(sorted(set(RULE_FIELDS) - set(flags)))
             raise ValueError(f"--rule {text}: no such rule; there are {names}")
+        if name in REPRODUCTION_RULES and not reproduction:
+            raise ValueError(f"--rule {text}: means nothing where agents do not give birth")
         if name in rules:
             raise ValueError(f"--rule {text}: given twice")
         words = {"true": 1, "false": 0}

@@ -65,7 +65,8 @@ class Sweep(StudyCommand):
         from train.studies.sweep import Sweep as Study
 
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
-        axes, fixed = [parse_axis(text) for text in self.over], parse_rules(self.rule)
+        axes = [parse_axis(text, self.reproduction) for text in self.over]
+        fixed = parse_rules(self.rule, reproduction=self.reproduction)
         fixed |= {"spawn_rate": self.spawn_rate, "population_cap": self.population_cap}
         given = {name for name, value in fixed.items() if value != getattr(type(self), name, None)}
         for axis in axes:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nmmo_jax.config import RULE_FIELDS, rule_ndim
+from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, rule_ndim
 
 MOST_POINTS = 2**16  # of a range, and of a grid
 
@@ -23,7 +23,7 @@ class Axis(NamedTuple):
         return f"{low:g}" if low == high else f"{low:g} to {high:g}{', in log' if self.log else ''}"
 
 
-def parse_axis(text: str) -> Axis:
+def parse_axis(text: str, reproduction: bool = False) -> Axis:
     """A rule and its values from ``FIELD=LOW:HIGH:NUMBER``, ``FIELD=LOW:HIGH:NUMBER:log`` or ``FIELD=a,b,c``.
 
     Ranges of whole-number rules are rounded, and values that then are equal are one.
@@ -31,8 +31,12 @@ def parse_axis(text: str) -> Axis:
     >>> parse_axis("population_cap=4:16:4")
     Axis(field='population_cap', values=array([ 4.,  8., 12., 16.]), log=False)
 
+    Args:
+      reproduction: whether agents give birth.
+
     Raises:
-      ValueError: not of that form, no such rule, one with a value per style, or a value twice. Whether values are
+      ValueError: not of that form, no such rule, one with a value per style or of births that there are not, or a value
+        twice. Whether values are
         allowed is for who plays them to say.
     """
     field, equals, given = (part.strip() for part in text.partition("="))
@@ -42,6 +46,8 @@ def parse_axis(text: str) -> Axis:
     swept = sorted(name for name in RULE_FIELDS if rule_ndim(name) == 0)
     if field not in swept:
         raise ValueError(f"{where}: there is no such rule of one value; there are {', '.join(swept)}")
+    if field in REPRODUCTION_RULES and not reproduction:
+        raise ValueError(f"{where}: means nothing where agents do not give birth")
     if ":" not in given:
         words = {"true": "1", "false": "0"}
         values = np.array([_number(words.get(one.strip().lower(), one), where) for one in given.split(",")])

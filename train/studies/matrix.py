@@ -84,7 +84,7 @@ class Matrix:
             for number in self.agents:
                 if f"{game}{number}" not in EXPERIMENTS:
                     raise ValueError(f"{game}{number}: no such experiment; there are {', '.join(EXPERIMENTS)}")
-        if len(set(self.agents)) < len(self.agents) or not self.agents or not self.games:
+        if any(not given or len(set(given)) < len(given) for given in (self.agents, self.games)):
             raise ValueError(f"agents={tuple(self.agents)}, games={tuple(self.games)}: each once, at least one")
         if len(self.seeds) < 2:
             raise ValueError(f"seeds={len(self.seeds)}: at least 2, or there are no intervals")
