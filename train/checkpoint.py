@@ -24,8 +24,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax.traverse_util import unflatten_dict
 
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import RULES_VERSION
+from nmmo_jax.files import write_json
 
 PyTree = Any
 Leaf = Any  # jax.Array, np.ndarray or jax.ShapeDtypeStruct

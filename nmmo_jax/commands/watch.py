@@ -15,6 +15,7 @@ from nmmo_jax.commands.players import labels, load_trained, players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.commands.simulate import parse_rules
 from nmmo_jax.environment import Environment, make
+from nmmo_jax.files import write
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
@@ -23,7 +24,6 @@ from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MapPool
 from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
-from nmmo_jax.writing import write
 
 _SHIPPED = "chaos128"
 
