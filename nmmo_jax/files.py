@@ -75,7 +75,7 @@ def read_json(path: Path, kind: type[Kind], **known: Any) -> Kind:
             raise ValueError(f"{path}: its {name} is {_short(value.get(name))}, and this version reads {wanted!r}")
     told = value.pop(_SUM, None)
     if told != _sum_of(value):
-        how = "has no checksum" if told is None else "is damaged or was changed: its checksum is another"
+        how = "has no checksum" if told is None else "damaged, or changed: its checksum is another"
         raise ValueError(f"{path}: {how}")
     return of_kind(value, kind, str(path))
 
@@ -84,7 +84,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes a compressed NumPy archive (``.npz``) of arrays, and their checksum; see ``write``."""
     known = {name: np.asarray(array) for name, array in arrays.items()}
     seal = np.frombuffer(bytes.fromhex(checksum(known)), np.uint8)
-    write(path, lambda file: np.savez_compressed(file, **known, **{_SUM: seal}))
+    write(path, lambda file: np.savez_compressed(file, **known, **{_SUM: seal}))  # pyright: ignore[reportArgumentType]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -138,7 +138,7 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
         where = f"{path}: line {number}"
         value = _parsed(text, where)
         if not isinstance(value, dict) or value.pop(_LINE_SUM, None) != _line_sum_of(value):
-            raise ValueError(f"{where} is damaged or was changed: its checksum is another")
+            raise ValueError(f"{where}: damaged, or changed: its checksum is another")
         lines.append(of_kind(value, kind, where))
     return lines
 

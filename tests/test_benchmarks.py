@@ -27,8 +27,7 @@ from nmmo_jax.commands.bench import Bench
 from nmmo_jax.world.materials import is_walkable
 from train import policy as policy_module
 from train.checkpoint import Checkpoints
-from train.settings import experiment
-from train.smith import describe
+from train.settings import describe, experiment
 from train.trinity import Trinity
 
 SMALL = {"row": "chaos", "realms": 2, "agents": 8, "populations": 2, "ticks": 4}

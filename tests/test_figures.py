@@ -1,26 +1,26 @@
 """Figures of training: drawn from a log alone, and of several runs."""
 
-import json
-
 import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
+from nmmo_jax.files import append_line, write_json
 from train import figures
 from train.figures import compare, main, write_figures
+from train.runs import read_log
 
 NUMBERS = [number for rows in figures._FIGURES.values() for row in rows for number, _ in row]
 
 
 def write_log(folder, lines=3, populations=3, told=tuple(NUMBERS), start=10.0):
     folder.mkdir(parents=True)
-    with (folder / "metrics.jsonl").open("w") as log:
-        for i in range(lines):
-            values = {number: [start + i + p for p in range(populations)] for number in told}
-            values["lifetime"] = [None, *values["lifetime"][1:]] if i == 0 and populations > 1 else values["lifetime"]
-            about = {"agent_steps": 100 * (i + 1), "seconds": 0.5 * (i + 1), "lifetime": start + i}
-            log.write(json.dumps({**about, "populations": values}) + "\n")
+    (folder / "metrics.jsonl").touch()
+    for i in range(lines):
+        values = {number: [start + i + p for p in range(populations)] for number in told}
+        values["lifetime"] = [None, *values["lifetime"][1:]] if i == 0 and populations > 1 else values["lifetime"]
+        about = {"update": i + 1, "agent_steps": 100 * (i + 1), "seconds": 0.5 * (i + 1), "lifetime": start + i}
+        append_line(folder / "metrics.jsonl", {**about, "populations": values})
     return folder
 
 
@@ -31,7 +31,7 @@ def test_a_run(tmp_path):
     for path in paths:
         image = matplotlib.image.imread(path)
         assert image.shape[1] == 1950 and (image[..., :3].min(axis=-1) < 0.5).mean() > 0.01
-    lines = figures._read(run / "metrics.jsonl")
+    lines = read_log(run)
     figure = figures._figure(lines, figures._FIGURES["learning"])
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == [*(f"population {p}" for p in range(9)), "mean"]
@@ -56,7 +56,7 @@ def test_runs_side_by_side(tmp_path, capsys):
     for run, planner in zip(runs, (90.0, 95.0), strict=True):
         told = {"random": 20.0, "forager": 70.0, "planner": planner}
         told = {name: {"lifetime": lifetime} for name, lifetime in told.items()}
-        (run / "evaluation.json").write_text(json.dumps({"realms": 16, **told}))
+        write_json(run / "evaluation.json", {"realms": 16, **told})
     figure = compare(runs)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["one", "two", "random", "forager", "planner, one", "planner, two"]
@@ -78,10 +78,10 @@ def test_bad_runs(tmp_path, capsys):
     other = write_log(tmp_path / "other")
     (other / "evaluation.json").write_text("{")
     for arguments, message in (
-        ([good, other], "evaluation.json: is damaged"),
+        ([good, other], "evaluation.json: damaged"),
         ([good, tmp_path / "nowhere"], "nowhere: holds no log (no metrics.jsonl)"),
         ([good, empty], "empty: its log, metrics.jsonl, is empty"),
-        ([damaged], "metrics.jsonl: line 1 is damaged"),
+        ([damaged], "metrics.jsonl: line 1: damaged"),
         ([good, "--out", tmp_path / "no" / "x.png"], "No such file"),
     ):
         with pytest.raises(SystemExit) as ended:

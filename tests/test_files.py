@@ -109,7 +109,7 @@ def test_a_change_by_hand_is_told(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, VALUE)
     path.write_text(path.read_text().replace("0.25", "0.5"))
-    with pytest.raises(ValueError, match=r"a\.json: is damaged or was changed"):
+    with pytest.raises(ValueError, match=r"a\.json: damaged, or changed"):
         read_json(path, Told)
     write_json(path, {"format": 2})
     with pytest.raises(ValueError, match=r"a\.json: its format is 2, and this version reads 1"):

@@ -22,8 +22,7 @@ from train.checkpoint import FOLDER, Checkpoints, load_params
 from train.networks import clear, make_network, to_action
 from train.policy import PRETRAINED, export, load_policy
 from train.rollouts import to_populations
-from train.settings import experiment, experiment_of
-from train.smith import describe
+from train.settings import describe, experiment, experiment_of
 from train.trinity import Sword, Trinity
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,8 +1,10 @@
 """The host's side of training: goes on exactly after a kill, saves when asked to stop, refuses what cannot work."""
 
+import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +17,12 @@ from test_loggers import events_of
 from test_training import ROOT, SMALL, TINY, equal
 
 from nmmo_jax import cli
+from nmmo_jax.files import append_line, write_json
 from nmmo_jax.replay_file import load_replay
 from train import smith
 from train.checkpoint import Checkpoints
 from train.loop import make_train
+from train.runs import forget_after, read_config, read_log
 from train.settings import experiment
 
 
@@ -34,16 +38,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(train, tmp_path, monkeypatc
     whole.run()
     part = {"out": tmp_path / "part", "per_call": 3, "loggers": ["tensorboard"]}
     smith.Native(TINY, updates=3, **part).run()
+    append_line(tmp_path / "part" / "metrics.jsonl", {"update": 6, "lost": True})
     with (tmp_path / "part" / "metrics.jsonl").open("a") as log:
-        log.write('{"update": 6, "lost": true}\n{"update": 6, "populations": {}')  # killed while it wrote
-    smith.Native(TINY, updates=6, **part, resume=True).run()
+        log.write('{"update": 6, "populations": {}')  # killed while it wrote
+    smith.Native(TINY, updates=6, out=part["out"], per_call=3, resume=True).run()  # the loggers are as they were
     told = [event for event in events_of(tmp_path / "part" / "tensorboard") if event[0] != "from"]
     states = [Checkpoints(tmp_path / name / "checkpoints").restore(train.template)[0] for name in ("whole", "part")]
     equal(*states)
-    logs = [
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("whole", "part")
-    ]
+    logs = [read_log(tmp_path / name) for name in ("whole", "part")]
     for one, other in zip(*logs, strict=True):
         for name in ("seconds", "agent_steps_per_second"):
             one.pop(name), other.pop(name)
@@ -131,14 +133,121 @@ def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
 
 def test_a_run_without_an_update_is_saved_too(train, tmp_path, monkeypatch):
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
-    line = smith.Native(TINY, out=tmp_path / "run", minutes=1e-9).run()
-    assert line == {"update": 0, "agent_steps": 0, "seconds": 0.0, "interrupted": False}
+    line = smith.Native(TINY, out=tmp_path / "run", updates=0).run()
+    nothing = {"update": 0, "agent_steps": 0, "seconds": 0.0, "compile_seconds": 0, "interrupted": False}
+    assert line == nothing
     assert Checkpoints(tmp_path / "run" / "checkpoints").latest() == 0
+
+
+def test_a_run_goes_on_as_it_was_asked_for(train, tmp_path, monkeypatch):
+    """Where it is to end, what is kept for good; and minutes are of training."""
+    monkeypatch.setattr(smith, "make_train", lambda *_: train)
+    out = tmp_path / "run"
+
+    def native(**asked):
+        return smith.Native(TINY, out=out, per_call=3, **asked)
+
+    def stop(told, line):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(smith.TrainingProgress, "update", stop)
+        line = native(updates=9, every=3).run()
+    assert (line["update"], line["interrupted"]) == (3, True)
+    line = native(resume=True).run()
+    assert (line["update"], line["interrupted"]) == (9, False)
+    assert Checkpoints(out / "checkpoints").steps() == [0, 3, 6, 9]
+    assert native(resume=True).run()["update"] == 9  # there is nothing left to do
+    began = line["seconds"]
+    line = native(resume=True, minutes=0.001).run()  # so many more
+    assert line["update"] > 9 and line["seconds"] >= began + 0.06
+    assert read_config(out)["asked"] == {
+        "minutes": pytest.approx(began / 60 + 0.001), "updates": None, "every": 3, "loggers": [],
+    }  # fmt: skip
+
+
+def test_what_does_not_belong_together_is_not_gone_on_with(train, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(smith, "make_train", lambda *_: train)
+    out = tmp_path / "run"
+    smith.Native(TINY, out=out, updates=3, per_call=3).run()
+    log, config = ((out / name).read_bytes() for name in ("metrics.jsonl", "config.json"))
+
+    def refused(told):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["train", "--resume", str(out), "--updates", "6"])
+        error = capsys.readouterr().err
+        assert ended.value.code == 2 and error.count("\n") == 1
+        assert told in error
+        assert (out / "metrics.jsonl").read_bytes() == log
+
+    edited = config.replace(b'"learning_rate": 0.001', b'"learning_rate": 0.01')
+    assert edited != config
+    (out / "config.json").write_bytes(edited)
+    refused("settings differs: learning_rate is 0.01 there, 0.001 in the last checkpoint")
+    whole = json.loads(edited)
+    del whole["sha256"]
+    write_json(out / "config.json", whole)  # as if it had always been so
+    refused("settings differs: learning_rate is 0.01 there, 0.001 in the last checkpoint")
+    (out / "config.json").write_bytes(config)
+    (out / "checkpoints").rename(out / "elsewhere")
+    refused("its log goes to update 3, and there is no checkpoint in checkpoints/")
+    (out / "elsewhere").rename(out / "checkpoints")
+    data = max((out / "checkpoints" / "00000003").rglob("d/*"), key=lambda path: path.stat().st_size)
+    data.write_bytes(data.read_bytes()[:-1])
+    refused("damaged: its checksum is another")
+    shutil.rmtree(out / "checkpoints")
+    smith.Checkpoints(out / "checkpoints").save(0, {"params": jax.numpy.ones(3)}, read_config(out))
+    refused("does not fit")
+
+
+def test_history_is_not_lost_while_it_is_shortened(tmp_path, monkeypatch):
+    for update in range(4):
+        append_line(tmp_path / "metrics.jsonl", {"update": update})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        forget_after(tmp_path, 1)
+    assert [line["update"] for line in read_log(tmp_path)] == [0, 1, 2, 3]
+    forget_after(tmp_path, 1)
+    assert [line["update"] for line in read_log(tmp_path)] == [0, 1]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_is_told_in_a_line(train, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(smith, "make_train", lambda *_: train)
+    monkeypatch.chdir(tmp_path)
+    smith.Native(TINY, out=tmp_path / "run", updates=3, per_call=3).run()
+
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(smith, "append_line", full)
+        with pytest.raises(SystemExit):
+            cli.main(["train", "--resume", "run", "--updates", "6"])
+    left = "what was saved up to update 3 is whole, and resume goes on with it"
+    assert capsys.readouterr().err.splitlines()[-1] == f"nmmo-jax: run/metrics.jsonl: No space left on device; {left}"
+    assert smith.Native(TINY, out=tmp_path / "run", updates=6, per_call=3, resume=True).run()["update"] == 6
+
+
+def test_what_fails_before_the_first_update_leaves_nothing(tmp_path, monkeypatch):
+    def broken(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(smith, "make_train", broken)
+    for _ in range(2):
+        with pytest.raises(MemoryError):
+            smith.Native(TINY, out=tmp_path / "runs" / "run", updates=3).run()
+        assert not any(tmp_path.iterdir())
 
 
 def test_two_processes_cannot_train_in_one_folder(train, tmp_path, monkeypatch):
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
-    native = smith.Native(TINY, out=tmp_path / "run", minutes=1e-9)
+    native = smith.Native(TINY, out=tmp_path / "run", updates=0)
     native.run()
     native.resume = True
     with (native.out / ".lock").open("w") as other:

@@ -1,7 +1,7 @@
 """How long agents live: a policy played in worlds that it has not been trained in, without learning."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,29 @@ import numpy as np
 from nmmo_jax.actions import Action
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
+from nmmo_jax.files import Number
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.vectorized import vectorize
 from train.metrics import Sums, means, measure, nothing_visited, visit
 
 _PLAY = 2**32 - 1  # what the key of the agents' chance is folded with: the number of no realm
+
+
+class Lives(TypedDict):
+    """What ``evaluate`` returns holds at least."""
+
+    lifetime: Number | None
+
+
+class Evaluation(TypedDict, total=False):
+    """What a run's evaluation.json holds, by policy."""
+
+    random: Lives
+    forager: Lives
+    planner: Lives
+    trained: Lives
+
+
 Act = Callable[[Any, jax.Array, Any, Any, Any], tuple[Action, Any]]
 
 

@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,6 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from nmmo_jax.commands.report import write_figure
+from nmmo_jax.files import read_json
+from train.evaluate import Evaluation
+from train.runs import LOG, read_log
 
 # Name of a figure -> rows of panels: (number per population, title).
 _FIGURES = {
@@ -64,7 +66,7 @@ def write_figures(folder: Path) -> list[Path]:
     """Draws the figures of a run's log into its folder; returns their paths. Nothing is drawn of an empty log, nor of
     what it does not tell.
     """
-    lines = _read(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else []
+    lines = read_log(folder) if (folder / LOG).exists() else []
     told = lines[-1].get("populations", {}) if lines else {}
     paths = []
     for name, rows in _FIGURES.items():
@@ -83,7 +85,7 @@ def compare(runs: Sequence[Path]) -> Figure:
     """
     if not runs:
         raise ValueError("RUN: must be at least one folder of a training run")
-    logs = [_read(run / "metrics.jsonl") for run in runs]
+    logs = [read_log(run) for run in runs]
     for run, lines in zip(runs, logs, strict=True):
         if not lines:
             raise ValueError(f"{run}: its log, metrics.jsonl, is empty")
@@ -102,22 +104,6 @@ def compare(runs: Sequence[Path]) -> Figure:
     return figure
 
 
-def _read(path: Path) -> Lines:
-    """The lines of a log; the last is left out if it is still being written."""
-    try:
-        text = path.read_text().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{path.parent}: holds no log (no {path.name})") from None
-    lines = []
-    for number, line in enumerate(text, 1):
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            if number < len(text):
-                raise ValueError(f"{path}: line {number} is damaged") from None
-    return lines
-
-
 def _names(runs: Sequence[Path]) -> list[str]:
     """The folders' own names, or the whole paths where two have the same."""
     names = [run.resolve().name for run in runs]
@@ -130,9 +116,9 @@ def _baselines(runs: Sequence[Path]) -> dict[str, tuple[float, str]]:
     for run, name in zip(runs, _names(runs), strict=True):
         path = run / "evaluation.json"
         try:
-            evaluation = json.loads(path.read_text()) if path.exists() else {}
-        except json.JSONDecodeError:
-            raise ValueError(f"{path}: is damaged") from None
+            evaluation: dict[str, Any] = {**read_json(path, Evaluation)}
+        except FileNotFoundError:
+            evaluation = {}
         for policy in _BASELINES:
             lifetime = evaluation.get(policy, {}).get("lifetime")
             if lifetime is not None:

@@ -2,10 +2,13 @@
 
 import importlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from nmmo_jax.files import write
 
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what each is written with
 
@@ -83,7 +86,9 @@ class _TensorBoard:
 class _WandB:
     def __init__(self, module: Any, out: Path, update: int, config: dict[str, Any]):
         kept = out / "wandb-id"
-        known = kept.read_text().strip() if kept.exists() else None
+        known = kept.read_bytes().decode(errors="replace").strip() if kept.exists() else None
+        if known is not None and not re.fullmatch(r"[\w-]{1,128}", known):
+            raise ValueError(f"{kept}: damaged: must be the id of a run of wandb; without it, a new one begins")
         project = os.environ.get("WANDB_PROJECT", "nmmo-jax")
         try:
             self._run = module.init(
@@ -92,7 +97,7 @@ class _WandB:
             )  # fmt: skip
         except module.Error as error:
             raise ValueError(f"loggers='wandb': {error}") from None
-        kept.write_text(self._run.id)
+        write(kept, lambda file: file.write(self._run.id.encode()))
 
     def send(self, numbers: dict[str, float], update: int) -> None:
         self._run.log(numbers, step=update)  # a step that it has already is dropped

@@ -50,6 +50,7 @@ class Train(NamedTuple):
       init: ``init(key) -> state``.
       run: ``run(state, updates) -> state, report``: so many updates in one compiled call, whose reports are stacked
         ``[updates, ...]``; the state given is used up.
+      compile: ``compile(state, updates)``: what ``run`` would compile at its first call with so many updates.
       saved: what of a state has to be kept: all but the observations, which follow from the realms.
       restored: the state of which that was kept.
       template: shapes, types and shardings of what is kept.
@@ -60,6 +61,7 @@ class Train(NamedTuple):
 
     init: Any
     run: Any
+    compile: Any
     saved: Any
     restored: Any
     template: Any
@@ -182,9 +184,11 @@ def make_train(
     # Cores that are devices do their own arithmetic. Shared out over XLA's threads, as many as there are cores, it may
     # find all of them waiting in a collective; with more threads than cores training takes up to twice as long.
     options = {"xla_cpu_multi_thread_eigen": False} if devices[0].platform == "cpu" and len(devices) > 1 else None
+    running = jax.jit(run, static_argnums=2, donate_argnums=1, compiler_options=options)
     return Train(
         functools.partial(jax.jit(begin, out_shardings=shardings), pool),
-        functools.partial(jax.jit(run, static_argnums=2, donate_argnums=1, compiler_options=options), pool),
+        functools.partial(running, pool),
+        lambda state, updates: running.lower(pool, state, updates).compile(),
         saved,
         jax.jit(restored, out_shardings=shardings),
         template,

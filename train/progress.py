@@ -15,12 +15,11 @@ class TrainingProgress(Shown):
     def __init__(self, updates: int | None, minutes: float | None, console: Console | None = None):
         super().__init__(1.0, BarColumn(bar_width=20), TextColumn("{task.fields[told]}"), console=console)
         self._updates, self._minutes = updates, minutes
-        self._began, self._first = time.perf_counter(), None
+        self._first = None
 
     def update(self, line: dict[str, Any]) -> None:
         """Shows a line of the log."""
-        now = time.perf_counter()
-        passed, shares = now - self._began, []
+        now, shares = time.perf_counter(), []
         if self._first is None:
             self._first = (line["update"], now)
         elif self._updates is not None:
@@ -28,7 +27,7 @@ class TrainingProgress(Shown):
             done, left = line["update"] - update, self._updates - line["update"]
             shares.append((line["update"] / self._updates, (now - then) / max(done, 1) * left))
         if self._minutes is not None:
-            shares.append((passed / (60 * self._minutes), max(0.0, 60 * self._minutes - passed)))
+            shares.append((line["seconds"] / (60 * self._minutes), max(0.0, 60 * self._minutes - line["seconds"])))
         share, left = max(shares, default=(0.0, None))
         lifetime = "" if line["lifetime"] is None else f"lifetime {line['lifetime']:.1f}, "
         told = (

@@ -5,7 +5,11 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from nmmo_jax.config import RULE_FIELDS, Config, Rules
+import jax
+import numpy as np
+
+from nmmo_jax import __version__
+from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.networks import NETWORKS, NetworkOptions, make_network
@@ -165,7 +169,7 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
 
 
 def experiment_of(about: Mapping[str, Any]) -> Experiment:
-    """The experiment that ``train.smith.describe`` told of, in a run's config.json or beside a checkpoint.
+    """The experiment that ``describe`` told of, in a run's config.json or beside a checkpoint.
 
     Raises:
       ValueError: something is missing, unknown or not allowed in it.
@@ -176,3 +180,22 @@ def experiment_of(about: Mapping[str, Any]) -> Experiment:
         return Experiment(about["experiment"], env, Settings(**{**about["settings"], "options": options}))
     except (KeyError, TypeError) as error:
         raise ValueError(f"damaged, or of another version: {error}") from None
+
+
+def describe(experiment: Experiment, levels: Any) -> dict[str, Any]:
+    """All that is needed to make the experiment again, and the names of its three levels, ready for JSON.
+
+    Args:
+      levels: a ``train.trinity.Trinity`` of the experiment.
+    """
+    rules = {name: np.asarray(getattr(experiment.env.rules, name)).tolist() for name in RULE_FIELDS}
+    return {
+        "experiment": experiment.name,
+        "config": dataclasses.asdict(experiment.env.config),
+        "rules": rules,
+        "settings": dataclasses.asdict(experiment.settings),
+        "trinity": {name: type(level).__qualname__ for name, level in levels._asdict().items()},
+        "rules_version": RULES_VERSION,
+        "nmmo_jax": __version__,
+        "jax": jax.__version__,
+    }

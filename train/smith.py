@@ -2,9 +2,8 @@
 
 import dataclasses
 import functools
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ import jax
 import numpy as np
 from rich.console import Console
 
-import nmmo_jax
 from nmmo_jax.commands.progress import waiting
-from nmmo_jax.config import RULE_FIELDS
-from nmmo_jax.files import write_json
+from nmmo_jax.files import append_line, of_kind, write_json
+from nmmo_jax.folders import alone, new_folder
 from train.checkpoint import FOLDER, Checkpoints
 from train.evaluate import evaluate, scripted
 from train.figures import write_figures
@@ -25,12 +23,22 @@ from train.metrics import means
 from train.policy import load_policy
 from train.progress import TrainingProgress
 from train.record import record
-from train.runs import Signals, alone, difference, forget_after
-from train.settings import Experiment
+from train.runs import (
+    CONFIG,
+    LOG,
+    Asked,
+    Progress,
+    Signals,
+    differing,
+    forget_after,
+    read_config,
+    read_log,
+)
+from train.settings import Experiment, describe
 from train.trinity import Trinity
 from train.vec_env import VecEnv
 
-__all__ = ["Native", "VecEnv", "describe"]
+__all__ = ["Native", "VecEnv"]
 
 PATIENCE = 10  # updates in a row with steps that were not finite, after which a run stops
 EVALUATION = {"realms": 16, "settle": 256, "ticks": 512, "seed": 1_000_003}
@@ -46,10 +54,14 @@ class Native:
     Attributes:
       experiment: what is trained.
       trinity: classes of the three levels.
-      out: folder of the run: config.json, metrics.jsonl, checkpoints, figures.
-      minutes: of wall time after which it ends, compilation included; None: no limit.
+      out: folder of the run: config.json, metrics.jsonl, checkpoints, figures. None: a new one in ``runs``; it is known
+        once the run has begun.
+      minutes: of training after which it ends, compilation and saving not included; of a run that is resumed, more
+        minutes. None: no limit.
       updates: after which it ends, those before an interruption included; None: no limit.
-      resume: whether the folder's last checkpoint is continued.
+      resume: whether the folder's last checkpoint is continued. A run goes on as it was asked for: where neither
+        ``minutes`` nor ``updates`` is given, to the end that was; with ``every`` and ``loggers`` as they were, if they
+        are not given.
       per_call: updates in one compiled call.
       every: of how many updates a checkpoint is kept for good; None: only the latest and the best.
       loggers: where each line of metrics.jsonl is also sent: "tensorboard", "wandb".
@@ -57,7 +69,7 @@ class Native:
 
     experiment: Experiment
     trinity: Trinity = dataclasses.field(default_factory=Trinity)
-    out: Path = Path("runs/train")
+    out: Path | None = None
     minutes: float | None = None
     updates: int | None = None
     resume: bool = False
@@ -67,61 +79,85 @@ class Native:
     console: Console | None = None
 
     def run(self) -> dict[str, Any]:
-        """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log.
+        """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log,
+        with ``interrupted`` and ``compile_seconds``.
 
         Raises:
           ValueError: the folder cannot be continued, there is something in it already, or another process works in
             it; or a logger that is not installed.
+          OSError: something cannot be written; what was saved before is whole.
           RuntimeError: the gradients of a population were not finite ``PATIENCE`` updates in a row.
         """
-        loggers = Loggers(self.loggers)
-        checkpoints = self._prepare()
-        with alone(self.out):
-            return self._train(loggers, checkpoints)
+        Loggers(self.loggers)  # these say what cannot be
+        Checkpoints(Path(), self.every)
+        if self.resume:
+            read_config(self._folder)
+            with alone(self._folder):
+                return self._train(self._as_it_was(), lambda: None)
+        asked = Asked(minutes=self.minutes, updates=self.updates, every=self.every, loggers=[*self.loggers])
+        with new_folder(self.out, self.experiment.name, otherwise="resume goes on with the run in it") as folder:
+            self.out = folder.path
+            return self._train(asked, folder.keep)
 
-    def _train(self, loggers: Loggers, checkpoints: Checkpoints) -> dict[str, Any]:
-        loggers.open(self.out, checkpoints.latest() or 0, describe(self.experiment, self._levels))
-        began = time.perf_counter()
+    def _train(self, asked: Asked, keep: Callable[[], None]) -> dict[str, Any]:
+        loggers, checkpoints = Loggers(asked["loggers"]), Checkpoints(self._folder / FOLDER, asked["every"])
         train = make_train(self.experiment, self.trinity)
         state, about = self._start(train, checkpoints)
-        watch, streak, saved_at, line = Signals(), _Streak(), time.perf_counter(), about
-        with loggers, watch, TrainingProgress(self.updates, self.minutes, self.console) as progress:
-            while not self._over(about["update"], began) and not watch.asked:
-                number = self.per_call if self.updates is None else min(self.per_call, self.updates - about["update"])
-                if self.every is not None:
-                    number = min(number, self.every - about["update"] % self.every)
+        write_json(self._folder / CONFIG, {**self._described, "asked": asked})
+        if checkpoints.latest() is None:  # so that a run whose checkpoints are gone is known by its log
+            self._save(train, checkpoints, state, about, about)
+        keep()
+        loggers.open(self._folder, about["update"], self._described)
+        try:
+            return self._learn(asked, train, checkpoints, loggers, state, about)
+        except OSError as error:
+            left = f"what was saved up to update {checkpoints.latest()} is whole, and resume goes on with it"
+            raise OSError(error.errno, f"{error.strerror or error}; {left}", error.filename or self._folder) from error
+
+    def _learn(
+        self, asked: Asked, train: Train, checkpoints: Checkpoints, loggers: Loggers, state: Any, about: Progress
+    ) -> dict[str, Any]:
+        watch, streak, saved_at, line = Signals(), _Streak(), time.perf_counter(), {**about}
+        compiled: dict[int, float] = {}  # updates of a call -> seconds that it took to compile
+        with loggers, watch, TrainingProgress(asked["updates"], asked["minutes"], self.console) as progress:
+            while not _over(about, asked) and not watch.asked:
+                number = self.per_call if asked["updates"] is None else asked["updates"] - about["update"]
+                number = min(number, self.per_call)
+                if asked["every"] is not None:
+                    number = min(number, asked["every"] - about["update"] % asked["every"])
+                if number not in compiled:
+                    called = time.perf_counter()
+                    train.compile(state, number)
+                    compiled[number] = time.perf_counter() - called
                 called = time.perf_counter()
                 state, report = train.run(state, number)
                 report = jax.device_get(report)
-                seconds = time.perf_counter() - called
-                line = self._tell(report, about, seconds)
-                about = {name: line[name] for name in ("update", "agent_steps", "seconds")}
+                line = self._tell(report, about, time.perf_counter() - called)
+                about = _progress(line)
                 logged = {**self._levels.pantheon.log(line), **about}
-                with (self.out / "metrics.jsonl").open("a") as log:
-                    log.write(json.dumps(logged) + "\n")
+                append_line(self._folder / LOG, logged)
                 loggers.send(logged)
                 progress.update(line)
                 broken = streak.see(report, line["update"])
                 if broken is not None:
-                    latest = checkpoints.latest()
-                    left = "there is no checkpoint yet" if latest is None else f"the last checkpoint is of {latest}"
                     raise RuntimeError(
                         f"population {broken[0]}: gradients were not finite {PATIENCE} updates in a row, from update "
-                        f"{broken[1]} on; {left}"
+                        f"{broken[1]} on; the last checkpoint is of {checkpoints.latest()}"
                     )
-                due = self.every is not None and about["update"] % self.every == 0
+                due = asked["every"] is not None and about["update"] % asked["every"] == 0
                 if due or (streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS):
                     self._save(train, checkpoints, state, about, line)
                     saved_at = time.perf_counter()
             if checkpoints.latest() != about["update"]:
                 self._save(train, checkpoints, state, about, line)
-            write_figures(self.out)
-        return {**line, "interrupted": watch.asked is not None}
+            write_figures(self._folder)
+        seconds = round(sum(compiled.values()), 3)
+        return {**line, "compile_seconds": seconds, "interrupted": watch.asked is not None}
 
     def evaluate(self, which: str = "best") -> dict[str, dict[str, Any]]:
         """The trained populations, and random play, the forager and the planner, on maps not seen in training."""
         env, settings = self._levels.god.env, self.experiment.settings
-        policy = load_policy(self.out, which, env=env, sword=self.trinity.sword)
+        policy = load_policy(self._folder, which, env=env, sword=self.trinity.sword)
         players = {name: (scripted(name), (), ()) for name in ("random", "forager", "planner")}
         players["trained"] = (policy.act, policy.params, policy.initial(EVALUATION["realms"]))
         told = {}
@@ -130,61 +166,75 @@ class Native:
                 told[name] = evaluate(env, *player, **EVALUATION)
                 if watch.asked:  # raised in the midst of JAX's own callbacks it would be lost
                     raise KeyboardInterrupt
-        write_json(self.out / "evaluation.json", {**EVALUATION, "network": settings.network, **told})
+        write_json(self._folder / "evaluation.json", {**EVALUATION, "network": settings.network, **told})
         return told
 
     def record(self, which: str = "best") -> None:
         """Leaves a replay of the trained populations on a map not seen in training, and a film: ``train.record``."""
         env = self._levels.god.env
-        policy = load_policy(self.out, which, env=env, sword=self.trinity.sword)
+        policy = load_policy(self._folder, which, env=env, sword=self.trinity.sword)
         with waiting("recording ...", self.console), Signals() as watch:
 
             def told(_number: int) -> None:
                 if watch.asked:
                     raise KeyboardInterrupt
 
-            record(self.out, policy, env, settle=EVALUATION["settle"], seed=EVALUATION["seed"], told=told)
+            record(self._folder, policy, env, settle=EVALUATION["settle"], seed=EVALUATION["seed"], told=told)
 
     @functools.cached_property
     def _levels(self) -> Trinity:
         return self.trinity.of(self.experiment)
 
-    def _prepare(self) -> Checkpoints:
-        checkpoints = Checkpoints(self.out / FOLDER, self.every)
-        mine = describe(self.experiment, self._levels)
-        if self.resume:
-            if not (self.out / "config.json").exists():
-                raise ValueError(f"resume: {self.out}: holds no run (no config.json)")
-            there = json.loads((self.out / "config.json").read_text())
-            for part in ("experiment", "config", "rules", "settings", "trinity"):
-                if there.get(part) != mine[part]:
-                    raise ValueError(f"resume: {self.out}: {part} differs: {difference(there.get(part), mine[part])}")
-            return checkpoints
-        if self.out.exists() and any(self.out.iterdir()):
-            raise ValueError(f"out={self.out}: is not empty; resume goes on with the run in it")
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_json(self.out / "config.json", mine)
-        return checkpoints
+    @functools.cached_property
+    def _described(self) -> dict[str, Any]:
+        return describe(self.experiment, self._levels)
 
-    def _start(self, train: Train, checkpoints: Checkpoints) -> tuple[Any, dict[str, Any]]:
-        if self.resume and checkpoints.latest() is not None:
+    @property
+    def _folder(self) -> Path:
+        if self.out is None:
+            raise ValueError("out=None: must be the folder of a run")
+        return self.out
+
+    def _as_it_was(self) -> Asked:
+        """What the run in the folder is to go on to, once it is known to be this one."""
+        there, checkpoints = read_config(self._folder), Checkpoints(self._folder / FOLDER)
+        told, seconds = differing(there, self._described), 0.0
+        if not told and checkpoints.latest() is not None:
+            about = checkpoints.about()
+            told, seconds = differing(there, about, ("there", "in the last checkpoint")), about.get("seconds", 0.0)
+        if told:
+            raise ValueError(f"resume: {self._folder}: {told}")
+        asked = there["asked"]
+        if self.minutes is not None or self.updates is not None:
+            asked["updates"] = self.updates
+            asked["minutes"] = None if self.minutes is None else self.minutes + seconds / 60
+        asked["every"] = asked["every"] if self.every is None else self.every
+        asked["loggers"] = [*(self.loggers or asked["loggers"])]
+        return asked
+
+    def _start(self, train: Train, checkpoints: Checkpoints) -> tuple[Any, Progress]:
+        """The state to begin with, and how far it has come.
+
+        Raises:
+          ValueError: the checkpoint with which it would go on is damaged, or there is none of what the log tells.
+        """
+        steps = checkpoints.steps()
+        if not steps:
+            if (self._folder / LOG).exists() and (told := read_log(self._folder)):
+                lost = f"its log goes to update {told[-1]['update']}, and there is no checkpoint"
+                raise ValueError(f"resume: {self._folder}: {lost} in {FOLDER}/")
+            state = train.init(jax.random.key(self.experiment.settings.seed))
+            return state, {"update": 0, "agent_steps": 0, "seconds": 0.0}
+        try:
             kept, about = checkpoints.restore(train.template)
-            about = {name: about[name] for name in ("update", "agent_steps", "seconds")}
-            forget_after(self.out / "metrics.jsonl", about["update"])
-            return train.restored(kept), about
-        forget_after(self.out / "metrics.jsonl", 0)
-        return train.init(jax.random.key(self.experiment.settings.seed)), {
-            "update": 0,
-            "agent_steps": 0,
-            "seconds": 0.0,
-        }
+            about = of_kind(_progress(about), Progress, f"{self._folder / FOLDER}: step {steps[-1]}")
+        except ValueError as error:
+            others = f"; without the folder of that step, it goes on from {steps[-2]}" if len(steps) > 1 else ""
+            raise ValueError(f"resume: {error}{others}") from None
+        forget_after(self._folder, about["update"])
+        return train.restored(kept), about
 
-    def _over(self, update: int, began: float) -> bool:
-        if self.updates is not None and update >= self.updates:
-            return True
-        return self.minutes is not None and time.perf_counter() - began >= 60 * self.minutes
-
-    def _tell(self, report: Report, about: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def _tell(self, report: Report, about: Progress, seconds: float) -> dict[str, Any]:
         settings, number = self.experiment.settings, len(report.skipped)
         sums = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64).sum(axis=0), report.sums)
         told = {name: np.asarray(value, np.float64).mean(axis=0) for name, value in report.losses.items()}
@@ -200,26 +250,22 @@ class Native:
         }
 
     def _save(
-        self, train: Train, checkpoints: Checkpoints, state: Any, about: dict[str, Any], line: dict[str, Any]
+        self, train: Train, checkpoints: Checkpoints, state: Any, about: Progress, line: Mapping[str, Any]
     ) -> None:
-        about = {**about, **describe(self.experiment, self._levels)}
-        score = self._levels.pantheon.score(line) if "lifetime" in line else None  # there was no update
-        checkpoints.save(about["update"], train.saved(state), about, score)
+        score = self._levels.pantheon.score({**line}) if "lifetime" in line else None  # there was no update
+        checkpoints.save(about["update"], train.saved(state), {**about, **self._described}, score)
 
 
-def describe(experiment: Experiment, levels: Trinity) -> dict[str, Any]:
-    """All that is needed to make the experiment again, and the names of its three levels, ready for JSON."""
-    rules = {name: np.asarray(getattr(experiment.env.rules, name)).tolist() for name in RULE_FIELDS}
-    return {
-        "experiment": experiment.name,
-        "config": dataclasses.asdict(experiment.env.config),
-        "rules": rules,
-        "settings": dataclasses.asdict(experiment.settings),
-        "trinity": {name: type(level).__qualname__ for name, level in levels._asdict().items()},
-        "rules_version": nmmo_jax.RULES_VERSION,
-        "nmmo_jax": nmmo_jax.__version__,
-        "jax": jax.__version__,
-    }
+def _over(about: Progress, asked: Asked) -> bool:
+    """Whether the updates or the minutes are over."""
+    updates, minutes = asked["updates"], asked["minutes"]
+    return (updates is not None and about["update"] >= updates) or (
+        minutes is not None and about["seconds"] >= 60 * minutes
+    )
+
+
+def _progress(line: Mapping[str, Any]) -> Progress:
+    return {"update": line.get("update"), "agent_steps": line.get("agent_steps"), "seconds": line.get("seconds")}  # pyright: ignore[reportReturnType]
 
 
 class _Streak:

@@ -141,7 +141,7 @@ def compile_training(args: Training, learning: Experiment, chosen: list[Any]) ->
     state = state.replace(params=jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), params, state.params))
     (pool,) = train.run.args
     began = time.perf_counter()
-    run = train.run.func.lower(pool, state, args.updates).compile()
+    run = train.compile(state, args.updates)
     return Program(run, pool, state, time.perf_counter() - began)
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,13 +25,15 @@ class Train:
     experiment: tyro.conf.Positional[str | None] = None
     """law or chaos, and how many agents: law16, law32, law64, law128, chaos16 ... chaos128. Default: law128."""
     minutes: float | None = None
-    """Wall time. Default: 4, unless --updates is given."""
+    """Minutes of training; compilation, saving and evaluation come on top. Default: 4, unless --updates is given; with
+    --resume what is left of those that were asked for, and if it is given, so many more."""
     updates: int | None = None
     """Updates in all, those before an interruption included."""
     out: Path | None = None
     """Folder of the run. Default: runs/EXPERIMENT-DATE-TIME."""
     resume: Path | None = None
-    """Folder of a run to go on with, as it was configured."""
+    """Folder of a run to go on with, as it was configured and asked for: to the same end, with the same --every and
+    --log, unless others are given."""
     every: int | None = None
     """Keep a checkpoint of so many updates for good. Default: only the latest and the best."""
     published: bool = False
@@ -65,7 +66,7 @@ class Train:
             raise ValueError(f"--minutes {self.minutes}: must be above 0, and at most 1,000,000")
         if self.updates is not None and self.updates < 1:
             raise ValueError(f"--updates {self.updates}: must be at least 1")
-        minutes = 4.0 if self.minutes is None and self.updates is None else self.minutes
+        minutes = 4.0 if (self.minutes, self.updates, self.resume) == (None, None, None) else self.minutes
         if self.resume is not None:
             given = {"EXPERIMENT": self.experiment, "--out": self.out, "--set": self.set, "--published": self.published}
             for flag, value in given.items():
@@ -73,21 +74,22 @@ class Train:
                     raise ValueError(f"{flag}: means nothing with --resume: a run goes on as it was configured")
             out, chosen = self.resume, _of_folder(self.resume)
         else:
-            name = self.experiment or "law128"
-            out = self.out or Path("runs") / time.strftime(f"{name}-%Y%m%d-%H%M%S")
             published = PUBLISHED if self.published else {}
-            chosen = experiment(name, **{**published, **_overrides(self.set)})
+            out, chosen = self.out, experiment(self.experiment or "law128", **{**published, **_overrides(self.set)})
         console = Console(highlight=False)
         resume = self.resume is not None
         trinity = trinity or Trinity()
         native = Native(chosen, trinity, out, minutes, self.updates, resume, every=self.every, loggers=self.log)
         try:
             line = native.run()
+            out = native.out
         except RuntimeError as error:
             console.print(f"[red]stopped[/]  {error}", soft_wrap=True)
             return 1
         console.print(
-            f"{out}: saved at update {line['update']:,}, after {line['agent_steps']:,} agent-steps", soft_wrap=True
+            f"{out}: saved at update {line['update']:,}, after {line['agent_steps']:,} agent-steps in "
+            f"{line['seconds'] / 60:.1f} minutes of training; {line['compile_seconds']:.0f} s of compilation before",
+            soft_wrap=True,
         )
         if line["interrupted"]:
             console.print(f"{program} --resume {out} goes on", soft_wrap=True)
@@ -115,15 +117,14 @@ def _overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 def _of_folder(folder: Path) -> Any:
     """The experiment of a run."""
+    from train.runs import CONFIG, read_config
     from train.settings import experiment_of
 
-    path = folder / "config.json"
-    if not path.exists():
-        raise ValueError(f"--resume {folder}: holds no run (no config.json)")
     try:
-        return experiment_of(json.loads(path.read_text()))
-    except ValueError as error:  # those of JSON and of encodings are, too
-        raise ValueError(f"{path}: {error}") from None
+        return experiment_of(read_config(folder))
+    except ValueError as error:
+        known = str(error).startswith(str(folder))
+        raise ValueError(f"--resume {error}" if known else f"--resume {folder / CONFIG}: {error}") from None
 
 
 def _table(told: dict[str, dict[str, Any]]) -> Table:

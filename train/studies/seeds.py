@@ -19,13 +19,13 @@ from rich.progress import BarColumn, TextColumn
 
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.progress import Shown
-from nmmo_jax.files import write_json
+from nmmo_jax.files import append_line, write_json
+from nmmo_jax.folders import alone
 from train.checkpoint import FOLDER, Checkpoints
 from train.loop import Report, make_train
 from train.metrics import means
-from train.runs import Signals, alone, difference, forget_after
-from train.settings import Experiment, experiment
-from train.smith import describe
+from train.runs import LOG, Signals, difference, forget_after
+from train.settings import Experiment, describe, experiment
 from train.trinity import Trinity
 
 _ROWS_PER_CALL = 600_000  # places of agents times ticks: a few seconds on two cores
@@ -89,7 +89,7 @@ def _train(
         kept, restored = checkpoints.restore(train.template)
         about = {name: restored[name] for name in ("update", "seconds", "steps", "extinct")}
         state = train.restored(kept)
-    forget_after(out / "metrics.jsonl", about["update"])
+    forget_after(out, about["update"])
     updates, saved_at = _updates_per_call(experiment, len(seeds), budget), time.perf_counter()
 
     def save() -> None:
@@ -100,8 +100,7 @@ def _train(
         state, report = train.run(state, updates)
         report = jax.device_get(report)
         line, words = _tell(experiment, report, about, time.perf_counter() - began)
-        with (out / "metrics.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
+        append_line(out / LOG, line)
         about = {name: line[name] for name in ("update", "seconds", "steps")}
         # Where there is no horizon, a world that nobody was in for so many ticks stays empty.
         about["extinct"] = experiment.env.config.horizon is None and not report.sums.steps.any()

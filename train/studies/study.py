@@ -20,7 +20,8 @@ from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.report import versions
 from nmmo_jax.config import RULES_VERSION
 from nmmo_jax.files import write, write_json
-from train.runs import Signals, alone, difference
+from nmmo_jax.folders import alone
+from train.runs import Signals, difference
 
 CELLS = "cells"  # of a study's folder
 Told = Callable[[float, str], None]  # how much of a cell is done (0 to 1), and a few words; may raise
