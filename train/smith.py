@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 import nmmo_jax
+from nmmo_jax.commands.drawing import Format
 from nmmo_jax.commands.progress import waiting
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import RULE_FIELDS
@@ -53,6 +54,7 @@ class Native:
       per_call: updates in one compiled call.
       every: of how many updates a checkpoint is kept for good; None: only the latest and the best.
       loggers: where each line of metrics.jsonl is also sent: "tensorboard", "wandb".
+      figure_format: of the figures: "png", "svg", "pdf".
     """
 
     experiment: Experiment
@@ -65,6 +67,7 @@ class Native:
     every: int | None = None
     loggers: Sequence[str] = ()
     console: Console | None = None
+    figure_format: Sequence[Format] = ("png",)
 
     def run(self) -> dict[str, Any]:
         """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log.
@@ -115,7 +118,7 @@ class Native:
                     saved_at = time.perf_counter()
             if checkpoints.latest() != about["update"]:
                 self._save(train, checkpoints, state, about, line)
-            write_figures(self.out)
+            write_figures(self.out, self.figure_format)
         return {**line, "interrupted": watch.asked is not None}
 
     def evaluate(self, which: str = "best") -> dict[str, dict[str, Any]]:
