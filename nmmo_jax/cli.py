@@ -21,6 +21,7 @@ from nmmo_jax.commands.render import Render
 from nmmo_jax.commands.replay import Cut, Info, VerifyReplay
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.sweep import Sweep
+from nmmo_jax.commands.text import any_encoding, safe
 from nmmo_jax.commands.tournament import Tournament
 from nmmo_jax.commands.train import Train
 from nmmo_jax.commands.verify import Verify
@@ -59,6 +60,7 @@ Command = (
 
 def main(args: list[str] | None = None) -> None:
     """Runs a command of ``nmmo-jax``, and exits."""
+    any_encoding()
     _exit(tyro.cli(Command, prog="nmmo-jax", description="Neural MMO as a JAX simulator.", args=args).run, "nmmo-jax")
 
 
@@ -68,6 +70,7 @@ def train(trinity: Any, args: list[str] | None = None) -> None:
     Args:
       trinity: a ``train.trinity.Trinity``.
     """
+    any_encoding()
     spec = sys.modules["__main__"].__spec__
     program = f"python {sys.argv[0]}" if spec is None else f"python -m {spec.name}"
     command = tyro.cli(Train, prog=program, args=args)
@@ -82,10 +85,13 @@ def _exit(run: Callable[[], int | None], program: str) -> None:
         status = run()
     except OSError as error:
         known = error.filename is not None and error.strerror is not None
-        print(f"{program}: {error.filename}: {error.strerror}" if known else f"{program}: {error}", file=sys.stderr)
+        print(
+            f"{program}: {safe(error.filename)}: {error.strerror}" if known else f"{program}: {safe(error)}",
+            file=sys.stderr,
+        )
         status = 2
     except ValueError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {safe(error)}", file=sys.stderr)
         status = 2
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):

@@ -332,7 +332,7 @@ def test_what_is_told(complete, tmp_path):
         "36,740 bytes",
     ):
         assert words in text
-    assert set(figures(complete)) == {"realms.png", "crowd.png", "peers.png", "systems.png"}
+    assert set(figures(complete)) == {"realms", "crowd", "peers", "systems"}
     assert figures(files.new(MACHINE)) == {}
     assert readme_table(files.new(MACHINE)).startswith("Abacus, two cores")
 

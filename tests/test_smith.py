@@ -162,7 +162,7 @@ def test_a_run_goes_on_as_it_was_asked_for(train, tmp_path, monkeypatch):
     line = native(resume=True, minutes=0.001).run()  # so many more
     assert line["update"] > 9 and line["seconds"] >= began + 0.06
     assert read_config(out)["asked"] == {
-        "minutes": pytest.approx(began / 60 + 0.001), "updates": None, "every": 3, "loggers": [],
+        "minutes": pytest.approx(began / 60 + 0.001), "updates": None, "every": 3, "loggers": [], "figure_format": ["png"],
     }  # fmt: skip
 
 

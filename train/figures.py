@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from nmmo_jax.commands.report import write_figure
+from nmmo_jax.commands.drawing import FORMATS, Format, drawing, marks, say_one, write_figure
+from nmmo_jax.commands.text import any_encoding, drawn, safe
 from nmmo_jax.files import read_json
 from train.evaluate import Evaluation
 from train.runs import LOG, read_log
@@ -62,20 +63,21 @@ _MOST_NAMED = 16  # populations, in a legend
 Lines = list[dict[str, Any]]
 
 
-def write_figures(folder: Path) -> list[Path]:
+def write_figures(folder: Path, formats: Sequence[Format] = ("png",)) -> list[Path]:
     """Draws the figures of a run's log into its folder; returns their paths. Nothing is drawn of an empty log, nor of
     what it does not tell.
     """
     lines = read_log(folder) if (folder / LOG).exists() else []
     told = lines[-1].get("populations", {}) if lines else {}
     paths = []
-    for name, rows in _FIGURES.items():
-        if any(number in told for row in rows for number, _ in row):
-            paths.append(folder / f"{name}.png")
-            write_figure(paths[-1], _figure(lines, rows))
+    with drawing(formats):
+        for name, rows in _FIGURES.items():
+            if any(number in told for row in rows for number, _ in row):
+                paths += write_figure(folder / name, _figure(lines, rows))
     return paths
 
 
+@drawing()
 def compare(runs: Sequence[Path]) -> Figure:
     """How long agents live in several runs, by living agent-steps and by wall time, beside the scripted agents of their
     evaluations.
@@ -95,9 +97,10 @@ def compare(runs: Sequence[Path]) -> Figure:
     both = list(figure.subplots(1, 2, sharey=True))
     for axes, x, title in zip(both, ("agent_steps", "seconds"), ("living agent-steps", "wall seconds"), strict=True):
         for i, (name, lines) in enumerate(zip(_names(runs), logs, strict=True)):
-            _plot(axes, [line[x] for line in lines], [line["lifetime"] for line in lines], i, 1.6, label=name)
+            _plot(axes, [line[x] for line in lines], [line["lifetime"] for line in lines], i, 1.6, label=drawn(name))
         for label, (lifetime, style) in _baselines(runs).items():
-            axes.axhline(lifetime, color="black", linewidth=1, linestyle=style, label=label)
+            axes.axhline(lifetime, color="black", linewidth=1, linestyle=style, label=drawn(label))
+        say_one(axes, max(map(len, logs)))
         _finish(axes, "", title)
     both[0].set_ylabel("lifetime, ticks (mean over populations)", fontsize=9)
     _legend(figure, both[0], 4)
@@ -143,6 +146,7 @@ def _figure(lines: Lines, rows: tuple[tuple[tuple[str, str], ...], ...]) -> Figu
             label = f"population {population}" if population < _MOST_NAMED else None
             _plot(axes, steps, one, population, 1, label=label, alpha=0.8)
         _plot(axes, steps, _mean(values, 1), None, 2, label="mean")
+        say_one(axes, len(lines))
         _finish(axes, title, "living agent-steps")
         named = axes
     if named is not None:
@@ -163,8 +167,7 @@ def _plot(axes: Axes, x: Any, y: Any, index: int | None, width: float, **options
     x, y = (np.array([_mean(values[part], 0) for part in parts]) for values in (x, y))
     colour = "black" if index is None else _COLOURS[index % len(_COLOURS)]
     style = "-" if index is None else _STYLES[index // len(_COLOURS) % len(_STYLES)]
-    marker = "o" if len(x) == 1 else None
-    axes.plot(x, y, color=colour, linestyle=style, linewidth=width, marker=marker, markersize=3, **options)
+    axes.plot(x, y, color=colour, linestyle=style, linewidth=width, **{**marks(y), **options})
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
@@ -198,16 +201,21 @@ class Compare:
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of runs."""
     out: Path = Path("learning.png")
-    """The figure to write (PNG)."""
+    """The figure to write: .png, .svg or .pdf."""
 
 
 def main(args: list[str] | None = None) -> None:
     """Compares; bad input ends with one readable line and status 2."""
+    any_encoding()
     asked = tyro.cli(Compare, prog="python -m train.figures", args=args)
     try:
-        write_figure(asked.out, compare(asked.runs))
+        kind = asked.out.suffix.lower().removeprefix(".")
+        if kind not in FORMATS:
+            raise ValueError(f"--out {asked.out}: must end in {', '.join(f'.{one}' for one in FORMATS)}")
+        with drawing((kind,)):
+            write_figure(asked.out.with_suffix(""), compare(asked.runs))
     except (ValueError, OSError) as error:
-        print(f"train.figures: {error}", file=sys.stderr)
+        print(f"train.figures: {safe(error)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -22,6 +22,7 @@ import tyro
 from jaxtyping import PRNGKeyArray
 
 from nmmo_jax.actions import Action
+from nmmo_jax.commands.text import any_encoding, safe
 from nmmo_jax.components import Realm
 from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
 from nmmo_jax.environment import Environment
@@ -180,14 +181,15 @@ class Export:
 
 def main() -> None:
     """Exports; bad input ends with one readable line and status 2."""
+    any_encoding()
     asked = tyro.cli(Export, prog="python -m train.policy")
     try:
         out = export(asked.run, asked.out, int(asked.step) if asked.step.isdecimal() else asked.step)
     except (ValueError, OSError) as error:
-        print(f"train.policy: {error}", file=sys.stderr)
+        print(f"train.policy: {safe(error)}", file=sys.stderr)
         sys.exit(2)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: {size / 1e6:.2f} MB")
+    print(f"{safe(out)}: {size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

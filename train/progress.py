@@ -4,16 +4,17 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn
 
 from nmmo_jax.commands.progress import Shown
+from nmmo_jax.commands.text import column
 
 
 class TrainingProgress(Shown):
     """A context in which ``update`` shows rate, mean lifetime, population, share of the food, and the time left."""
 
     def __init__(self, updates: int | None, minutes: float | None, console: Console | None = None):
-        super().__init__(1.0, BarColumn(bar_width=20), TextColumn("{task.fields[told]}"), console=console)
+        super().__init__(1.0, BarColumn(bar_width=20), column("{task.fields[told]}"), console=console)
         self._updates, self._minutes = updates, minutes
         self._first = None
 

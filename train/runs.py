@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from nmmo_jax.commands.drawing import Format
 from nmmo_jax.files import Count, Number, line_of, read_json, read_lines, write
 from train.checkpoint import FOLDER, Checkpoints
 
@@ -19,6 +20,7 @@ class Asked(TypedDict):
     updates: Count | None  # in all
     every: Count | None
     loggers: list[str]
+    figure_format: list[Format]
 
 
 class RunConfig(TypedDict):

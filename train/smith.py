@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from nmmo_jax.commands.drawing import Format
 from nmmo_jax.commands.progress import waiting
 from nmmo_jax.files import append_line, of_kind, write_json
 from nmmo_jax.folders import alone, new_folder
@@ -60,11 +61,12 @@ class Native:
         minutes. None: no limit.
       updates: after which it ends, those before an interruption included; None: no limit.
       resume: whether the folder's last checkpoint is continued. A run goes on as it was asked for: where neither
-        ``minutes`` nor ``updates`` is given, to the end that was; with ``every`` and ``loggers`` as they were, if they
-        are not given.
+        ``minutes`` nor ``updates`` is given, to the end that was; with ``every``, ``loggers`` and ``figure_format`` as they
+        were, if they are not given.
       per_call: updates in one compiled call.
       every: of how many updates a checkpoint is kept for good; None: only the latest and the best.
       loggers: where each line of metrics.jsonl is also sent: "tensorboard", "wandb".
+      figure_format: of the figures: "png", "svg", "pdf"; none given: png.
     """
 
     experiment: Experiment
@@ -77,6 +79,7 @@ class Native:
     every: int | None = None
     loggers: Sequence[str] = ()
     console: Console | None = None
+    figure_format: Sequence[Format] = ()
 
     def run(self) -> dict[str, Any]:
         """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log,
@@ -94,7 +97,13 @@ class Native:
             read_config(self._folder)
             with alone(self._folder):
                 return self._train(self._as_it_was(), lambda: None)
-        asked = Asked(minutes=self.minutes, updates=self.updates, every=self.every, loggers=[*self.loggers])
+        asked = Asked(
+            minutes=self.minutes,
+            updates=self.updates,
+            every=self.every,
+            loggers=[*self.loggers],
+            figure_format=[*(self.figure_format or ("png",))],
+        )
         with new_folder(self.out, self.experiment.name, otherwise="resume goes on with the run in it") as folder:
             self.out = folder.path
             return self._train(asked, folder.keep)
@@ -150,7 +159,7 @@ class Native:
                     saved_at = time.perf_counter()
             if checkpoints.latest() != about["update"]:
                 self._save(train, checkpoints, state, about, line)
-            write_figures(self._folder)
+            write_figures(self._folder, asked["figure_format"])
         seconds = round(sum(compiled.values()), 3)
         return {**line, "compile_seconds": seconds, "interrupted": watch.asked is not None}
 
@@ -210,6 +219,7 @@ class Native:
             asked["minutes"] = None if self.minutes is None else self.minutes + seconds / 60
         asked["every"] = asked["every"] if self.every is None else self.every
         asked["loggers"] = [*(self.loggers or asked["loggers"])]
+        asked["figure_format"] = [*(self.figure_format or asked["figure_format"])]
         return asked
 
     def _start(self, train: Train, checkpoints: Checkpoints) -> tuple[Any, Progress]:

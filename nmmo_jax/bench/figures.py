@@ -12,7 +12,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocat
 from nmmo_jax.bench.report import devices_of, nanoseconds
 from nmmo_jax.bench.results import measured
 from nmmo_jax.bench.systems import OBSERVE, STEP, WITHOUT_OBSERVATION
-from nmmo_jax.commands.report import write_figure
+from nmmo_jax.commands.drawing import drawing, write_figure
+from nmmo_jax.commands.text import drawn, heading, safe
 
 PEERS = Path(__file__).parent / "peers.json"
 _OURS, _OTHERS, _ACCENT = "#0072B2", "#B0B0B0", "#D55E00"  # Okabe and Ito's, told apart by the colour-blind
@@ -23,19 +24,17 @@ _KINDS = {
 }
 
 
+@drawing()
 def figures(results: dict[str, Any]) -> dict[str, Figure]:
-    """The figures that these results allow, by name of the file."""
-    drawn = {name: draw(results) for name, draw in _FIGURES.items()}
-    return {f"{name}.png": figure for name, figure in drawn.items() if figure is not None}
+    """The figures that these results allow, by name."""
+    made = {name: draw(results) for name, draw in _FIGURES.items()}
+    return {name: figure for name, figure in made.items() if figure is not None}
 
 
 def write_figures(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Writes the figures as PNG into a folder, which is made; returns their paths."""
+    """Writes the figures, in the formats of ``drawing``, into a folder, which is made; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = figures(results)
-    for name, figure in drawn.items():
-        write_figure(folder / name, figure)
-    return [folder / name for name in drawn]
+    return [path for name, figure in figures(results).items() for path in write_figure(folder / name, figure)]
 
 
 def realms_figure(results: dict[str, Any]) -> Figure | None:
@@ -48,7 +47,7 @@ def realms_figure(results: dict[str, Any]) -> Figure | None:
     axes.plot(realms, rates, color=_OURS, linewidth=1.4, zorder=1)
     for number in sorted({row["devices"] for row in rows}):
         chosen = [row for row in rows if row["devices"] == number]
-        label = "on " + devices_of(chosen[0], results["machine"])
+        label = drawn("on " + devices_of(chosen[0], results["machine"]))
         points = [row["realms"] for row in chosen], [row["agent_steps_per_second"] for row in chosen]
         axes.scatter(*points, s=36, label=label, color=_ACCENT if number == 1 and len(rows) > len(chosen) else _OURS)
     axes.set(xscale="log", yscale="log", ylim=(min(rates) / 2, max(rates) * 2))
@@ -57,7 +56,7 @@ def realms_figure(results: dict[str, Any]) -> Figure | None:
     axes.xaxis.set_minor_locator(NullLocator())
     _decades(axes.yaxis, 2, 5)
     axes.legend(frameon=False, loc="lower right")
-    _title(axes, "Throughput over realms: full house, random policy", results)
+    _title(figure, axes, "Throughput over realms: full house, random policy", results)
     return figure
 
 
@@ -80,7 +79,7 @@ def crowd_figure(results: dict[str, Any]) -> Figure | None:
     axes.set_xticks(agents, [f"{number:,}" for number in agents])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    _title(axes, f"Cost of a crowd, on {devices_of(rows[0], results['machine'])}", results)
+    _title(figure, axes, f"Cost of a crowd, on {devices_of(rows[0], results['machine'])}", results)
     return figure
 
 
@@ -95,7 +94,7 @@ def peers_figure(results: dict[str, Any]) -> Figure | None:
     bars: dict[str, list[tuple[str, int, str]]] = {kind: [] for kind in _KINDS}
     for row in ours:
         kind = "world" if row["policy"] == "random" else "network"
-        label = f"nmmo-jax: {row['row'].replace('_', ' ')}, {row['realms']} x {row['agents']}"
+        label = f"nmmo-jax: {drawn(row['row']).replace('_', ' ')}, {row['realms']} x {row['agents']}"
         bars[kind].append((label, row["agent_steps_per_second"], _OURS))
     for peer in data["peers"]:
         if peer["hardware"] == data["core"]:
@@ -113,7 +112,8 @@ def peers_figure(results: dict[str, Any]) -> Figure | None:
         _plain(axes, "x")
     figure.supxlabel(f"living agent-steps per second (logarithmic); the others on {data['core']}", fontsize="medium")
     _decades(panels[-1].xaxis)
-    figure.suptitle(f"One core: {results['machine']['processor']}, jax {results['machine']['jax']}", x=0.01, ha="left")
+    machine = f"{safe(results['machine']['processor'])}, jax {safe(results['machine']['jax'])}"
+    figure.suptitle(heading(f"One core: {machine}", figure.get_figwidth()), x=0.01, ha="left")
     return figure
 
 
@@ -140,13 +140,13 @@ def systems_figure(results: dict[str, Any]) -> Figure | None:
         color=_OTHERS,
         label="alone",
     )
-    axes.set_yticks(places, [one["system"] for one in rows])
+    axes.set_yticks(places, [drawn(one["system"]) for one in rows])
     axes.set_xlabel(
         f"microseconds per tick of {systems['realms']} realms, {systems['living_agents']:,.0f} living agents"
     )
     axes.legend(frameon=False, loc="lower right")
     _plain(axes, "x")
-    _title(axes, "Where a tick goes: full house, one device", results)
+    _title(figure, axes, "Where a tick goes: full house, one device", results)
     return figure
 
 
@@ -169,10 +169,14 @@ def _figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _title(axes: Axes, title: str, results: dict[str, Any]) -> None:
+def _title(figure: Figure, axes: Axes, title: str, results: dict[str, Any]) -> None:
     machine = results["machine"]
     device = machine["processor"] if machine["backend"] == "cpu" else machine["device"]
-    axes.set_title(f"{title}\n{device}, jax {machine['jax']}", loc="left", fontsize="medium")
+    axes.set_title(
+        heading(f"{title}\n{safe(device)}, jax {safe(machine['jax'])}", figure.get_figwidth()),
+        loc="left",
+        fontsize="medium",
+    )
 
 
 def _decades(axis: Any, *between: int) -> None:

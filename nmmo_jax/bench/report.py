@@ -5,9 +5,9 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from nmmo_jax.bench.results import differences, measured
+from nmmo_jax.commands.text import safe
 
 _SETTINGS = ("group", "row", "policy", "realms", "agents", "populations", "devices")
 _HEADLINES = {  # (row, policy) -> how it is called, in the order of the README's table
@@ -45,7 +45,7 @@ def _name(row: dict[str, Any]) -> str:
 def summary(results: dict[str, Any]) -> RenderableType:
     """All of a run, for a terminal."""
     machine, rows = results["machine"], measured(results)
-    parts: list[RenderableType] = [Text(_about(machine))]
+    parts: list[RenderableType] = [safe(_about(machine))]
     if rows:
         on = "cores" if machine["backend"] == "cpu" else "devices"
         table = _table("row", "realms", "agents", "alive", on, "steps/s", "ns each", "compiled", "GiB")
@@ -63,7 +63,7 @@ def summary(results: dict[str, Any]) -> RenderableType:
             )
         parts.append(table)
     for row in results["rows"]:
-        parts += [Text(f"{row['name']}: {what}: {row[what]}") for what in _NO_ROW if what in row]
+        parts += [safe(f"{row['name']}: {what}: {row[what]}") for what in _NO_ROW if what in row]
     systems = results["systems"]
     if systems and "failed" not in systems:
         table = _table("system", "alone µs", "in place µs", "ns per agent")
@@ -71,7 +71,7 @@ def summary(results: dict[str, Any]) -> RenderableType:
             table.add_row(*_system_cells(one))
         parts.append(table)
     if results["start"] and "failed" not in results["start"]:
-        parts.append(Text(_start_line(results["start"])))
+        parts.append(safe(_start_line(results["start"])))
     return Group(*parts)
 
 
@@ -144,7 +144,7 @@ def compare(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
     Args:
       names: what the runs are called.
     """
-    parts: list[RenderableType] = [Text(f"{letter}: {name}") for letter, name in zip("AB", names, strict=True)]
+    parts: list[RenderableType] = [safe(f"{letter}: {name}") for letter, name in zip("AB", names, strict=True)]
     table = _table("row", "realms", "agents", "on", "A", "B", "B/A")
     first, second = ({_settings(row): row for row in measured(results)} for results in (one, other))
     for key, row in first.items():
@@ -158,11 +158,11 @@ def compare(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
                 *(f"{rate:,}" for rate in rates),
                 f"{rates[1] / max(rates[0], 1):.2f}",
             )
-    parts.append(table if table.row_count else Text("no row is in both"))
+    parts.append(table if table.row_count else safe("no row is in both"))
     for name, rows, others in (("A", first, second), ("B", second, first)):
         alone = [row["name"] for key, row in rows.items() if key not in others]
         if alone:
-            parts.append(Text(f"only in {name}: {', '.join(alone)}"))
+            parts.append(safe(f"only in {name}: {', '.join(alone)}"))
     costs = [
         {each["system"]: each for each in (results["systems"] or {}).get("systems", [])} for results in (one, other)
     ]
@@ -174,7 +174,7 @@ def compare(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
             table.add_row(name, *(f"{time:,.1f}" for time in times), ratio)
         parts.append(table)
     for name, values in differences(one["machine"], other["machine"]).items():
-        parts.append(Text(f"{name}: A {values[0]}, B {values[1]}"))
+        parts.append(safe(f"{name}: A {values[0]}, B {values[1]}"))
     return Group(*parts)
 
 

@@ -24,12 +24,12 @@ import jax
 import jax.numpy as jnp
 import tyro
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from rich.console import Console
 
 import nmmo_jax
 from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import Row, observation_bytes, row, start
+from nmmo_jax.commands.text import console
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
 from nmmo_jax.policies.scripted import POLICIES
@@ -256,4 +256,4 @@ def _play(
 if __name__ == "__main__":
     result = run_program("throughput", main, tyro.cli(Throughput))
     if "profile" in result:
-        Console(stderr=True).print(profile_table(result["profile"]))
+        console(stderr=True).print(profile_table(result["profile"]))

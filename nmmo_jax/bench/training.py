@@ -17,12 +17,12 @@ from typing import Any
 import jax
 import numpy as np
 import tyro
-from rich.console import Console
 
 from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import observation_bytes
 from nmmo_jax.bench.throughput import devices, rates
+from nmmo_jax.commands.text import console
 from train.loop import State, make_train
 from train.policy import PRETRAINED, load_policy
 from train.settings import Experiment, Settings, experiment
@@ -163,4 +163,4 @@ def populations(steps: np.ndarray, settings: Settings) -> dict[str, float]:
 if __name__ == "__main__":
     result = run_program("training", main, tyro.cli(Training))
     if "profile" in result:
-        Console(stderr=True).print(profile_table(result["profile"]))
+        console(stderr=True).print(profile_table(result["profile"]))

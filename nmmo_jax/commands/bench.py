@@ -8,8 +8,7 @@ from typing import Any
 import jax
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from nmmo_jax.bench import results as files
 from nmmo_jax.bench.figures import write_figures
@@ -17,6 +16,9 @@ from nmmo_jax.bench.machine import ask
 from nmmo_jax.bench.plan import Job, plan
 from nmmo_jax.bench.report import compare, summary
 from nmmo_jax.bench.run import failures, missing, run
+from nmmo_jax.commands.drawing import Format, check_formats, drawing
+from nmmo_jax.commands.text import column, safe, verdict
+from nmmo_jax.commands.text import console as terminal
 
 
 @dataclasses.dataclass
@@ -42,6 +44,8 @@ class Bench:
     nothing is missing, what is asked for is measured anew."""
     figures: Path | None = None
     """Folder for figures of the results."""
+    figure_format: tuple[Format, ...] = ("png",)
+    """Formats of the figures; svg and pdf are vector graphics."""
     compare: tuple[Path, Path] | None = None
     """Measure nothing, but show two results side by side, and how many times as fast the second is."""
     show: Path | None = None
@@ -53,7 +57,8 @@ class Bench:
         Raises:
           ValueError, OSError: bad input, before anything is measured.
         """
-        console = Console(highlight=False, markup=False)  # paths and errors may have brackets
+        check_formats(self.figure_format)
+        console = terminal()
         if self.compare is not None or self.show is not None:
             self._check_reading()
         if self.compare is not None:
@@ -86,14 +91,14 @@ class Bench:
                     bar.advance(task)
         except KeyboardInterrupt:
             left = len(missing(jobs, results))
-            told = f"interrupted: {left} of {len(jobs)} are missing in {out}; with --out {out} it goes on"
+            told = f"interrupted: {left} of {len(jobs)} are missing in {safe(out)}; with --out {safe(out)} it goes on"
             console.print(told, soft_wrap=True)
             return 130
         self._tell(console, results)
-        console.print(f"results: {out}", soft_wrap=True)
+        console.print(f"results: {safe(out)}", soft_wrap=True)
         failed = failures(jobs, results)
         for name, why in failed.items():
-            console.print(Text.assemble(("failed", "red"), f"  {name}: {why}"), soft_wrap=True)
+            console.print(verdict("failed", "red", f"{name}: {why}"), soft_wrap=True)
         return 1 if failed else 0
 
     def _check_reading(self) -> None:
@@ -135,7 +140,7 @@ class Bench:
         differing = files.differences(results["machine"], {**machine, "date": results["machine"].get("date")})
         if todo and not differing:
             if len(todo) < len(jobs):
-                console.print(f"{out}: goes on; {len(jobs) - len(todo)} of {len(jobs)} are there", soft_wrap=True)
+                console.print(f"{safe(out)}: goes on; {len(jobs) - len(todo)} of {len(jobs)} are there", soft_wrap=True)
             return results, todo
         if not self.overwrite:
             why = f"of another {', '.join(differing)}" if differing else "complete"
@@ -145,8 +150,10 @@ class Bench:
     def _tell(self, console: Console, results: dict[str, Any]) -> None:
         console.print(summary(results))
         if self.figures is not None:
-            for path in write_figures(results, self.figures):
-                console.print(f"figure: {path}", soft_wrap=True)
+            with drawing(self.figure_format):
+                paths = write_figures(results, self.figures)
+            for path in paths:
+                console.print(f"figure: {safe(path)}", soft_wrap=True)
 
 
 def _make_folder(flag: str, folder: Path | None) -> None:
@@ -158,14 +165,14 @@ def _make_folder(flag: str, folder: Path | None) -> None:
 
 
 def _progress(jobs: int) -> Progress:
-    console = Console(stderr=True, highlight=False)
+    console = terminal(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        column("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("left"),
+        column("left"),
         console=console,
         disable=not console.is_terminal or not jobs,
     )

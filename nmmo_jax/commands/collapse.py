@@ -16,7 +16,7 @@ class Collapse(StudyCommand):
     """Change a rule slowly until populations fall, and back: early-warning signals, and hysteresis.
 
     In two kinds of worlds: those in which agents are born on the spawn ring, whoever lives, and those in which living
-    agents give birth. At two paces, so that hysteresis can be told from a lag. Writes indicators.png, hysteresis.png,
+    agents give birth. At two paces, so that hysteresis can be told from a lag. Writes figures (indicators, hysteresis),
     results.json and report.md. Ctrl-C keeps what is done, and --resume goes on.
     """
 

@@ -17,7 +17,7 @@ BASELINES = ("random", "forager", "planner")
 class Evaluate(StudyCommand):
     """Play policies in fixed conditions, each by itself, on maps not seen in training, beside baselines.
 
-    Writes survival.png, population.png, causes.png, attacks.png (chaos), results.json and report.md.
+    Writes figures (survival, population, causes, and in chaos attacks), results.json and report.md.
     Exit status: 0; 2 bad input; 130 interrupted, with --resume FOLDER to go on.
     """
 

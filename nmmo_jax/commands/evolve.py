@@ -31,7 +31,7 @@ class Evolve(StudyCommand):
     """Let newborns inherit the weights of a small network, with mutations, and see what selection makes of them.
 
     Beside it, as a control, the same worlds without selection: newborns have the genome of one of those born last,
-    however long that lived. The folder gets lifetimes.png, diversity.png, clades.png, tree.png, lineage.npz (every life
+    however long that lived. The folder gets figures (lifetimes, diversity, clades, tree), lineage.npz (every life
     and whose genome it had), results.json and report.md. Ctrl-C keeps what is done; --resume goes on.
     """
 

@@ -13,8 +13,8 @@ class Experiment(StudyCommand):
 
     The experiments are {law, chaos} x {16, 32, 64, 128} agents; they meet in worlds of all sizes.
 
-    Writes learning.png, a folder for every training (with policies for nmmo-jax evaluate, tournament and watch), the
-    tournaments' tables and figures, results.json and report.md.
+    Writes a figure, learning, a folder for every training (with policies for nmmo-jax evaluate, tournament and watch),
+    the tournaments' tables and figures, results.json and report.md.
     Exit status: 0; 2 bad input; 130 interrupted, with --resume FOLDER to go on.
     """
 

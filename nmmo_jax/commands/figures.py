@@ -9,14 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
+from nmmo_jax.commands.drawing import drawing, marks, say_one
 from nmmo_jax.commands.measure import Measured
 from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
-from nmmo_jax.world.draw import POPULATION_COLOURS, map_image
+from nmmo_jax.commands.text import drawn, heading
+from nmmo_jax.world.draw import COLOURS, POPULATION_COLOURS, map_image
 from nmmo_jax.world.materials import Material
 
-DPI = 150
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 _FEW = 8  # populations that are drawn one by one; more are drawn by policy
 _LOGARITHMIC = 20  # times the shortest median is the longest age that a linear axis shows
@@ -41,7 +43,7 @@ def groups(policies: tuple[str, ...]) -> list[Group]:
     if len(policies) > _FEW:
         return [
             Group(
-                f"{name} ({policies.count(name)} populations)",
+                f"{drawn(name)} ({policies.count(name)} populations)",
                 [p for p, policy in enumerate(policies) if policy == name],
                 {"color": POPULATION_COLOURS[i % len(POPULATION_COLOURS)]},
             )
@@ -51,41 +53,63 @@ def groups(policies: tuple[str, ...]) -> list[Group]:
     for p, name in enumerate(policies):
         colour, dashes = (p, 0) if len(names) == 1 else (names.index(name), policies[:p].count(name))
         style = {"color": POPULATION_COLOURS[colour], "linestyle": _DASHES[dashes]}
-        found.append(Group(f"{p} {name}", [p], style))
+        found.append(Group(f"{p} {drawn(name)}", [p], style))
     return found
 
 
+@drawing()
 def population_figure(measured: Measured, policies: tuple[str, ...], title: str, quota: float) -> Figure:
-    """Agents of each population per realm over time, and below it the share of forests that are depleted.
+    """Agents of each population per realm over time, a panel each with the others in grey, and below them the share of
+    forests that are depleted.
 
     Args:
       title: what was played.
       quota: places that a population may fill in a realm.
     """
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    panels = groups(policies)
+    across = min(4, len(panels))
+    down = math.ceil(len(panels) / across)
+    figure = Figure(figsize=(max(7, 1 + 2.6 * across), 1.9 + 1.9 * down), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.9 * down, 1.9))
+    upper, lower = parts
+    every = upper.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     tick = np.minimum(measured.stride * np.arange(1, len(measured.depleted) + 1), measured.ticks)
-    for group in groups(policies):
-        mean = measured.population[:, 0, group.populations].sum(axis=1)
-        axes.plot(tick, mean, label=group.label, linewidth=1.4, **group.style)
-        deviation = measured.population[:, 1, group.populations[0]]
-        if len(group.populations) == 1 and deviation.any():
+    means = [measured.population[:, 0, panel.populations].sum(axis=1) for panel in panels]
+    banded = False
+    for axes in every.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, panel, mean in zip(every.flat, panels, means, strict=False):
+        for other in means:
+            axes.plot(tick, other, color="0.85", linewidth=0.6, zorder=1)
+        axes.plot(tick, mean, linewidth=1.4, color=panel.style["color"], **marks(mean))
+        deviation = measured.population[:, 1, panel.populations[0]]
+        if len(panel.populations) == 1 and deviation.any():
             low, high = np.maximum(mean - deviation, 0), np.minimum(mean + deviation, np.ceil(quota))
-            axes.fill_between(tick, low, high, color=group.style["color"], alpha=0.1, linewidth=0)
-    if len(policies) <= _FEW:
-        axes.axhline(quota, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), label="places")
-    band = "\n(band: ± 1 standard deviation between realms)" if axes.collections else ""
-    axes.set(ylabel=f"living agents per realm{band}", ylim=(0, None))
-    axes.set_title(f"Population: {title}", loc="left")
-    _legend(axes)
-    below.plot(tick, measured.depleted, color="0.25", linewidth=1.2)
-    below.set(xlabel="time (ticks)", ylabel="forests depleted", xlim=(0, measured.ticks), ylim=(0, None))
+            axes.fill_between(tick, low, high, color=panel.style["color"], alpha=0.2, linewidth=0)
+            banded = True
+        if len(policies) <= _FEW:
+            axes.axhline(quota, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
+        axes.set(xlim=(0, measured.ticks), ylim=(0, None))
+        axes.set_title(panel.label, fontsize="medium", loc="left")
+        axes.tick_params(labelsize="small")
+        say_one(axes, len(tick))
+        _plain(axes)
+    upper.supylabel("living agents per realm", fontsize="medium")
+    told = [f"Population: {title}"]
+    told += ["band: ± 1 standard deviation between realms"] if banded else []
+    told += ["dashed: places"] if len(policies) <= _FEW else []
+    upper.suptitle(heading("; ".join(told), figure.get_figwidth()), x=0.01, ha="left", fontsize="medium")
+    below = lower.subplots()
+    below.plot(tick, measured.depleted, color="0.25", linewidth=1.2, **marks(measured.depleted))
+    below.set(xlabel="time (ticks)", xlim=(0, measured.ticks), ylim=(0, None))
+    below.set_title("forests depleted", fontsize="medium", loc="left")
+    below.tick_params(labelsize="small")
     below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for one in (axes, below):
-        _plain(one)
+    _plain(below)
     return figure
 
 
+@drawing()
 def survival_figure(measured: Measured, policies: tuple[str, ...], title: str, censored: np.ndarray) -> Figure:
     """Kaplan-Meier estimate of the share that lives beyond each age.
 
@@ -103,7 +127,8 @@ def survival_figure(measured: Measured, policies: tuple[str, ...], title: str, c
             continue
         median = survival_quantile(survival, 0.5)
         label = f"{group.label}: " + ("median not reached" if median is None else f"median {median}")
-        axes.step(np.arange(shown), survival[:shown], where="post", label=label, linewidth=1.4, **group.style)
+        style = {**group.style, **({"marker": "o"} if shown == 1 else {})}
+        axes.step(np.arange(shown), survival[:shown], where="post", label=label, linewidth=1.4, **style)
         longest, shortest = max(longest, shown), min(shortest, median or math.inf)
     axes.axhline(0.5, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
     axes.set(xlim=(0, longest), ylim=(0, 1.02), ylabel="share still living (Kaplan-Meier)")
@@ -112,12 +137,13 @@ def survival_figure(measured: Measured, policies: tuple[str, ...], title: str, c
         axes.set(xscale="log", xlim=(1, longest))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_title(f"Survival: {title}", loc="left")
+    axes.set_title(heading(f"Survival: {title}", figure.get_figwidth()), loc="left", fontsize="medium")
     _legend(axes)
     _plain(axes)
     return figure
 
 
+@drawing()
 def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str, ...], title: str) -> Figure:
     """Where the agents of each population spent their time, over the map; one logarithmic scale for all.
 
@@ -128,7 +154,7 @@ def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str,
     panels = groups(policies)
     across = min(4, len(panels))
     down = math.ceil(len(panels) / across)
-    pale = 0.35 * map_image(material, 1) / 255 + 0.65
+    pale = _pale(map_image(material, 1))
     summed = [visits[panel.populations].sum(axis=0) for panel in panels]
     norm = LogNorm(1, max(10, max(int(one.max()) for one in summed)))
     shown = (material != Material.LAVA) | (sum(summed) > 0)
@@ -146,12 +172,23 @@ def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str,
         axes.tick_params(labelsize="small")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    figure.supxlabel("column (tiles)", fontsize="medium")
+    for axes in every[-1]:  # not below all of them, where the legend is
+        axes.set_xlabel("column (tiles)")
     figure.supylabel("row (tiles)", fontsize="medium")
-    figure.suptitle(f"Visits: {title}", x=0.01, ha="left")
+    figure.suptitle(heading(f"Visits: {title}", figure.get_figwidth()), x=0.01, ha="left")
+    seen = [one for one in Material if (material[shown] == one).any()]
+    swatches = [
+        Patch(facecolor=tuple(_pale(np.array(COLOURS[one]))), edgecolor="0.7", label=one.name.lower()) for one in seen
+    ]
+    figure.legend(handles=swatches, loc="outside lower center", ncols=len(seen), fontsize="small", frameon=False)
     bar = figure.colorbar(ScalarMappable(norm, "inferno_r"), ax=every, shrink=0.8, pad=0.02)
     bar.set_label("agent-ticks per tile, all realms")
     return figure
+
+
+def _pale(colours: np.ndarray) -> np.ndarray:
+    """Of a map beneath something else: 0 to 255 as 0 to 1."""
+    return 0.35 * colours / 255 + 0.65
 
 
 def _legend(axes: Axes) -> None:

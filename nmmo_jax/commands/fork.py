@@ -9,6 +9,7 @@ import tyro
 from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.simulate import parse_rules
 from nmmo_jax.commands.studying import StudyCommand
+from nmmo_jax.commands.text import safe, short
 from nmmo_jax.config import MAX_TICKS, as_rules, preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
@@ -100,11 +101,11 @@ class Fork(StudyCommand):
                     raise ValueError(f"--rule {text}: acts on births; effects are measured on who lives at the fork")
             changed = parse_rules(self.rule)
             as_rules(rules.replace(**changed), config)
-            return Change(forks, ", ".join(self.rule), changed, None)
+            return Change(forks, safe(", ".join(self.rule)), changed, None)
         if self.swap is not None:
             place, policy = self._swapped()
             other = tuple(policy if p == place else name for p, name in enumerate(names))
-            return Change(forks, f"population {place} plays {policy}", {}, players(other, env))
+            return Change(forks, f"population {place} plays {short(labels((policy,))[0])}", {}, players(other, env))
         return Removals(forks)
 
     def policies(self) -> tuple[str, ...]:

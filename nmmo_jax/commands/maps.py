@@ -13,11 +13,12 @@ import jax
 import numpy as np
 import tyro
 from jaxtyping import UInt8
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.commands.text import safe
 from nmmo_jax.config import Config
 from nmmo_jax.world.draw import COLOURS, map_image, write_png
 from nmmo_jax.world.files import load_map, save_map
@@ -64,8 +65,8 @@ class Generate:
         config = Config(rows=self.rows, columns=self.columns, border=self.border)
         MapPool.check(self.seed, self.count, config, self.split)
         self.out.mkdir(parents=True, exist_ok=True)
-        console = _console()
-        with Progress(console=Console(stderr=True), disable=self.count == 1) as progress:
+        console = terminal()
+        with Progress(console=terminal(stderr=True), disable=self.count == 1) as progress:
             task = progress.add_task("generating", total=self.count)
             for start in range(0, self.count, _BATCH):  # an interruption keeps the batches that are written
                 number = min(_BATCH, self.count - start)
@@ -75,7 +76,7 @@ class Generate:
                     save_map(path.with_suffix(f".{self.format}"), material)
                     write_map_png(path.with_suffix(".png"), material)
                     progress.advance(task)
-        console.print(f"maps of {self.rows} x {self.columns} tiles in {self.out}: {self.count}", soft_wrap=True)
+        console.print(f"maps of {self.rows} x {self.columns} tiles in {safe(self.out)}: {self.count}", soft_wrap=True)
 
 
 @dataclass
@@ -97,10 +98,10 @@ class Show:
             raise ValueError("no map given")
         if self.png is not None and len(self.paths) > 1:
             raise ValueError(f"--png {self.png}: takes one map, not {len(self.paths)}")
-        console = _console()
+        console = terminal()
         for path in self.paths:
             material = load_map(path, self.tileset, self.layer)
-            console.print(_summary(str(path), material), soft_wrap=True)
+            console.print(_summary(safe(path), material), soft_wrap=True)
             width = console.width if console.is_terminal else material.shape[1]
             console.print(picture(material, width, console.color_system in ("256", "truecolor")), soft_wrap=True)
             console.print(_shares(material))
@@ -161,10 +162,6 @@ def picture(material: UInt8[np.ndarray, "R C"], width: int, colour: bool) -> Tex
         text.append("\n")
     text.right_crop(1)
     return text
-
-
-def _console() -> Console:
-    return Console(highlight=False, markup=False)  # file names may look like markup
 
 
 def _colour(tile: int) -> str:

@@ -13,7 +13,7 @@ class Niches(StudyCommand):
 
     A niche is where populations are (tiles, kinds of ground) and how they attack. Trained are populations with weights
     of their own and, as a control, with shared ones; with --policy, policies that are there are told of instead. The
-    folder gets report.md, results.json, niches.png, over-training.png, maps.png, and styles.png where there are
+    folder gets report.md, results.json and figures: niches, over-training, maps, and styles where there are
     attacks; runs/ in it holds the trainings. Ctrl-C keeps what is done; --resume goes on.
     """
 

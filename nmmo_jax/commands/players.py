@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from nmmo_jax.actions import Action
+from nmmo_jax.commands.text import safe
 from nmmo_jax.environment import Environment
 from nmmo_jax.policies.scripted import POLICIES, play
 
@@ -81,7 +82,7 @@ def labels(names: tuple[str, ...]) -> tuple[str, ...]:
     """What to call policies in tables: trained ones by the folder of their run, as long as that tells them apart."""
     short = {name: name if name in POLICIES else _folder(name) for name in names}
     plain = len(set(short.values())) == len(short)
-    return tuple(short[name] if plain else name for name in names)
+    return tuple(safe(short[name] if plain else name) for name in names)
 
 
 def _folder(name: str) -> str:

@@ -7,8 +7,12 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
+
+from nmmo_jax.commands.text import column, safe
+from nmmo_jax.commands.text import console as terminal
 
 _LINE_SECONDS = 10.0  # between lines where there is no terminal
 
@@ -24,8 +28,8 @@ class Shown:
         expand: bool = False,
         begin: str = "compiling",
     ):
-        self.console, self._begin = console or _console(), begin
-        self._bar = Bar(TextColumn("{task.description}"), *columns, console=self.console, expand=expand)
+        self.console, self._begin = console or terminal(stderr=True), begin
+        self._bar = Bar(column("{task.description}"), *columns, console=self.console, expand=expand)
         self._task = self._bar.add_task(begin, total=total, start=False, told="")
         self._said: float | None = None
 
@@ -41,23 +45,23 @@ class Shown:
 
     def show(self, what: str, completed: float, told: str, line: str, last: bool = False) -> None:
         """``told`` beside the bar, or the ``line``."""
-        now = time.perf_counter()
+        now, what, told = time.perf_counter(), safe(what), safe(told)
         if self._said is None:
             self._bar.start_task(self._task)
         self._bar.update(self._task, completed=completed, description=what, told=told)
         if not self.console.is_terminal and (last or self._said is None or now - self._said > _LINE_SECONDS):
             self._said = now
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.print(safe(line), soft_wrap=True)
 
 
 class Progress(Shown):
     """Of a simulation: ticks, agent-steps per second, time left and agents per realm."""
 
     def __init__(self, ticks: int, console: Console | None = None):
-        console = console or _console()
+        console = console or terminal(stderr=True)
         wide = [BarColumn(bar_width=None)] if console.width >= 100 else []
-        counts = (*wide, MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
-        left = (TimeRemainingColumn(compact=True), TextColumn("left"))
+        counts = (*wide, MofNCompleteColumn(), column("{task.fields[told]}"))
+        left = (TimeRemainingColumn(compact=True), column("left"))
         super().__init__(ticks, *counts, *left, console=console, expand=True)
         self.ticks, self._first = ticks, None
 
@@ -80,14 +84,10 @@ class Progress(Shown):
 @contextmanager
 def waiting(told: str, console: Console | None = None) -> Iterator[None]:
     """Something that takes long and does not tell how far it has come: a spinner on a terminal, a line elsewhere."""
-    console = console or _console()
+    console = console or terminal(stderr=True)
     if console.is_terminal:
-        with console.status(told):
+        with console.status(Text(safe(told))):
             yield
     else:
-        console.print(told)
+        console.print(safe(told), soft_wrap=True)
         yield
-
-
-def _console() -> Console:
-    return Console(stderr=True, highlight=False)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.studying import StudyCommand
+from nmmo_jax.commands.text import listed
 from nmmo_jax.config import MAX_TICKS, preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
@@ -16,8 +17,8 @@ class Rare(StudyCommand):
     """Estimate how probable it is that a world dies out, by splitting, beside direct counting.
 
     Worlds that come down to a level are forked into many that run on to the next, so that events are seen that counting
-    would have to wait for. All worlds are on one map. Leaves report.md, results.json and rare.png; Ctrl-C keeps what is
-    done, and --resume goes on.
+    would have to wait for. All worlds are on one map. Leaves report.md, results.json and a figure, rare;
+    Ctrl-C keeps what is done, and --resume goes on.
     """
 
     NAME: ClassVar[str] = "rare"
@@ -83,7 +84,7 @@ class Rare(StudyCommand):
         return Rarity(
             env=env,
             players=players(names, env),
-            title=f"{self.game}, {', '.join(dict.fromkeys(labels(names)))}, at most {self.agents} agents",
+            title=f"{self.game}, {listed(labels(names))}, at most {self.agents} agents",
             rates=self.rate,
             ticks=self.ticks,
             initial=self.initial_population,

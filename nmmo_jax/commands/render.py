@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
 from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.replay import indices
+from nmmo_jax.commands.text import column, console, safe
 from nmmo_jax.files import write
 from nmmo_jax.replay_file import load_replay
 from nmmo_jax.viewer.film import FASTEST, film
@@ -73,7 +73,7 @@ class Render:
             write(self.out, lambda file: write_png(file.name, painter.picture(0)))
         else:
             fps, number = self.fps or _FPS, len(painter)
-            columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True), TextColumn("left")
+            columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True), column("left")
             with Shown(number, *columns, begin="drawing") as shown:
 
                 def tell(done: int) -> None:
@@ -83,7 +83,7 @@ class Render:
         height, width = painter.shape
         what = f"{width} x {height} pixels" if still else f"{len(painter):,} pictures of {width} x {height} pixels"
         size = f"{self.out.stat().st_size / 1e6:.2f} MB"
-        Console(highlight=False, markup=False).print(f"{self.out}: {what}, {size}", soft_wrap=True)
+        console().print(f"{safe(self.out)}: {what}, {size}", soft_wrap=True)
 
     def _check(self, suffix: str, still: bool) -> None:
         if suffix not in (".png", *FASTEST):

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from nmmo_jax.commands.progress import waiting
+from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.commands.text import fault, in_full, safe, short, verdict
 from nmmo_jax.components import Cause
 from nmmo_jax.config import RULE_FIELDS, Rules, as_rules
 from nmmo_jax.replay import Replay
@@ -32,12 +31,12 @@ class Info:
     def run(self) -> None:
         """Prints two tables."""
         replay = load_replay(self.replay)
-        console = Console(highlight=False)
+        console = terminal()
         console.width = max(console.width, 80)
         facts = Table(box=None, show_header=False)
         for name, value in _facts(replay, self.replay.stat().st_size).items():
-            facts.add_row(name, Text(value))
-        console.print(escape(str(self.replay)), style="bold", soft_wrap=True)
+            facts.add_row(name, safe(value))
+        console.print(safe(self.replay), style="bold", soft_wrap=True)
         console.print(facts)
         console.print(_populations(replay))
 
@@ -65,7 +64,7 @@ class Cut:
         part = replay.cut(*indices(replay, self.first, self.last))
         save_replay(part, self.out)
         ticks = f"ticks {part.frames[0].tick:,} to {part.frames[-1].tick:,}"
-        Console(highlight=False, markup=False).print(f"{self.out}: {ticks}", soft_wrap=True)
+        terminal().print(f"{safe(self.out)}: {ticks}", soft_wrap=True)
 
 
 @dataclasses.dataclass
@@ -82,27 +81,27 @@ class VerifyReplay:
         """Prints a line per file; returns the exit status."""
         if not self.replays:
             raise ValueError("replays: name at least one")
-        console = Console(highlight=False, soft_wrap=True)
+        console = terminal()
         matching = differing = unreadable = 0
         for path in self.replays:
-            name = escape(str(path))
+            name = safe(path)
             try:
                 replay = load_replay(path)
                 with waiting(f"{name}: playing again ..."):
                     difference = replay.verify()
             except (ValueError, OSError) as error:
                 unreadable += 1
-                text = str(error).splitlines()[0]
-                console.print(f"[red]error[/]    {escape(text if str(path) in text else f'{path}: {text}')}")
+                console.print(verdict("error", "red", fault(path, error)), soft_wrap=True)
                 continue
             size = f"{len(replay):,} ticks, {replay.config.num_agents:,} agents"
             if difference is None:
                 matching += 1
-                console.print(f"[green]match[/]    {name} ({size})")
+                console.print(verdict("match", "green", f"{name} ({size})"), soft_wrap=True)
             else:
                 differing += 1
                 tick = int(replay.frames[difference[0]].tick)
-                console.print(f"[red]differs[/]  {name} ({size}): first at tick {tick:,}, in {difference[1]}")
+                told = f"{name} ({size}): first at tick {tick:,}, in {difference[1]}"
+                console.print(verdict("differs", "red", told), soft_wrap=True)
         console.print(f"{matching} match, {differing} differ, {unreadable} cannot be read or played again")
         return 2 if unreadable else int(differing > 0)
 
@@ -141,7 +140,7 @@ def _facts(replay: Replay, size: int) -> dict[str, str]:
 
 
 def _number(value: np.ndarray) -> str:
-    return ",".join(str(one).lower() if value.dtype == bool else f"{one:g}" for one in value.reshape(-1).tolist())
+    return ",".join(in_full(one).lower() for one in value.reshape(-1))
 
 
 def _populations(replay: Replay) -> Table:
@@ -165,7 +164,7 @@ def _populations(replay: Replay) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for p, name in enumerate(replay.about["populations"]):
         cells = [f"{column[p]:,}" for column in counts.values()]
-        table.add_row(str(p), Text(name), *cells, end_section=p == number - 1)
+        table.add_row(str(p), short(name), *cells, end_section=p == number - 1)
     table.add_row("", "all", *(f"{column.sum():,}" for column in counts.values()))
     return table
 

@@ -3,18 +3,15 @@
 import os
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.typing import ArrayLike
-from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from nmmo_jax import __version__
-from nmmo_jax.commands.figures import DPI
 from nmmo_jax.commands.measure import Measured
 from nmmo_jax.commands.statistics import (
     CAUSES,
@@ -25,10 +22,10 @@ from nmmo_jax.commands.statistics import (
     reachable_forests,
     survival_quantile,
 )
+from nmmo_jax.commands.text import short
 from nmmo_jax.components import Cause
 from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
 from nmmo_jax.environment import Environment
-from nmmo_jax.files import write
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 
@@ -166,7 +163,7 @@ def table(metrics: dict[str, Any], title: str) -> Table:
         counts += [row["truncations"]] if truncated else []
         rows.add_row(
             index,
-            policy,
+            short(policy),
             *(f"{count:,}" for count in [*counts, row["still_alive"]]),
             _number(lifetime["mean"], ".1f"),
             _number(lifetime["median_kaplan_meier"], "d"),
@@ -183,8 +180,3 @@ def table(metrics: dict[str, Any], title: str) -> Table:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def write_figure(path: Path, figure: Figure) -> None:
-    """Writes a figure as PNG; see ``write``."""
-    write(path, lambda file: figure.savefig(file, format="png", dpi=DPI))

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
-from rich.console import Console
 
+from nmmo_jax.commands.drawing import FORMATS, Format, check_formats, drawing, write_figure
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
 from nmmo_jax.commands.measure import Measured, longest_chunk, measure, use_all_cores
 from nmmo_jax.commands.players import labels, players
@@ -21,8 +21,9 @@ from nmmo_jax.commands.report import (
     summarise,
     table,
     versions,
-    write_figure,
 )
+from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.commands.text import safe, short
 from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.files import write, write_json
@@ -40,7 +41,8 @@ DEFAULT_POLICIES = {
 _SIDE = 80  # tiles, of generated maps
 _MOST_VISITS = 8  # maps of which visits are drawn
 _MOST_RECORDED = 2**25  # ticks times agents of a replay: about 1.6 GB before it is written
-_OUTPUTS = ("metrics.json", "data.npz", "population.png", "survival.png", "visits*.png", "replay.npz")
+_FIGURES = [f"{name}.{kind}" for name in ("population", "survival", "visits*") for kind in FORMATS]
+_OUTPUTS = ("metrics.json", "data.npz", *_FIGURES, "replay.npz")
 _OWN_FLAGS = {"population_cap": "--population-cap", "spawn_rate": "--spawn-rate"}
 
 
@@ -48,7 +50,7 @@ _OWN_FLAGS = {"population_cap": "--population-cap", "spawn_rate": "--spawn-rate"
 class Simulate:
     """Play policies in many realms, scripted or trained, and measure their populations.
 
-    Shows a table, and writes metrics.json, data.npz and the figures population.png, survival.png and visits.png.
+    Shows a table, and writes metrics.json, data.npz and the figures population, survival and visits.
     Ctrl-C ends the play; what was measured so far is written. Exit status: 0; 2 bad input; 130 interrupted.
     With --record also replay.npz, for nmmo-jax watch, render and replay.
     """
@@ -102,6 +104,8 @@ class Simulate:
     """Folder for the results. Default: runs/simulate-DATE-TIME."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Write into --out although it is not empty, replacing earlier results."""
+    figure_format: tuple[Format, ...] = ("png",)
+    """Formats of the figures; svg and pdf are vector graphics."""
 
     def run(self) -> int:
         """Plays, reports and writes; returns the exit status.
@@ -144,10 +148,11 @@ class Simulate:
             "rules": rules_as_json(env.rules),
             "versions": versions(),
         }
-        self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
+        with drawing(self.figure_format):
+            self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
         self._tell(out, metrics)
         if self.record is not None:
-            where = Path(names[self.record % len(names)]).name
+            where = safe(Path(names[self.record % len(names)]).name)
             title = f"{self.game}, realm {self.record}, {where}, seed {self.seed}"
             start = {"seed": self.seed, "initial_population": self.initial_population, "title": title}
             with waiting(f"playing realm {self.record} again ..."):
@@ -170,6 +175,7 @@ class Simulate:
         ):
             if not low <= value <= high:
                 raise ValueError(f"--{name} {value}: allowed are {low} to {high:,}")
+        check_formats(self.figure_format)
         if self.record is not None and not 0 <= self.record < self.realms:
             raise ValueError(f"--record {self.record}: allowed are realms 0 to {self.realms - 1}")
         if self.record is not None and self.ticks * self.agents > _MOST_RECORDED:
@@ -262,22 +268,22 @@ class Simulate:
         write(out / "data.npz", lambda file: np.savez_compressed(file, **arrays))
         title = self._title(metrics)
         quota = float(env.rules.population_cap) / self.populations
-        write_figure(out / "population.png", population_figure(measured, policies, title, quota))
-        write_figure(out / "survival.png", survival_figure(measured, policies, title, censored))
+        write_figure(out / "population", population_figure(measured, policies, title, quota))
+        write_figure(out / "survival", survival_figure(measured, policies, title, censored))
         for i, one in enumerate(metrics["maps"][:_MOST_VISITS]):
-            where = title if len(metrics["maps"]) == 1 else f"{title}; {Path(one['name']).name}"
+            where = title if len(metrics["maps"]) == 1 else f"{title}; {short(Path(one['name']).name)}"
             figure = visits_figure(measured.visits[i], material[i], policies, where)
-            write_figure(out / ("visits.png" if i == 0 else f"visits-{i + 1}.png"), figure)
+            write_figure(out / ("visits" if i == 0 else f"visits-{i + 1}"), figure)
 
     def _title(self, metrics: dict[str, Any]) -> str:
         """What was played, in a line."""
         maps, realms = metrics["maps"], "1 realm" if self.realms == 1 else f"{self.realms} realms"
-        where = Path(maps[0]["name"]).name if len(maps) == 1 else f"{len(maps)} maps"
+        where = short(Path(maps[0]["name"]).name) if len(maps) == 1 else f"{len(maps)} maps"
         stop = ", interrupted" if metrics["interrupted"] else ""
         return f"{self.game}, {realms}, {where}, {metrics['ticks']:,} ticks{stop}, seed {self.seed}"
 
     def _tell(self, out: Path, metrics: dict[str, Any]) -> None:
-        console = Console(highlight=False)
+        console = terminal()
         console.width = max(console.width, 80)  # a line that wraps is easier to read than a number cut off
         console.print(table(metrics, self._title(metrics)))
         console.print(
@@ -285,7 +291,7 @@ class Simulate:
             f"({metrics['agent_steps_per_second']:,.0f} per second), after {metrics['compile_seconds']:.1f} s "
             f"of compiling. On average {metrics['forests_depleted']:.1%} of the forests were depleted."
         )
-        console.print(f"Results: {out}", markup=False)
+        console.print(f"Results: {safe(out)}", soft_wrap=True)
 
 
 def parse_rules(

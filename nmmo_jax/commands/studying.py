@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from rich.console import Console
-
+from nmmo_jax.commands.drawing import Format, check_formats, drawing
 from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.commands.text import safe
 
 
 @dataclasses.dataclass
@@ -28,7 +29,9 @@ class StudyCommand(abc.ABC):
     out: Path | None = None
     """Folder for the results. Default: runs/NAME-DATE-TIME."""
     resume: Path | None = None
-    """Folder of a study that was interrupted, to go on with; no other flags."""
+    """Folder of a study that was interrupted, to go on with; no other flags, but --figure-format."""
+    figure_format: tuple[Format, ...] = ("png",)
+    """Formats of the figures; svg and pdf are vector graphics."""
 
     @abc.abstractmethod
     def study(self, out: Path) -> Any:
@@ -48,11 +51,12 @@ class StudyCommand(abc.ABC):
         from train.studies.study import compute, left, open_study
 
         use_all_cores()
+        check_formats(self.figure_format)
         command = self if self.resume is None else self._resumed(self.resume)
         if not 0 <= command.seed < 2**32:
             raise ValueError(f"--seed {command.seed}: allowed are 0 to 2^32 - 1")
         out = self.resume or command.out or Path("runs") / time.strftime(f"{self.NAME}-%Y%m%d-%H%M%S")
-        console = Console(highlight=False)
+        console = terminal()
         console.width = max(console.width, 80)
         command = command._filled()
         study = command.study(out)
@@ -63,15 +67,15 @@ class StudyCommand(abc.ABC):
         except KeyboardInterrupt:
             missing = left(cells, out)
             console.print(
-                f"{out}: {len(cells) - len(missing)} of {len(cells)} parts are done\n"
-                f"nmmo-jax {self.NAME} --resume {out} goes on",
+                f"{safe(out)}: {len(cells) - len(missing)} of {len(cells)} parts are done\n"
+                f"nmmo-jax {self.NAME} --resume {safe(out)} goes on",
                 soft_wrap=True,
-                markup=False,
             )
             return 130
-        shown = study.report(out, results)
+        with drawing(command.figure_format):
+            shown = study.report(out, results)
         console.print(shown)
-        console.print(f"{seconds:.0f} s. Results: {out}", markup=False, soft_wrap=True)
+        console.print(f"{seconds:.0f} s. Results: {safe(out)}", soft_wrap=True)
         return 0
 
     def _filled(self) -> Self:
@@ -94,13 +98,15 @@ class StudyCommand(abc.ABC):
 
         for field in dataclasses.fields(self):
             default = field.default if field.default is not dataclasses.MISSING else None
-            if field.name != "resume" and getattr(self, field.name) != default:
+            if field.name not in ("resume", "figure_format") and getattr(self, field.name) != default:
                 raise ValueError(f"--{field.name}: means nothing with --resume: a study goes on as it was asked for")
         there = read_config(folder)
         if there.get("study") != self.NAME:
             raise ValueError(f"--resume {folder}: holds a study of {there.get('study')!r}, not of {self.NAME!r}")
         try:
             asked: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in there["asked"].items()}
+            if self.figure_format != type(self).figure_format:
+                asked["figure_format"] = self.figure_format
             return type(self)(**asked)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{folder / 'config.json'}: damaged, or of another version: {error}") from None

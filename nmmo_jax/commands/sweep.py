@@ -17,7 +17,7 @@ class Sweep(StudyCommand):
 
     Told of each point, with intervals over its worlds: lifetime, population, births, forests that are not ready, worlds
     that were empty at some tick and ticks at which they were, and in chaos deaths by combat and hits per agent-tick.
-    Writes points.csv, results.json, report.md and sweep.png. Ctrl-C keeps what is done, and --resume goes on.
+    Writes points.csv, results.json, report.md and a figure, sweep. Ctrl-C keeps what is done, and --resume goes on.
     """
 
     NAME: ClassVar[str] = "sweep"

@@ -15,7 +15,7 @@ from nmmo_jax.environment import make
 class Tournament(StudyCommand):
     """Let policies meet in the same worlds, in pairs and all together, and compare how long they live.
 
-    Writes lifetimes.png and wins.png, results.json and report.md: mean lifetimes with intervals, win rates, ratings.
+    Writes figures (lifetimes, wins), results.json and report.md: mean lifetimes with intervals, win rates, ratings.
     Exit status: 0; 2 bad input; 130 interrupted, with --resume FOLDER to go on.
     """
 

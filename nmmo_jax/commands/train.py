@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
+from nmmo_jax.commands.drawing import Format, check_formats
 from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.commands.text import safe, verdict
 
 
 @dataclasses.dataclass
@@ -43,6 +45,8 @@ class Train:
     """Evaluate at the end: the trained populations beside random play, the forager and the planner; and record them."""
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Send each line of metrics.jsonl there, too. Needs pip install 'nmmo-jax[tensorboard]' or 'nmmo-jax[wandb]'."""
+    figure_format: tuple[Format, ...] | None = None
+    """Formats of the figures; svg and pdf are vector graphics."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Any field of the training's settings, or of the world's configuration and rules: realms=64 network=classic
     regrowth_probability=0.05 max_spawns=2."""
@@ -62,6 +66,8 @@ class Train:
         from train.trinity import Trinity
 
         use_all_cores()
+        if self.figure_format is not None:
+            check_formats(self.figure_format)
         if self.minutes is not None and not 0 < self.minutes <= 1e6:
             raise ValueError(f"--minutes {self.minutes}: must be above 0, and at most 1,000,000")
         if self.updates is not None and self.updates < 1:
@@ -76,28 +82,29 @@ class Train:
         else:
             published = PUBLISHED if self.published else {}
             out, chosen = self.out, experiment(self.experiment or "law128", **{**published, **_overrides(self.set)})
-        console = Console(highlight=False)
+        console = terminal()
         resume = self.resume is not None
         trinity = trinity or Trinity()
         native = Native(chosen, trinity, out, minutes, self.updates, resume, every=self.every, loggers=self.log)
+        native.figure_format = self.figure_format or ()
         try:
             line = native.run()
             out = native.out
         except RuntimeError as error:
-            console.print(f"[red]stopped[/]  {error}", soft_wrap=True)
+            console.print(verdict("stopped", "red", error), soft_wrap=True)
             return 1
         console.print(
-            f"{out}: saved at update {line['update']:,}, after {line['agent_steps']:,} agent-steps in "
+            f"{safe(out)}: saved at update {line['update']:,}, after {line['agent_steps']:,} agent-steps in "
             f"{line['seconds'] / 60:.1f} minutes of training; {line['compile_seconds']:.0f} s of compilation before",
             soft_wrap=True,
         )
         if line["interrupted"]:
-            console.print(f"{program} --resume {out} goes on", soft_wrap=True)
+            console.print(f"{program} --resume {safe(out)} goes on", soft_wrap=True)
             return 130
         if self.evaluate:
             console.print(_table(native.evaluate()))
             native.record()
-            console.print(f"{out}: replay.npz, world.gif", soft_wrap=True)
+            console.print(f"{safe(out)}: replay.npz, world.gif", soft_wrap=True)
         return 0
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
 
+from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.commands.text import fault, safe, verdict
 from nmmo_jax.recorded import compare, read_recording
 
 
@@ -29,7 +29,7 @@ class Verify:
         """Prints a line per file; returns the exit status."""
         if not self.paths:
             raise ValueError("paths: name at least one recording")
-        console = Console(highlight=False, soft_wrap=True)
+        console = terminal()
         matching = differing = unreadable = 0
         for path in self.paths:
             try:
@@ -37,19 +37,14 @@ class Verify:
                 difference = compare(recording, self.mode)
             except (ValueError, OSError) as error:
                 unreadable += 1
-                console.print(f"[red]error[/]    {escape(_with_path(path, error))}")
+                console.print(verdict("error", "red", fault(path, error)), soft_wrap=True)
                 continue
             size = f"{recording.num_ticks} ticks, {recording.num_agents} agents"
             if difference is None:
                 matching += 1
-                console.print(f"[green]match[/]    {escape(str(path))} ({size})")
+                console.print(verdict("match", "green", f"{safe(path)} ({size})"), soft_wrap=True)
             else:
                 differing += 1
-                console.print(f"[red]differs[/]  {escape(str(path))} ({size}): {escape(str(difference))}")
+                console.print(verdict("differs", "red", f"{safe(path)} ({size}): {difference}"), soft_wrap=True)
         console.print(f"{self.mode}: {matching} match, {differing} differ, {unreadable} cannot be read")
         return 2 if unreadable else int(differing > 0)
-
-
-def _with_path(path: Path, error: Exception) -> str:
-    text = str(error).splitlines()[0]
-    return text if str(path) in text else f"{path}: {text}"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from nmmo_jax.commands.players import labels, load_trained, players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.commands.simulate import parse_rules
+from nmmo_jax.commands.text import console, safe
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.files import write
 from nmmo_jax.policies.scripted import POLICIES
@@ -107,16 +107,16 @@ class Watch:
             show.close()
         if self.record is not None:
             save_replay(show.stage.replay, self.record)
-            Console(highlight=False).print(f"{self.record}: {len(show.stage.replay)} ticks", soft_wrap=True)
+            console().print(f"{safe(self.record)}: {len(show.stage.replay)} ticks", soft_wrap=True)
         return 1 if show.failed else 0
 
     async def _serve(self, open_gallery: Any, gallery: Any) -> None:
         server = await open_gallery(gallery, self.host, self.port)
         port = server.sockets[0].getsockname()[1]
         host = f"[{self.host}]" if ":" in self.host else self.host
-        title = escape(gallery.show.stage.replay.about["title"])
-        told = f"{title}: [bold]http://{host}:{port}[/]   Ctrl-C ends it"
-        Console(highlight=False).print(told, soft_wrap=True)
+        title = safe(gallery.show.stage.replay.about["title"])
+        told = Text.assemble(f"{title}: ", (f"http://{host}:{port}", "bold"), "   Ctrl-C ends it")
+        console().print(told, soft_wrap=True)
         if self.open:
             webbrowser.open(f"http://{host}:{port}")
         async with server:

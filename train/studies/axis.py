@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nmmo_jax.commands.text import in_full, told_apart
 from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, rule_ndim
 
 MOST_POINTS = 2**16  # of a range, and of a grid
@@ -20,7 +21,16 @@ class Axis(NamedTuple):
     def span(self) -> str:
         """From where to where, as text."""
         low, high = self.values[0], self.values[-1]
-        return f"{low:g}" if low == high else f"{low:g} to {high:g}{', in log' if self.log else ''}"
+        return in_full(low) if low == high else f"{in_full(low)} to {in_full(high)}{', in log' if self.log else ''}"
+
+    @property
+    def texts(self) -> list[str]:
+        """The values, as short as tells them apart."""
+        return told_apart(self.values.tolist())
+
+    def text_of(self, value: float) -> str:
+        """One of the values, likewise."""
+        return self.texts[int(np.searchsorted(self.values, value))]
 
 
 def parse_axis(text: str, reproduction: bool = False) -> Axis:

@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from nmmo_jax.commands.report import write_figure
+from nmmo_jax.commands.drawing import marks, say_one, write_figure
+from nmmo_jax.commands.text import heading
 from nmmo_jax.world.draw import POPULATION_COLOURS
+from train.studies.axis import Axis
 from train.studies.intervals import Interval
 
 COLOURS = POPULATION_COLOURS
+_MOST_TICKS = 6  # of a rule's values
 
 
 def figure(columns: int = 1, rows: int = 1, size: tuple[float, float] = (7.0, 4.5), **options: Any) -> Any:
@@ -36,8 +40,12 @@ def legend(axes: Axes) -> None:
 
 
 def line(axes: Axes, x: Any, interval: Interval, colour: Any, label: str | None = None, **style: Any) -> None:
-    """Means as a line and their intervals as a band."""
-    axes.plot(x, interval.mean, color=colour, label=label, linewidth=1.5, **style)
+    """Means as a line and their intervals as a band; of one point, as ``points``."""
+    if np.size(interval.mean) == 1:  # a band of one point would not be seen
+        points(axes, x, interval, colour, label)
+        say_one(axes, 1)
+        return
+    axes.plot(x, interval.mean, color=colour, label=label, **{"linewidth": 1.5, **marks(interval.mean), **style})
     axes.fill_between(x, interval.low, interval.high, color=colour, alpha=0.15, linewidth=0)
 
 
@@ -67,6 +75,20 @@ def heat(
     return image
 
 
+def title(made: Figure, text: str) -> None:
+    """What a figure is of, above all of it."""
+    made.suptitle(heading(text, made.get_figwidth()), x=0.01, ha="left", fontsize="medium")
+
+
+def along(axes: Axes, axis: Axis) -> None:
+    """Ticks of a rule's values, in full, where they are few; never what is left of them beyond a common number."""
+    if len(axis.values) <= _MOST_TICKS:
+        axes.set_xticks(axis.values, axis.texts)
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif not axis.log:
+        axes.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+
+
 def save(out: Path, name: str, made: Figure) -> None:
-    """Writes ``name.png``."""
-    write_figure(out / f"{name}.png", made)
+    """Writes a figure in the formats of ``drawing``."""
+    write_figure(out / name, made)

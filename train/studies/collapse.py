@@ -146,7 +146,10 @@ class Collapse:
             return worlds, counted
 
         for step, value in enumerate(path):
-            rules, words = kind.env.rules.replace(**{self.axis.field: value}), f"{self.axis.field} {value:.3g}"
+            rules, words = (
+                kind.env.rules.replace(**{self.axis.field: value}),
+                f"{self.axis.field} {self.axis.text_of(value)}",
+            )
             if step and self.axis.field == "regrowth_probability":
                 worlds = redraw(worlds, jnp.float32(value), step)
             worlds, _ = run(worlds, lead + (0 if step else self.settle), rules, words)

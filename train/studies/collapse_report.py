@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Group, RenderableType
 
+from nmmo_jax.commands.drawing import embedded
 from nmmo_jax.commands.players import labels
+from nmmo_jax.commands.text import in_full, listed, quoted
 from nmmo_jax.files import write_json
 from train.studies import charts
 from train.studies.axis import Axis
@@ -83,18 +85,18 @@ def report(out: Path, axis: Axis, names: Sequence[str], ramps: Sequence[Ramp]) -
     numbers = [_column(one) for one in ramps]
     rows = [[name, *(column[name] for column in numbers)] for name in numbers[0]]
     worlds = ramps[0].of["down"].shape[1]
-    who = ", ".join(dict.fromkeys(labels(tuple(names))))
+    who = quoted(listed(labels(tuple(names))))
     write_report(
         out,
         "# Collapse",
-        f"`{axis.field}` from {ramps[0].values[0]:.3g} to {ramps[0].values[-1]:.3g} and back, in "
+        f"`{axis.field}` from {in_full(ramps[0].values[0])} to {in_full(ramps[0].values[-1])} and back, in "
         f"{len(ramps[0].values)} values; {worlds} worlds, {who}. 95 % intervals over worlds.",
         "\n".join(f"- {one}" for one in said),
         "Kendall's tau of each indicator along the way there, up to the collapse of each world (1: it always rises), "
         "and agents more on the way there than on the way back:",
         markdown(heads, rows),
-        "![indicators](indicators.png)",
-        "![hysteresis](hysteresis.png)",
+        embedded("indicators"),
+        embedded("hysteresis"),
     )
     return Group(table("Kendall's tau on the way there", heads, rows), *said)
 
@@ -163,12 +165,8 @@ def _indicators(out: Path, axis: Axis, ramps: Sequence[Ramp]) -> None:
             _along(panel, axis, ramps[0])
             panel.set_ylim(bottom=0)
         charts.legend(row[-1])
-    made.suptitle(
-        f"On the way there (to the right); 95 % over {len(ramps[0].gap)} worlds; dotted: the first world collapses",
-        x=0.01,
-        ha="left",
-        fontsize="medium",
-    )
+    over = f"95 % over {len(ramps[0].gap)} worlds"
+    charts.title(made, f"On the way there (to the right); {over}; dotted: the first world collapses")
     charts.save(out, "indicators", made)
 
 
@@ -185,16 +183,12 @@ def _hysteresis(out: Path, axis: Axis, ramps: Sequence[Ramp]) -> None:
     for panel in axes.flat:
         panel.set_ylim(bottom=0)  # now that all of a row are drawn
     charts.legend(axes[0, -1])
-    made.suptitle(
-        f"Population; 95 % over {len(ramps[0].gap)} worlds",
-        x=0.01,
-        ha="left",
-        fontsize="medium",
-    )
+    charts.title(made, f"Population; 95 % over {len(ramps[0].gap)} worlds")
     charts.save(out, "hysteresis", made)
 
 
 def _along(panel: Any, axis: Axis, ramp: Ramp) -> None:
     """The way there goes to the right, whichever way the values go."""
     panel.set_xscale("log" if axis.log else "linear")
+    charts.along(panel, axis)
     panel.set_xlim(ramp.values[0], ramp.values[-1])

@@ -10,8 +10,10 @@ import jax
 import numpy as np
 from rich.console import RenderableType
 
+from nmmo_jax.commands.drawing import embedded
 from nmmo_jax.commands.players import Players
 from nmmo_jax.commands.playing import Play
+from nmmo_jax.commands.text import listed, quoted, short
 from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
@@ -78,7 +80,7 @@ class Forks:
     def title(self) -> str:
         """What was played, in a line."""
         return (
-            f"{', '.join(dict.fromkeys(self.labels))}; forked at tick {self.at}, {self.horizon} ticks, "
+            f"{listed(self.labels)}; forked at tick {self.at}, {self.horizon} ticks, "
             f"{self.futures} futures, {self.worlds} worlds"
         )
 
@@ -134,11 +136,12 @@ class Removals:
         ]
         births = "go on" if np.any(forks.after.spawn_rate) else "stop at the fork"
         text = (
-            f"# Without one agent\n\n{title}. Births {births}. {numbers['living']} agents live at the fork. Intervals "
-            "are over worlds.\n\nPairs (removed, other) in all futures, by their distance at the fork, in tiles (the "
-            "larger of rows and columns). Changed: the other was not as it would have been, in any of its attributes, "
-            "at some tick. Life: ticks that it lived more, and the size of that difference; food: units gained.\n\n"
-            f"{markdown(heads, rows)}\n\n![](distance.png)\n\n![](dependency.png)\n\n"
+            f"# Without one agent\n\n{quoted(title)}. Births {births}. {numbers['living']} agents live at the fork. "
+            "Intervals are over worlds.\n\nPairs (removed, other) in all futures, by their distance at the fork, in "
+            "tiles (the larger of rows and columns). Changed: the other was not as it would have been, in any of its "
+            "attributes, at some tick. Life: ticks that it lived more, and the size of that difference; food: units "
+            "gained.\n\n"
+            f"{markdown(heads, rows)}\n\n{embedded('distance')}\n\n{embedded('dependency')}\n\n"
             "Ticks of life that all others of a policy gain when one agent is removed:\n\n"
             f"{markdown(['removed', *numbers['by_policy']['of']], numbers['by_policy']['rows'])}\n"
         )
@@ -201,11 +204,12 @@ class Change:
         heads = ("", "life, ticks", "food", "water", "damage")
         rows = [[label, *(str(row[name]) for name in AMOUNTS)] for label, row in effects.items()]
         text = (
-            f"# {self.what}\n\n{title}. Effect per agent that lives at the fork; intervals are over worlds.\n\n"
-            f"{markdown(heads, rows)}\n\n![](effect.png)\n"
+            f"# {quoted(self.what)}\n\n{quoted(title)}. Effect per agent that lives at the fork; "
+            "intervals are over worlds.\n\n"
+            f"{markdown(heads, rows)}\n\n{embedded('effect')}\n"
         )
         write_report(out, text)
-        return table(title, heads, rows, _OVER)
+        return table(title, heads, [[short(label), *told] for label, *told in rows], _OVER)
 
 
 def _json(value: Any) -> Any:

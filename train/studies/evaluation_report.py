@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 from rich.console import RenderableType
 
+from nmmo_jax.commands.drawing import embedded
+from nmmo_jax.commands.text import drawn, short
 from nmmo_jax.files import write_json
 from nmmo_jax.world.draw import population_colours
 from train.studies import charts
@@ -28,7 +30,7 @@ _CAPTION = (
 
 
 def report(study: Evaluation, out: Path, results: Results) -> RenderableType:
-    """survival.png, population.png, causes.png, attacks.png (where there are attacks), results.json, report.md."""
+    """Figures: survival, population, causes, attacks (where there are attacks); results.json, report.md."""
     measures, known = study.measures(results), study.arithmetic()
     write_json(
         out / "results.json",
@@ -65,9 +67,10 @@ def report(study: Evaluation, out: Path, results: Results) -> RenderableType:
         "tick times lifetime, which is the population where both balance. `alive`: at the end, whose lives are "
         "not among the deaths.",
         markdown(["policy", *names], _rows(study, measures, names)),
-        *(f"![{name}]({name}.png)" for name in figures),
+        *map(embedded, figures),
     )
-    return table("", ["policy", *_SHOWN], _rows(study, measures, _SHOWN), _CAPTION)
+    rows = [[short(label), *told] for label, *told in _rows(study, measures, _SHOWN)]
+    return table("", ["policy", *_SHOWN], rows, _CAPTION)
 
 
 def _survival(study: Evaluation, out: Path, results: Results) -> None:
@@ -84,7 +87,7 @@ def _survival(study: Evaluation, out: Path, results: Results) -> None:
         units = units[..., : at_risk + 1]  # beyond, there may be samples in which nobody came so far
         curve = bootstrap(lambda some: survival(*some.sum(axis=0)), units, draws=200)
         curve = Interval(*(np.r_[1.0, value] for value in curve))
-        charts.line(axes, np.arange(len(curve.mean)), curve, colours[index], entrant.label)
+        charts.line(axes, np.arange(len(curve.mean)), curve, colours[index], drawn(entrant.label))
         longest = max(longest, len(curve.mean))
     charts.plain(
         axes,
@@ -107,7 +110,7 @@ def _population(study: Evaluation, out: Path, results: Results, known: dict[str,
         curves = study.together(results, index, "population").sum(axis=-1)  # [replicates, points, worlds]
         units = curves[0].T if len(curves) == 1 else curves.mean(axis=2)
         tick = int(study.together(results, index, "stride")[0]) * np.arange(1, units.shape[1] + 1)
-        charts.line(axes, tick, mean_interval(units), colours[index], entrant.label)
+        charts.line(axes, tick, mean_interval(units), colours[index], drawn(entrant.label))
     cap = float(np.asarray(study.env.rules.population_cap))
     lines = {"cap": cap, "carrying capacity": known["capacity"].mean(), "mean field": known["mean_field"].mean()}
     for (label, value), dashes in zip(lines.items(), ((2, 2), (6, 2), (1, 1)), strict=True):
@@ -130,7 +133,7 @@ def _causes(study: Evaluation, out: Path, measures: Measures) -> None:
         share = np.nan_to_num([one[f"dead_{cause.name.lower()}"].mean for one in measures])
         axes.barh(range(len(measures)), share, left=left, color=colour, label=cause.name.lower())
         left += share
-    axes.set_yticks(range(len(measures)), [one.label for one in study.entrants])
+    axes.set_yticks(range(len(measures)), [drawn(one.label) for one in study.entrants])
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     charts.plain(axes, "Causes of death", xlabel="share of deaths")
@@ -146,7 +149,7 @@ def _attacks(study: Evaluation, out: Path, results: Results) -> None:
     for one, (label, matrix) in zip(axes[0], each.items(), strict=True):
         image = charts.heat(one, matrix, [], names, names, vmin=0, cmap="magma")
         made.colorbar(image, ax=one, label="hits per world and tick")
-        charts.plain(one, f"{label}: {matrix.sum():.2f} hits per tick", xlabel="population hit")
+        charts.plain(one, f"{drawn(label)}: {matrix.sum():.2f} hits per tick", xlabel="population hit")
         one.grid(False)
     axes[0][0].set_ylabel("population")
     charts.save(out, "attacks", made)

@@ -72,12 +72,7 @@ def muller(out: Path, study: Any, tables: dict[str, Lineage], world: int) -> Non
         one.stackplot(ticks, *own, sizes.sum(axis=1) - sum(own), colors=colours, linewidth=0)
         charts.plain(one, f"{variant}, world {world}", xlabel="tick", ylabel="living descendants")
         one.axvline(study.amount.founding, color="black", linewidth=0.7, linestyle=":")
-    made.suptitle(
-        f"Descendants of the {_CLADES} founders with most of them (colours) and of all others (grey)",
-        x=0.01,
-        ha="left",
-        fontsize="medium",
-    )
+    charts.title(made, f"Descendants of the {_CLADES} founders with most of them (colours) and of all others (grey)")
     charts.save(out, "clades", made)
 
 

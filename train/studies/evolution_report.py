@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from rich.console import Group, RenderableType
 
+from nmmo_jax.commands.drawing import embedded
+from nmmo_jax.commands.text import in_full
 from nmmo_jax.files import write, write_json
 from train.studies import evolution_figures as figures
 from train.studies.evolution import CHUNK
@@ -57,7 +59,7 @@ class Ancestry(NamedTuple):
 
 
 def report(study: "Evolve", out: Path, results: Results) -> RenderableType:
-    """lineage.npz, lifetimes.png, diversity.png, clades.png, tree.png, results.json and report.md."""
+    """Figures lifetimes, diversity, clades and tree; lineage.npz, results.json and report.md."""
     told = {variant: history(study, results, variant) for variant in VARIANTS}
     ancestry = {variant: _ancestry(one.table, study.amount.worlds, study.end - 1) for variant, one in told.items()}
     parts = [FOUNDING, *(part for variant in VARIANTS for part in study.parts(variant)[1:])]
@@ -94,11 +96,11 @@ def report(study: "Evolve", out: Path, results: Results) -> RenderableType:
     write_report(
         out,
         "# Evolution",
-        f"Newborns inherit {how}; mutations of {study.sigma:g}; {amount.worlds} worlds of at most "
+        f"Newborns inherit {how}; mutations of {in_full(study.sigma)}; {amount.worlds} worlds of at most "
         f"{study.env.config.num_agents} agents, {amount.founding:,} ticks with founders and "
         f"{amount.stretches * amount.ticks:,} after that. Drift: the same without selection.",
         *(part for title, heads, rows in shown for part in (f"## {title}", markdown(heads, rows))),
-        *(f"![{name}]({name}.png)" for name in ("lifetimes", "diversity", "clades", "tree")),
+        *map(embedded, ("lifetimes", "diversity", "clades", "tree")),
     )
     return Group(*(table(*one) for one in shown))
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.patches import FancyArrowPatch
 
+from nmmo_jax.commands.text import drawn
 from nmmo_jax.world.draw import map_image
 from nmmo_jax.world.materials import Material
 from train.studies import charts
@@ -15,6 +16,7 @@ from train.studies.intervals import Interval, mean_interval
 from train.studies.study import Result
 
 _ARROWS = 60  # at most, of the strongest
+_LEVEL = 4  # names below an axis, that are not turned
 _NEAR = 15  # tiles around a removed agent that are shown
 _COLD, _WARM = "#2166ac", "#b2182b"  # lives longer without, lives shorter without
 
@@ -45,7 +47,14 @@ def dependency(out: Path, world: Result, labels: tuple[str, ...], title: str) ->
     plays = np.asarray(labels)[world["population"] % len(labels)]
     edge = {"edgecolor": "white", "linewidth": 0.4, "zorder": 3}
     for index, kind in enumerate(dict.fromkeys(labels)):
-        left.scatter(col[plays == kind], row[plays == kind], 16, charts.COLOURS[index], label=kind, **edge)
+        left.scatter(
+            col[plays == kind],
+            row[plays == kind],
+            16,
+            charts.COLOURS[index % len(charts.COLOURS)],
+            label=drawn(kind),
+            **edge,
+        )
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, frameon=False)
     shown = min(_ARROWS, int((strength > 0).sum()))
     left.set_title(
@@ -56,7 +65,7 @@ def dependency(out: Path, world: Result, labels: tuple[str, ...], title: str) ->
     )
     if effect.shape[1]:
         _near(figure, right, world, mean, int(strength.sum(axis=1).argmax()), plays)
-    figure.suptitle(f"Who depends on whom, world 0: {title}", x=0.01, ha="left", fontsize="medium")
+    charts.title(figure, f"Who depends on whom, world 0: {title}")
     charts.save(out, "dependency", figure)
 
 
@@ -77,7 +86,7 @@ def _near(figure: Any, axes: Any, world: Result, mean: np.ndarray, chosen: int, 
     figure.colorbar(dots, ax=axes, shrink=0.75, pad=0.02, label="ticks lived more without it (mean over futures)")
     touched = int(np.count_nonzero(mean[chosen]))
     axes.set_title(
-        f"without agent {world['uid'][chosen]} (star), {plays[chosen]}:\n"
+        f"without agent {world['uid'][chosen]} (star), {drawn(plays[chosen])}:\n"
         f"{touched} of {others.sum()} others live longer or shorter",
         loc="left",
         fontsize="medium",
@@ -133,7 +142,7 @@ def distance(
         second, "who has been changed by then", xlabel="distance at the fork (tiles)", ylabel="ticks after the fork"
     )
     second.grid(False)
-    figure.suptitle(f"Without one agent: {title}", x=0.01, ha="left", fontsize="medium")
+    charts.title(figure, f"Without one agent: {title}")
     charts.save(out, "distance", figure)
 
 
@@ -161,8 +170,9 @@ def effect(
         values = Interval(*np.array([effects[one][name] for one in names]).T)
         charts.points(second, place + 0.15 * (index - 1.5), values, charts.COLOURS[index], label, linestyle="none")
     second.axhline(0, color="0.6", linewidth=0.8)
-    second.set_xticks(place, names)
+    turned: dict[str, Any] = {"rotation": 20, "ha": "right", "fontsize": "small"} if len(names) > _LEVEL else {}
+    second.set_xticks(place, [drawn(name, 16) for name in names], **turned)
     charts.legend(second)
     charts.plain(second, "effect per agent (interval: over worlds)", ylabel="changed minus as it is")
-    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")
+    charts.title(figure, title)
     charts.save(out, "effect", figure)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.console import Group, RenderableType
 
+from nmmo_jax.commands.drawing import embedded
 from nmmo_jax.environment import make
 from nmmo_jax.files import write_json
 from train.settings import EXPERIMENTS, experiment
@@ -123,7 +124,7 @@ class Matrix:
         return compute
 
     def report(self, out: Path, results: Results) -> RenderableType:
-        """learning.png, tables and figures of every game's tournament in folders of their own, report.md."""
+        """A figure, learning, tables and figures of every game's tournament in folders of their own, report.md."""
         self._learning(out, results)
         shown, told, parts = [], {}, []
         for game, tournament in self.tournaments.items():
@@ -143,7 +144,7 @@ class Matrix:
                     "largest_less_smallest": self._gain(lifetimes).as_json(),
                 }
                 parts.append(self._verdict(game, lifetimes))
-            parts.append(f"![lifetimes](tournament-{game}/lifetimes.png)")
+            parts.append(embedded(f"tournament-{game}/lifetimes", "lifetimes"))
         write_json(out / "results.json", {"seeds": list(self.seeds), "budget": self.budget, **told})
         write_report(
             out,
@@ -151,7 +152,7 @@ class Matrix:
             f"{len(self.seeds)} seeds; a population has learned from {self.budget:,} living agent-steps on average "
             f"({self._learned(results)}). Mean lifetimes in ticks with 95 % intervals over seeds, in brackets those "
             "published (law; a single run of the original, whose budgets were far larger).",
-            "![learning](learning.png)",
+            embedded("learning"),
             *parts,
         )
         return Group(*shown)

@@ -11,7 +11,9 @@ from matplotlib.ticker import FuncFormatter
 from rich.console import RenderableType
 from scipy import stats
 
+from nmmo_jax.commands.drawing import embedded
 from nmmo_jax.commands.players import Players
+from nmmo_jax.commands.text import in_full, quoted
 from nmmo_jax.environment import Environment
 from nmmo_jax.files import write_json
 from nmmo_jax.world.pool import MapPool
@@ -60,13 +62,13 @@ class Rarity:
             def count(told: Told, index: int = index) -> dict[str, Any]:
                 return self._count(index, told)
 
-            found.append(Cell(f"count-{rate:g}", self.count / self.effort, count))
+            found.append(Cell(f"count-{in_full(rate)}", self.count / self.effort, count))
             for run in range(self.runs):
 
                 def split(told: Told, index: int = index, run: int = run) -> dict[str, Any]:
                     return self._split(index, run, told)
 
-                found.append(Cell(f"split-{rate:g}-{run}", float(len(self.levels)), split))
+                found.append(Cell(f"split-{in_full(rate)}-{run}", float(len(self.levels)), split))
         return found
 
     def _begin(self) -> Race:
@@ -115,7 +117,7 @@ class Rarity:
             counted = case["counted"][-1]
             rows.append(
                 [
-                    f"{case['rate']:g}",
+                    in_full(case["rate"]),
                     _told(case["estimate"], -1),
                     f"{counted['share']:.2g} ({counted['low']:.2g} to {counted['high']:.2g})",
                     f"{counted['number']} of {self.count:,}",
@@ -127,22 +129,22 @@ class Rarity:
         write_report(
             out,
             f"# How probable: {last} within {self.ticks} ticks",
-            f"{self.title}. {self.initial} agents are born before "
+            f"{quoted(self.title)}. {self.initial} agents are born before "
             f"the first tick. By splitting: mean of {self.runs} independent runs of {self.effort} worlds per level "
             f"(levels {levels}) with Student's t interval. By counting: of {self.count:,} worlds, with the exact "
             "binomial interval of Clopper and Pearson. Differ by: the two, in standard errors of the difference. "
             "Worth: how many world-ticks of counting one of splitting is worth, at the same variance.",
             markdown(heads, rows),
-            "![](rare.png)",
+            embedded("rare"),
         )
         return table(f"P({last} within {self.ticks} ticks): {self.title}", heads, rows)
 
     def _case(self, rate: float, results: Results) -> dict[str, Any]:
         """What came out at one rate, by level."""
-        runs = [results[f"split-{rate:g}-{run}"] for run in range(self.runs)]
+        runs = [results[f"split-{in_full(rate)}-{run}"] for run in range(self.runs)]
         products = np.cumprod([run["shares"] for run in runs], axis=1)
         estimate = mean_interval(products)
-        direct = results[f"count-{rate:g}"]
+        direct = results[f"count-{in_full(rate)}"]
         counted = []
         for level in self.levels:
             number = int((direct["lowest"] <= level).sum())
@@ -171,7 +173,7 @@ class Rarity:
             colour = charts.COLOURS[index % len(charts.COLOURS)]
             mean, low, high = (np.array(value) for value in case["estimate"])
             known = mean > 0
-            label = f"{case['rate']:g} births per tick"
+            label = f"{in_full(case['rate'])} births per tick"
             floor = np.maximum(low, mean / 100)  # an interval down to 0 has no end on a logarithmic axis
             charts.line(left, place[known], Interval(mean[known], floor[known], high[known]), colour, label)
             share, least, most = (np.array([one[name] for one in case["counted"]]) for name in ("share", "low", "high"))
@@ -203,7 +205,7 @@ class Rarity:
         right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         right.legend(frameon=False, fontsize="small", loc="lower left")
         charts.plain(right, f"{self.levels[-1]} agents at most", xlabel="births per tick", ylabel="probability")
-        figure.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
+        charts.title(figure, self.title)
         charts.save(out, "rare", figure)
 
 

@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn
 
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.progress import Shown
+from nmmo_jax.commands.text import any_encoding, column, safe
 from nmmo_jax.files import append_line, write_json
 from nmmo_jax.folders import alone
 from train.checkpoint import FOLDER, Checkpoints
@@ -217,9 +218,10 @@ class Seeds:
 
 def main() -> None:
     """Trains; bad input ends with one readable line and status 2, an interruption with status 130."""
+    any_encoding()
     asked = tyro.cli(Seeds, prog="python -m train.studies.seeds")
     use_all_cores()
-    columns = (BarColumn(bar_width=20), TextColumn("{task.fields[told]}"))
+    columns = (BarColumn(bar_width=20), column("{task.fields[told]}"))
     try:
         with Signals() as watch, Shown(1.0, *columns) as progress:
 
@@ -230,10 +232,10 @@ def main() -> None:
 
             train_seeds(experiment(asked.experiment), asked.seeds, asked.budget, asked.out, told)
     except KeyboardInterrupt:
-        print(f"{asked.out}: saved; the same command goes on", file=sys.stderr)
+        print(f"{safe(asked.out)}: saved; the same command goes on", file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError) as error:
-        print(f"train.studies.seeds: {error}", file=sys.stderr)
+        print(f"train.studies.seeds: {safe(error)}", file=sys.stderr)
         sys.exit(2)
 
 

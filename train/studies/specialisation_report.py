@@ -10,6 +10,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import EngFormatter
 from rich.console import Group, RenderableType
 
+from nmmo_jax.commands.drawing import embedded
+from nmmo_jax.commands.text import drawn, quoted, short
 from nmmo_jax.config import STYLES
 from nmmo_jax.files import write_json
 from nmmo_jax.world.draw import map_image
@@ -86,12 +88,12 @@ def report(out: Path, asked: Any, arms: Sequence[Arm], results: Mapping[str, Res
         + f"\n- played: {asked.maps} held-out maps per seed, {asked.worlds} worlds on each, {asked.ticks} ticks after "
         f"{asked.settle}",
         markdown(rows[0], rows[1:]),
-        "\n".join(f"- {line}" for line in said),
-        "\n".join(f"![{name}]({name}.png)" for name in names),
+        "\n".join(f"- {quoted(line)}" for line in said),
+        "\n".join(map(embedded, names)),
     )
     # What a terminal has room for.
-    short = [[f"{arm}, {populations}", *values[: len(kinds)]] for arm, populations, *values in rows[1:]]
-    return Group(table("Effective niches above chance", ["arm, populations", *kinds], short), *said)
+    lines = [[f"{short(arm)}, {populations}", *values[: len(kinds)]] for arm, populations, *values in rows[1:]]
+    return Group(table("Effective niches above chance", ["arm, populations", *kinds], lines), *said)
 
 
 def findings(played: Sequence[Played], kind: str) -> list[str]:
@@ -208,7 +210,9 @@ def _niches(out: Path, played: Sequence[Played], kinds: Sequence[str]) -> bool:
             x = [np.log2(one.arm.populations) + 0.05 * (i - (len(groups) - 1) / 2) for one in line]
             each = [mean_interval(one.excess(kind)[:, -1]) for one in line]
             together = Interval(*(np.array(part) for part in zip(*each, strict=True)))
-            charts.points(at, x, together, charts.COLOURS[i % len(charts.COLOURS)], group, linestyle=_dash(line[0].arm))
+            charts.points(
+                at, x, together, charts.COLOURS[i % len(charts.COLOURS)], drawn(group), linestyle=_dash(line[0].arm)
+            )
         numbers = sorted({one.arm.populations for one in played})
         at.set_xticks(np.log2(numbers), [str(number) for number in numbers])
         at.set_xlim(np.log2(numbers[0]) - 0.4, np.log2(numbers[-1]) + 0.4)
@@ -231,12 +235,12 @@ def _over_training(out: Path, played: Sequence[Played], kinds: Sequence[str]) ->
                     one.series("agent_steps").mean(axis=0),
                     _colour(one.arm, [other.arm for other in several]),
                 )
-                label = f"{one.arm.group}, {one.arm.populations}"
+                label = f"{drawn(one.arm.group)}, {one.arm.populations}"
                 charts.line(at, steps, mean_interval(values), colour, label, linestyle=_dash(one.arm), marker=".")
             at.xaxis.set_major_formatter(EngFormatter(sep=""))
             label = "lifetime, ticks" if kind == "lifetime" else "effective niches above chance"
             steps = "living agent-steps of training, all populations"
-            charts.plain(at, f"{game}, {KINDS.get(kind, kind)}", xlabel=steps, ylabel=label)
+            charts.plain(at, f"{drawn(game)}, {KINDS.get(kind, kind)}", xlabel=steps, ylabel=label)
         charts.legend(row[-1])
     charts.save(out, "over-training", made)
 
@@ -267,7 +271,9 @@ def _maps(out: Path, played: Sequence[Played]) -> bool:
         image = at.imshow(seen, cmap="inferno_r", norm=LogNorm(most / 1_000, most))
         at.set_title(f"population {population}", loc="left", fontsize="medium")
     made.colorbar(image, ax=axes, shrink=0.6, label="share of the population's visits")
-    made.suptitle(f"{one.arm.group}, {one.arm.populations} populations: one training, all worlds on one map")
+    charts.title(
+        made, f"{short(one.arm.group)}, {one.arm.populations} populations: one training, all worlds on one map"
+    )
     charts.save(out, "maps", made)
     return True
 
@@ -286,6 +292,6 @@ def _styles(out: Path, played: Sequence[Played]) -> None:
             at.bar(range(len(share)), share[:, i], bottom=below, color=charts.COLOURS[i], label=style)
             below += share[:, i]
         at.set_xticks(range(len(share)))
-        charts.plain(at, f"{one.arm.group}, {one.arm.populations}", xlabel="population", ylabel="share of hits")
+        charts.plain(at, f"{drawn(one.arm.group)}, {one.arm.populations}", xlabel="population", ylabel="share of hits")
     charts.legend(axes.flat[min(len(hitting), axes.shape[1]) - 1])
     charts.save(out, "styles", made)

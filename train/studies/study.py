@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn
 
 from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.report import versions
+from nmmo_jax.commands.text import column
 from nmmo_jax.config import RULES_VERSION
 from nmmo_jax.files import write, write_json
 from nmmo_jax.folders import alone
@@ -73,7 +74,7 @@ def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, i
     if path.exists():
         there = read_config(out)
         for part, value in mine.items():
-            if there.get(part) != value:
+            if _computed(there.get(part)) != _computed(value):
                 raise ValueError(f"out={out}: {part} differs: {difference(there.get(part), value)}")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"out={out}: is not empty, and holds no study")
@@ -94,6 +95,11 @@ def read_config(out: Path) -> dict[str, Any]:
         raise ValueError(f"{out}: holds no study (no config.json)") from None
     except ValueError as error:
         raise ValueError(f"{out / 'config.json'}: damaged: {error}") from None
+
+
+def _computed(part: Any) -> Any:
+    """Of what was asked for all that results depend on: figures can be drawn again in other formats."""
+    return {name: one for name, one in part.items() if name != "figure_format"} if isinstance(part, dict) else part
 
 
 def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) -> tuple[dict[str, Result], float]:
@@ -144,7 +150,7 @@ class _Progress(Shown):
     """How much of a study is done, and the time left: what took so long so far, for what is left."""
 
     def __init__(self, cells: Sequence[Cell], console: Console | None):
-        columns = (BarColumn(bar_width=20), TextColumn("{task.fields[told]}"))
+        columns = (BarColumn(bar_width=20), column("{task.fields[told]}"))
         super().__init__(1.0, *columns, console=console, begin="beginning")
         self._work = {cell.name: cell.work for cell in cells}
         self._total = max(sum(self._work.values()), 1e-9)

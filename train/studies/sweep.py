@@ -18,8 +18,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import RenderableType
 
+from nmmo_jax.commands.drawing import embedded
 from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.report import rules_as_json
+from nmmo_jax.commands.text import in_full, listed, quoted
 from nmmo_jax.components import Cause
 from nmmo_jax.config import MAX_TICKS, Rules, as_rules
 from nmmo_jax.environment import Environment
@@ -201,24 +203,24 @@ class Sweep:
         )
         differ = [name for name, value in ranges.items() if value["lowest"] != value["highest"]]
         charts.save(out, "sweep", self._curves(found, differ) if len(self.axes) == 1 else self._maps(found, differ))
-        rows = {name: self._row(value) for name, value in ranges.items()}
+        rows = {name: self._row(value, full=True) for name, value in ranges.items()}
         write_report(
             out,
             "# Sweep",
-            f"{self.title}. 95 % intervals over the worlds of a point.",
+            f"{quoted(self.title)}. 95 % intervals over the worlds of a point.",
             "\n".join(f"- `{axis.field}`: {len(axis.values)} values, {axis.span}" for axis in self.axes),
             markdown(_COLUMNS, [[MEASURES[name].title, *numbers] for name, numbers in rows.items()]),
             "All points are in points.csv.",
-            "![measures](sweep.png)",
+            embedded("sweep", "measures"),
         )
-        return table(self.title, _COLUMNS, [[name, *numbers] for name, numbers in rows.items()])
+        return table(self.title, _COLUMNS, [[name, *self._row(value)] for name, value in ranges.items()])
 
     @property
     def title(self) -> str:
         """What was played, in a line."""
         points = " x ".join(map(str, self.shape))
         return (
-            f"{points} points, {self.worlds} worlds each, {', '.join(dict.fromkeys(labels(self.names)))}, "
+            f"{points} points, {self.worlds} worlds each, {listed(labels(self.names))}, "
             f"{self.ticks:,} ticks after {self.settle:,}"
         )
 
@@ -229,7 +231,9 @@ class Sweep:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(names)
         for row in zip(*columns, strict=True):
-            writer.writerow([f"{value:.6g}" if np.isfinite(value) else "" for value in row])
+            point, measured = row[: len(self.axes)], row[len(self.axes) :]
+            told = [f"{value:.6g}" if np.isfinite(value) else "" for value in measured]
+            writer.writerow([*map(in_full, point), *told])
         return text.getvalue()
 
     def _range(self, interval: Interval) -> dict[str, Any]:
@@ -245,17 +249,26 @@ class Sweep:
             "half_interval": float(np.median(half)) if half.size else None,  # median over the points
         }
 
-    def _row(self, value: Mapping[str, Any]) -> tuple[str, ...]:
-        def number(x: float | None) -> str:
+    def _row(self, value: Mapping[str, Any], full: bool = False) -> tuple[str, ...]:
+        """Of a table.
+
+        Args:
+          full: whether all digits of the rules' values are told, or those that tell them apart.
+        """
+
+        def measure(x: float | None) -> str:
             return "-" if x is None else f"{x:.3g}"
 
         def place(point: Sequence[float] | None) -> str:
-            return "" if point is None else f" at {', '.join(f'{x:.3g}' for x in point)}"
+            if point is None:
+                return ""
+            told = (in_full(x) if full else axis.text_of(x) for axis, x in zip(self.axes, point, strict=True))
+            return f" at {', '.join(told)}"
 
         if value["lowest"] == value["highest"]:
-            return number(value["lowest"]), "the same everywhere", "-"
-        ends = (number(value[end]) + place(value[f"{end}_at"]) for end in ("lowest", "highest"))
-        return *ends, number(value["half_interval"])
+            return measure(value["lowest"]), "the same everywhere", "-"
+        ends = (measure(value[end]) + place(value[f"{end}_at"]) for end in ("lowest", "highest"))
+        return *ends, measure(value["half_interval"])
 
     def _curves(self, found: Mapping[str, Interval], differ: Sequence[str]) -> Figure:
         axis = self.axes[0]
@@ -263,7 +276,8 @@ class Sweep:
         for panel, name in zip(panels, differ, strict=True):
             charts.line(panel, axis.values, found[name], charts.COLOURS[0], marker="o", markersize=3)
             charts.plain(panel, MEASURES[name].title, xlabel=axis.field, xscale="log" if axis.log else "linear")
-        made.suptitle(self.title, x=0.01, ha="left", fontsize="medium")
+            charts.along(panel, axis)
+        charts.title(made, self.title)
         return made
 
     def _maps(self, found: Mapping[str, Interval], differ: Sequence[str]) -> Figure:
@@ -283,11 +297,11 @@ class Sweep:
                 (panel.set_yticks, up, panel.set_ylabel),
             ):
                 at = np.unique(np.rint(np.linspace(0, len(axis.values) - 1, _LABELS)).astype(int))
-                ticks(at, [f"{axis.values[i]:.2g}" if axis.values[i] < 1 else f"{axis.values[i]:g}" for i in at])
+                ticks(at, [axis.texts[i] for i in at])
                 label(axis.field)
         over = f"; means over {', '.join(axis.field for axis in self.axes[2:])}" if others else ""
         nobody = "" if np.isfinite(found["lifetime"].mean).all() else "; white: nobody died"
-        made.suptitle(self.title + over + nobody, x=0.01, ha="left", fontsize="medium")
+        charts.title(made, self.title + over + nobody)
         return made
 
 

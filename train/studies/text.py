@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from nmmo_jax.commands.text import quoted
 from nmmo_jax.files import write
 
 Rows = Sequence[Sequence[str]]
@@ -13,7 +14,8 @@ Rows = Sequence[Sequence[str]]
 
 def markdown(heads: Sequence[str], rows: Rows) -> str:
     """A table in Markdown: the first column to the left, numbers to the right."""
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    head, *cells = ([quoted(cell) for cell in line] for line in (heads, *rows))
+    lines = [head, ["---", *["---:"] * (len(heads) - 1)], *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -32,4 +34,4 @@ def table(title: str, heads: Sequence[str], rows: Rows, caption: str | None = No
 def write_report(out: Path, *paragraphs: str) -> None:
     """Writes report.md."""
     text = "\n\n".join(paragraphs) + "\n"
-    write(out / "report.md", lambda file: file.write(text.encode()))
+    write(out / "report.md", lambda file: file.write(text.encode(errors="backslashreplace")))

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from rich.console import Group, RenderableType
 
+from nmmo_jax.commands.drawing import embedded
+from nmmo_jax.commands.text import drawn, quoted, short
 from nmmo_jax.files import write_json
 from train.studies import charts
 from train.studies.intervals import Interval, mean_interval
@@ -14,9 +16,11 @@ from train.studies.study import Results
 from train.studies.text import markdown, table, write_report
 from train.studies.tournament import Tournament
 
+_MOST = 16  # characters of a name beside and below a panel
+
 
 def report(study: Tournament, out: Path, results: Results) -> RenderableType:
-    """Writes lifetimes.png, wins.png, results.json and report.md; returns tables."""
+    """Writes figures, lifetimes and wins, results.json and report.md; returns tables."""
     lifetimes, per_death = (study.interval(results, amount) for amount in ("aged", "steps"))
     wins = mean_interval(np.moveaxis(study.wins(results), -1, 0))
     ratings, together = study.ratings(results), study.all_in_one(results)
@@ -38,20 +42,22 @@ def report(study: Tournament, out: Path, results: Results) -> RenderableType:
     better = "Share of games in which the row's policy has more agent-ticks per death"
     _figure(study, out, "wins", better, wins, vmin=0, vmax=1)
     heads, number = ["", *(f"vs {label}" for label in labels)], range(len(labels))
+    brief = [short(label) for label in labels]
     shown, parts = [], []
     for size, cap in enumerate(study.sizes):
-        told = [[label, *(str(lifetimes.at(size, row, other)) for other in number)] for row, label in enumerate(labels)]
-        shown.append(table(f"Mean lifetime in worlds of {cap} (95 %, {study.units})", heads, told))
+        told = [[who, *(str(lifetimes.at(size, row, other)) for other in number)] for row, who in enumerate(brief)]
+        title = f"Mean lifetime in worlds of {cap} (95 %, {study.units})"
+        shown.append(table(title, ["", *(f"vs {who}" for who in brief)], told))
         both = [
             [label, *(f"{lifetimes.at(size, row, other)} [{per_death.at(size, row, other)}]" for other in number)]
             for row, label in enumerate(labels)
         ]
         parts += [f"## Worlds of {cap} agents", markdown(heads, both)]
         if together:
-            parts.append(f"All in one world: {_listed(labels, together['lifetime'].at(size))}.")
+            parts.append(f"All in one world: {quoted(_listed(labels, together['lifetime'].at(size)))}.")
     order = np.argsort(-np.nan_to_num(ratings.mean))
     shown.append(
-        table("OpenSkill ratings", ["policy", "rating"], [[labels[index], str(ratings.at(index))] for index in order])
+        table("OpenSkill ratings", ["policy", "rating"], [[brief[index], str(ratings.at(index))] for index in order])
     )
     last = study.settle + study.ticks
     write_report(
@@ -63,15 +69,15 @@ def report(study: Tournament, out: Path, results: Results) -> RenderableType:
         "near to it are too low.",
         *parts,
         "## Ratings (OpenSkill, Plackett-Luce)",
-        f"{_listed(labels, ratings)}.",
-        "![lifetimes](lifetimes.png)",
-        "![wins](wins.png)",
+        f"{quoted(_listed(labels, ratings))}.",
+        embedded("lifetimes"),
+        embedded("wins"),
     )
     return Group(*shown)
 
 
 def _figure(study: Tournament, out: Path, name: str, title: str, interval: Interval, **style: Any) -> None:
-    labels = [one.label for one in study.entrants]
+    labels = [drawn(one.label, _MOST) for one in study.entrants]
     size = (2.2 + 0.9 * len(labels), 1.4 + 0.6 * len(labels))
     made, panels = charts.figure(len(study.sizes), size=size, squeeze=False)
     for index, axes in enumerate(panels[0]):
@@ -81,7 +87,7 @@ def _figure(study: Tournament, out: Path, name: str, title: str, interval: Inter
         ]
         charts.heat(axes, interval.mean[index], texts, labels, [f"vs {label}" for label in labels], **style)
         axes.set_title(f"worlds of {study.sizes[index]}", loc="left", fontsize="medium")
-    made.suptitle(f"{title}; 95 % over {study.units}", x=0.01, ha="left", fontsize="medium")
+    charts.title(made, f"{title}; 95 % over {study.units}")
     charts.save(out, name, made)
 
 
