@@ -61,8 +61,8 @@ class Native:
         minutes. None: no limit.
       updates: after which it ends, those before an interruption included; None: no limit.
       resume: whether the folder's last checkpoint is continued. A run goes on as it was asked for: where neither
-        ``minutes`` nor ``updates`` is given, to the end that was; with ``every``, ``loggers`` and ``figure_format`` as they
-        were, if they are not given.
+        ``minutes`` nor ``updates`` is given, to the end that was; with ``every``, ``loggers`` and ``figure_format`` as
+        they were, if they are not given.
       per_call: updates in one compiled call.
       every: of how many updates a checkpoint is kept for good; None: only the latest and the best.
       loggers: where each line of metrics.jsonl is also sent: "tensorboard", "wandb".

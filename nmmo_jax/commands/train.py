@@ -46,7 +46,7 @@ class Train:
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Send each line of metrics.jsonl there, too. Needs pip install 'nmmo-jax[tensorboard]' or 'nmmo-jax[wandb]'."""
     figure_format: tuple[Format, ...] | None = None
-    """Formats of the figures; svg and pdf are vector graphics."""
+    """Formats of the figures, default png; svg and pdf are vector graphics."""
     set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Any field of the training's settings, or of the world's configuration and rules: realms=64 network=classic
     regrowth_probability=0.05 max_spawns=2."""
