@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from rich.console import Console
 
 from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.commands.overrides import flags_named, named_by
 
 
 @dataclasses.dataclass
@@ -20,6 +21,7 @@ class StudyCommand(abc.ABC):
 
     NAME: ClassVar[str]
     FORMS: ClassVar[dict[str, dict[str, Any]]]  # form -> field -> value
+    FLAGS: ClassVar[dict[str, str]] = {}  # what is called otherwise where it is checked -> flag
 
     form: Literal["minutes", "hour", "night"] = "minutes"
     """How much is computed: what two cores do within some minutes, about an hour, or a night."""
@@ -33,6 +35,9 @@ class StudyCommand(abc.ABC):
     @abc.abstractmethod
     def study(self, out: Path) -> Any:
         """The ``train.studies.study.Study``; raises ValueError for what cannot be."""
+
+    def check(self) -> None:  # noqa: B027
+        """Refuses flags that mean nothing beside others; called before ``FORMS`` give theirs."""
 
     def policies(self) -> tuple[str, ...]:
         """Names of those who play, as far as they are given: a study goes on with the same checkpoints only."""
@@ -48,6 +53,8 @@ class StudyCommand(abc.ABC):
         from train.studies.study import compute, left, open_study
 
         use_all_cores()
+        if self.resume is None:
+            self.check()
         command = self if self.resume is None else self._resumed(self.resume)
         if not 0 <= command.seed < 2**32:
             raise ValueError(f"--seed {command.seed}: allowed are 0 to 2^32 - 1")
@@ -55,8 +62,10 @@ class StudyCommand(abc.ABC):
         console = Console(highlight=False)
         console.width = max(console.width, 80)
         command = command._filled()
-        study = command.study(out)
-        open_study(out, self.NAME, command._asked(), made_of(command.policies()))
+        flags = {**self.FLAGS, "out": "--out" if self.resume is None else "--resume"}
+        with flags_named(named_by(command, **flags)):
+            study = command.study(out)
+            open_study(out, self.NAME, command._asked(), made_of(command.policies()))
         cells = study.cells()
         try:
             results, seconds = compute(cells, out)
@@ -95,7 +104,8 @@ class StudyCommand(abc.ABC):
         for field in dataclasses.fields(self):
             default = field.default if field.default is not dataclasses.MISSING else None
             if field.name != "resume" and getattr(self, field.name) != default:
-                raise ValueError(f"--{field.name}: means nothing with --resume: a study goes on as it was asked for")
+                flag = ("--no-" if getattr(self, field.name) is False else "--") + field.name.replace("_", "-")
+                raise ValueError(f"{flag}: means nothing with --resume: a study goes on as it was asked for")
         there = read_config(folder)
         if there.get("study") != self.NAME:
             raise ValueError(f"--resume {folder}: holds a study of {there.get('study')!r}, not of {self.NAME!r}")

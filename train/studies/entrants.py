@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from nmmo_jax.commands.players import labels, load_trained, players
+from nmmo_jax.commands.players import check_name, labels, load_trained, players
 from nmmo_jax.config import MAX_TICKS, Rules
 from nmmo_jax.environment import Environment
 from nmmo_jax.policies.scripted import POLICIES
@@ -51,6 +51,7 @@ def replicates(name: str) -> tuple[str, ...]:
     """The trainings that a name stands for, by seed, folders from the root: those in its ``seed-*``, or itself."""
     if _in_package(name):
         return (name,)
+    check_name(name)
     inside = [path for path in Path(name).glob("seed-*") if _SEED.fullmatch(path.name)]
     inside.sort(key=lambda path: int(path.name.removeprefix("seed-")))
     return tuple(str(path.resolve()) for path in inside) or (where(name),)
