@@ -1,5 +1,6 @@
 """From the words of a command line to a command: tyro reads them; what is misspelt is told of in one line before."""
 
+import contextlib
 import dataclasses
 import platform
 import sys
@@ -27,7 +28,7 @@ def parse(commands: Any, prog: str, description: str, args: Sequence[str] | None
       SystemExit: help or the version was asked for, or something else is wrong; what is to be said has been printed.
     """
     args = list(sys.argv[1:] if args is None else args)
-    if args == ["--version"]:
+    if args[:1] == ["--version"]:
         versions = f"rules {RULES_VERSION}, jax {jax.__version__}, Python {platform.python_version()}"
         print(f"nmmo-jax {nmmo_jax.__version__} ({versions})")
         sys.exit(0)
@@ -40,10 +41,9 @@ def parse(commands: Any, prog: str, description: str, args: Sequence[str] | None
     if below and rest and rest[0] not in ("-h", "--help") and not rest[0].startswith(_OF_TYRO):
         raise ValueError(f"{rest[0]}: {' '.join(path)} --help lists what there is{near(rest[0], _BEFORE)}")
     if below and not rest:  # a command is missing: help, and the status of bad input
-        try:
+        with contextlib.suppress(SystemExit):
             tyro.cli(commands, prog=prog, description=description, args=[*path[1:], "--help"])
-        finally:
-            sys.exit(2)
+        sys.exit(2)
     if below:
         return tyro.cli(commands, prog=prog, description=description, args=args)
     return parse_flags(chosen, " ".join(path), rest)
