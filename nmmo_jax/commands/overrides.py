@@ -158,7 +158,8 @@ def named_by(command: Any, **others: str) -> dict[str, str]:
       others: fields of what it makes, and the flag that sets each, where that is of another name.
     """
     own = {field.name: f"--{field.name.replace('_', '-')} " for field in dataclasses.fields(command)}
-    own |= {name: f"{flag} " for name, flag in {**PLACES, **others}.items()}
+    own |= {name: f"{flag} " for name, flag in PLACES.items() if flag.removeprefix("--") in own}
+    own |= {name: f"{flag} " for name, flag in others.items()}
     own |= {name: f"{name}=" for name in names_in([getattr(command, "over", ())])}  # those messages begin with --over
     return own | {name: f"--set {name}=" for name in names_in(getattr(command, "set", ()))}
 

@@ -57,7 +57,7 @@ def places(names: Sequence[str], study: Path, before: str | None, told: Sequence
 def _move(text: str, names: Sequence[str]) -> tuple[Path, Path]:
     parts = text.split("=")  # folders may have a = in their names
     for number in range(1, len(parts)):
-        old, new = Path("=".join(parts[:number])).absolute(), "=".join(parts[number:])
+        old, new = Path("=".join(parts[:number])).resolve(), "=".join(parts[number:])
         if new and any(Path(name).is_relative_to(old) for name in names):
             return old, Path(new)
     raise ValueError(
