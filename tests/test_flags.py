@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 from nmmo_jax import Config, Rules, cli
-from nmmo_jax.commands import parsing
+from nmmo_jax.commands import (
+    collapse,
+    evaluate,
+    evolve,
+    fork,
+    parsing,
+    rare,
+    simulate,
+    sweep,
+    tournament,
+    watch,
+)
 from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, WORLD, flags_named, parse_set, types_of
 from nmmo_jax.config import RULE_FIELDS, preset
 from train.networks import NetworkOptions
@@ -214,3 +225,30 @@ def test_only_fields_are_renamed():
         raise ValueError("out=runs/seed=3/out=4: rules.rows=2 and --set seed=5 and my_seed=6, game='a b', seed='x'")
     told = "--out runs/seed=3/out=4: --set rows=2 and --set seed=5 and my_seed=6, game='a b', --seed x"
     assert str(error.value) == told
+
+
+def environments():
+    """How each command that makes a world makes it, without playing in it."""
+    few = {"policy": ("random",)}
+    yield "simulate", lambda given, _: simulate.Simulate(set=given)._environment([])
+    yield "watch", lambda given, _: watch.Watch(set=given)._world(("random",), [])[0]
+    yield "watch a trained one", lambda given, _: watch.Watch(set=given)._world(("law128",), [])[0]
+    for name, kind, look, more in (
+        ("evaluate", evaluate.Evaluate, lambda study: study.env, few),
+        ("tournament", tournament.Tournament, lambda study: study.env, few),
+        ("fork", fork.Fork, lambda study: study.forks.env, few),
+        ("rare", rare.Rare, lambda study: study.env, few),
+        ("sweep", sweep.Sweep, lambda study: study.env, few),
+        ("collapse", collapse.Collapse, lambda study: study.kinds[1].env, few),
+        ("evolve", evolve.Evolve, lambda study: study.env, {}),
+    ):
+        yield name, lambda given, out, k=kind, look=look, m=more: look(k(set=given, **m)._filled().study(out))
+
+
+@pytest.mark.parametrize("make_world", [pytest.param(make, id=name) for name, make in environments()])
+def test_any_field_of_a_world_can_be_set(make_world, tmp_path):
+    env = make_world((("max_spawns=3", "attack_damage=4,3,2"), ("attacks_enabled=True",)), tmp_path)
+    assert env.config.max_spawns == 3 and np.asarray(env.rules.attack_damage).tolist() == [4, 3, 2]
+    assert bool(env.rules.attacks_enabled)
+    with pytest.raises(ValueError, match="--set ledger=true: ledger changes nothing that this command shows"):
+        make_world((("ledger=true",),), tmp_path)
