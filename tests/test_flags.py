@@ -252,3 +252,10 @@ def test_any_field_of_a_world_can_be_set(make_world, tmp_path):
     assert bool(env.rules.attacks_enabled)
     with pytest.raises(ValueError, match="--set ledger=true: ledger changes nothing that this command shows"):
         make_world((("ledger=true",),), tmp_path)
+
+
+def test_nobody_is_born_after_a_fork(tmp_path):
+    given = (("reproduction=true", "layout=free"),)
+    forks = fork.Fork(set=given, policy=("random",))._filled().study(tmp_path).forks
+    assert forks.env.config.reproduction and forks.env.rules.birth_probability > 0
+    assert forks.after.spawn_rate == 0 == forks.after.birth_probability

@@ -88,9 +88,10 @@ class Fork(StudyCommand):
         if self.populations % len(given):
             raise ValueError(f"--policy: {len(given)} names for {self.populations} populations: must divide them")
         names = tuple(given[p % len(given)] for p in range(self.populations))
+        none_born = {"spawn_rate": 0.0, **({"birth_probability": 0.0} if config.reproduction else {})}
         forks = Forks(
             env=env,
-            after=env.rules if self.births else as_rules(rules.replace(spawn_rate=0.0), config),
+            after=env.rules if self.births else as_rules(rules.replace(**none_born), config),
             players=players(names, env),
             names=names,
             labels=labels(names),
