@@ -32,11 +32,11 @@ name another with PYTHON=/path/to/python3.12))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help simulate train watch bench test test-slow lint format docs setup lock clean
+.PHONY: help simulate train watch bench test test-slow test-lowest lint format docs setup lock clean
 
 help:  ## list the targets and variables
 	@echo "Targets:"
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-10s  %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-11s  %s\n", $$1, $$2 }'
 	@echo "Variables:"
 	@echo "  PYTHON          the Python to use ($(PYTHON)); each version has its own environment, .venv-X.Y"
 	@echo "  ARGS            arguments for simulate, train, watch and bench, e.g. ARGS=--help"
@@ -65,6 +65,18 @@ test: lint  ## lint, then run the tests that are not marked slow
 # pytest exits with 5 where it found no test to run.
 test-slow: $(STAMP)  ## run the tests that are marked slow
 	@$(PYTEST) -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]
+
+# What uses each library: checkpoints, networks and optimisers, the command line, tables, figures, pictures, films,
+# ratings, intervals, logs, the viewer's server, properties.
+LOWEST := .cache/lowest
+LOWEST_TESTS ?= $(addprefix tests/test_,checkpoint.py networks.py updates.py flags.py docs.py render.py simulate.py \
+	tournament.py statistics.py intervals.py loggers.py maps.py watch.py properties.py)
+test-lowest:  ## run a part of the tests with the lowest versions that pyproject.toml allows
+	$(need-python)
+	@"$(PYTHON)" -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install -qq --disable-pip-version-check uv
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[test,video]'
+	@$(LOWEST)/bin/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 --dist loadfile $(LOWEST_TESTS) $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff (rules and formatting), then basedpyright (types)
 	@$(BIN)/python -m ruff check .

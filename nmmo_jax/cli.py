@@ -16,6 +16,7 @@ from nmmo_jax.commands.experiment import Experiment
 from nmmo_jax.commands.fork import Fork
 from nmmo_jax.commands.maps import Convert, Generate, Show
 from nmmo_jax.commands.niches import Niches
+from nmmo_jax.commands.parsing import parse, parse_flags
 from nmmo_jax.commands.rare import Rare
 from nmmo_jax.commands.render import Render
 from nmmo_jax.commands.replay import Cut, Info, VerifyReplay
@@ -61,7 +62,10 @@ Command = (
 def main(args: list[str] | None = None) -> None:
     """Runs a command of ``nmmo-jax``, and exits."""
     any_encoding()
-    _exit(tyro.cli(Command, prog="nmmo-jax", description="Neural MMO as a JAX simulator.", args=args).run, "nmmo-jax")
+    _exit(
+        lambda: parse(Command, "nmmo-jax", "Neural MMO as a JAX simulator. --version tells the versions.", args).run(),
+        "nmmo-jax",
+    )
 
 
 def train(trinity: Any, args: list[str] | None = None) -> None:
@@ -73,8 +77,7 @@ def train(trinity: Any, args: list[str] | None = None) -> None:
     any_encoding()
     spec = sys.modules["__main__"].__spec__
     program = f"python {sys.argv[0]}" if spec is None else f"python -m {spec.name}"
-    command = tyro.cli(Train, prog=program, args=args)
-    _exit(lambda: command.run(trinity, program), program)
+    _exit(lambda: parse_flags(Train, program, args).run(trinity, program), program)
 
 
 def _exit(run: Callable[[], int | None], program: str) -> None:

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from nmmo_jax.spelling import near
+
 RULES_VERSION = 1  # moves only when behaviour does; kept in replays, checkpoints and benchmark files
 STYLES = ("melee", "range", "mage")
 LAYOUTS = ("blocks", "free")
@@ -281,7 +283,7 @@ def _check_bool(name: str, value: Any) -> None:
 
 def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}")
+        raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}{near(str(value), allowed)}")
 
 
 def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
@@ -298,7 +300,8 @@ def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
     config_fields = {field.name for field in dataclasses.fields(Config)}
     for field in overrides:
         if field not in config_fields and field not in RULE_FIELDS:
-            raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules has that name")
+            known = config_fields | RULE_FIELDS.keys()
+            raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules{near(field, known)}")
     values = {**PRESETS[name], **overrides}
     config = Config(**{k: values.pop(k) for k in config_fields & values.keys()})
     if values.get("population_cap") is None:

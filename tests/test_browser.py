@@ -20,7 +20,6 @@ from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.pool import MapPool
 
-pytest.importorskip("websockets", reason="the extra 'watch' is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from nmmo_jax.viewer.server import Gallery, open_gallery  # noqa: E402
 from nmmo_jax.viewer.show import Show  # noqa: E402

@@ -193,7 +193,7 @@ def test_the_report(fallen, tmp_path):
     ({"over": "population_cap=4,8,12"}, "must be at least 4"), ({"over": "population_cap=4:400:5"}, "num_agents=128"),
     ({"over": "spawn_rate=0:1:5"}, "a value of its own"), ({"hold": 4 * LAG}, "--hold 32"), ({"slower": 1}, "--slower"),
     ({"births": ("ring", "ring")}, "--births ring ring"), ({"spawn_rate": 2.0}, r"spawn_rate=2\.0"),
-    ({"rule": ("regrowth_probability=0.1",)}, "a value of its own"), ({"policy": ()}, "at least one"),
+    ({"set": (("regrowth_probability=0.1",),)}, "a value of its own"), ({"policy": ()}, "at least one"),
     ({"worlds": 0}, "--worlds 0"),
 ])  # fmt: skip
 def test_bad_input_is_refused_before_anything_is_compiled(change, message, tmp_path):

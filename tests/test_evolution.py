@@ -35,7 +35,7 @@ from train.studies.study import compute
 FERTILE = ("birth_food_above=1", "birth_water_above=1", "birth_age=1", "birth_probability=0.3", "birth_food_cost=0",
            "birth_water_cost=0")  # fmt: skip
 TINY = Evolve(
-    agents=10, side=24, worlds=2, founding=24, ticks=48, stretches=2, garden=16, mutants=1, horizon=16, rule=FERTILE
+    agents=10, side=24, worlds=2, founding=24, ticks=48, stretches=2, garden=16, mutants=1, horizon=16, set=(FERTILE,)
 )
 
 

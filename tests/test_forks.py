@@ -166,8 +166,8 @@ def test_rules_with_another_number_of_branches_are_refused(stage):
         ({"horizon": 0}, "--horizon 0"),
         ({"policy": ("forager",) * 3}, "--policy: 3 names for 8 populations"),
         ({"rule": ("max_food=20",), "swap": "0=random"}, "--swap: one thing is changed"),
-        ({"rule": ("spawn_rate=0.1",)}, "--rule spawn_rate=0.1: acts on births"),
-        ({"rule": ("max_food=2.5",)}, "rules.max_food=2.5: allowed are whole numbers"),
+        ({"rule": ("spawn_rate=0.1",)}, "--rule spawn_rate=0.1: spawn_rate acts on births"),
+        ({"rule": ("max_food=2.5",)}, "--rule max_food=2.5: must be a whole number"),
         ({"swap": "9=random"}, "--swap 9=random: must be P=POLICY"),
     ],
 )

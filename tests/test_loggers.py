@@ -94,5 +94,5 @@ def test_what_is_not_there_is_told_before_anything_else(tmp_path, monkeypatch, c
     with pytest.raises(SystemExit) as ended:
         cli.main(["train", "law16", "--out", str(tmp_path / "run"), "--log", "wandb"])
     assert ended.value.code == 2
-    assert "pip install 'nmmo-jax[wandb]'" in capsys.readouterr().err
+    assert "-m pip install wandb, or pip install '.[wandb]'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

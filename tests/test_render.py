@@ -185,7 +185,7 @@ def test_an_mp4_needs_its_package(file, tmp_path, monkeypatch, capsys):
     out = tmp_path / "world.mp4"
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     assert run("render", file, "--out", out) == 2
-    assert "pip install 'nmmo-jax[video]'" in capsys.readouterr().err
+    assert "-m pip install imageio-ffmpeg, or pip install '.[video]'" in capsys.readouterr().err
     assert not out.exists()
     sent, given = [], {}
 

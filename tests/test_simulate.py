@@ -11,7 +11,7 @@ import pytest
 from nmmo_jax.commands import measure as measure_module
 from nmmo_jax.commands import simulate as simulate_module
 from nmmo_jax.commands.measure import TimeCurves
-from nmmo_jax.commands.simulate import Simulate, parse_rules
+from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.config import preset
 from nmmo_jax.replay_file import load_replay
@@ -22,7 +22,7 @@ SMALL = {"realms": 2, "ticks": 60, "agents": 8, "populations": 2, "policy": ("wa
 RUN = SMALL | {
     "max_lifetime": 25,
     "initial_population": 5,
-    "rule": ("start_food=12", "start_water=12", "attack_range=1,1,2"),
+    "set": (("start_food=12", "start_water=12", "attack_range=1,1,2"),),
 }
 
 
@@ -173,34 +173,29 @@ def test_time_curves_of_long_runs_are_means(monkeypatch):
         ({"record": 2}, "--record 2: allowed are realms 0 to 1"),
         ({"record": 0, "ticks": 10**7}, "--record: a replay of 10,000,000 ticks: allowed are at most 4,194,304 ticks"),
         ({"ticks": 0}, "--ticks 0: allowed are 1 to"),
-        ({"ticks": 10**9, "agents": 128, "populations": 8}, "ticks=1000000000: allowed are at most"),
-        ({"realms": 2**20, "agents": 65536, "populations": 8}, "realms=1048576: allowed are at most"),
+        ({"ticks": 10**9, "agents": 128, "populations": 8}, "--ticks 1000000000: allowed are at most"),
+        ({"realms": 2**20, "agents": 65536, "populations": 8}, "--realms 1048576: allowed are at most"),
         ({"agents": 0}, "--agents 0"),
-        ({"populations": 3}, "--populations 3: must divide --agents 8"),
+        ({"populations": 3}, "--agents 8: must be divisible by --populations 3 in layout 'blocks'"),
         ({"policy": ("forager", "dancer")}, "dancer"),
         ({"policy": ("forager",) * 3}, "--policy: 3 names for 2 populations"),
         ({"seed": -1}, "--seed -1"),
         ({"initial_population": 9}, "--initial-population 9: allowed are 0 to 8"),
-        ({"population_cap": 9}, "rules.population_cap=9: allowed are 0 to the capacity"),
-        ({"spawn_rate": 1.5}, "rules.spawn_rate=1.5"),
-        ({"max_lifetime": 0}, "max_lifetime=0"),
-        ({"rule": ("forage_amount",)}, "--rule forage_amount: must be name=value"),
-        ({"rule": ("forage=1",)}, "--rule forage=1: no such rule; there are attack_damage"),
-        ({"rule": ("forage_amount=lots",)}, "--rule forage_amount=lots: must be a number"),
-        ({"rule": ("forage_amount=1.5",)}, "rules.forage_amount=1.5"),
-        ({"rule": ("forage_amount=nan",)}, "rules.forage_amount=nan"),
-        ({"rule": ("attack_range=1,2",)}, "rules.attack_range"),
-        ({"rule": ("max_food=5",)}, "rules.start_food=32"),
-        ({"rule": ("max_food=40", "max_food=50")}, "given twice"),
-        ({"rule": ("spawn_rate=1",)}, "use --spawn-rate"),
+        ({"population_cap": 9}, "--population-cap 9: allowed are 0 to the capacity --agents 8"),
+        ({"spawn_rate": 1.5}, "--spawn-rate 1.5"),
+        ({"max_lifetime": 0}, "--max-lifetime 0"),
+        ({"set": (("max_food=5",),)}, "rules.start_food=32: must be at most --set max_food=5"),
+        ({"set": (("spawn_rate=1",),)}, "use --spawn-rate"),
+        ({"set": (("forage_amount=-1",),)}, "--set forage_amount=-1: allowed are whole numbers from 0 to 30000"),
         ({"map": ("nowhere.npy",)}, "nowhere.npy"),
         ({"map": ("nowhere.txt",)}, "nowhere.txt"),
         ({"maps": 0}, "--maps: 0 maps"),
         ({"maps": 3}, "--maps: 3 maps: allowed are 1 to 2, one per realm"),
-        ({"map": ("a.npy",), "maps": 2}, "--map is given"),
+        ({"map": ("a.npy",), "maps": 1}, "--maps: of generated maps, and --map is given"),
+        ({"map": ("a.npy",), "border": 9}, "--border: of generated maps, and --map is given"),
         ({"tileset": "a.tsx"}, "--tileset"),
-        ({"rows": 10}, "rows=10: a generated map"),
-        ({"columns": 0}, "columns=0"),
+        ({"rows": 10}, "--rows 10: a generated map"),
+        ({"columns": 0}, "--columns 0"),
     ],
 )
 def test_bad_input_is_told_before_anything_is_compiled(flags, message, tmp_path, monkeypatch):
@@ -238,19 +233,6 @@ def test_overwriting_removes_earlier_results_and_nothing_else(tmp_path):
         (tmp_path / name).write_text("old")
     assert Simulate(**SMALL, out=tmp_path, overwrite=True)._open_folder() == tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_rules_are_parsed():
-    given = ("regrowth_probability=5e-2", "attack_damage=3, 2,1", "immunity_blocks_drain=True", "attacks_enabled=false")
-    assert parse_rules(given) == {
-        "regrowth_probability": 0.05,
-        "attack_damage": [3, 2, 1],
-        "immunity_blocks_drain": 1,
-        "attacks_enabled": 0,
-    }
-    assert parse_rules(("birth_age=3",), reproduction=True) == {"birth_age": 3}
-    with pytest.raises(ValueError, match="--rule birth_age=3: means nothing where agents do not give birth"):
-        parse_rules(("birth_age=3",))
 
 
 def test_populations_take_the_policies_in_turn():

@@ -41,10 +41,11 @@ def test_ranges_and_lists():
 
 @pytest.mark.parametrize(("text", "message"), [
     ("population_cap", "must be FIELD=LOW:HIGH:NUMBER"), ("population_cap=", "must be FIELD"),
-    ("cap=1,2", "no such rule"), ("attack_range=1,2,3", "rule of one value"), ("population_cap=4,8,4", "given twice"),
+    ("cap=1,2", "there is no cap of one value; there are"),
+    ("attack_range=1,2,3", "of one value"), ("population_cap=4,8,4", "given twice"),
     ("population_cap=4:8", "a range must be"), ("population_cap=4:8:2:lin", "a range must be"),
     ("population_cap=4:8:0", "at least one"), ("population_cap=8:4:3", "LOW must be at most HIGH"),
-    ("spawn_rate=0:1:5:log", "above 0"), ("spawn_rate=a,1", "'a' is not a number"), ("spawn_rate=0:inf:3", "at most"),
+    ("spawn_rate=0:1:5:log", "above 0"), ("spawn_rate=a,1", "'a': must be a number"), ("spawn_rate=0:inf:3", "at most"),
 ])  # fmt: skip
 def test_what_is_no_axis(text, message):
     with pytest.raises(ValueError, match=message):
@@ -53,14 +54,14 @@ def test_what_is_no_axis(text, message):
 
 @pytest.mark.parametrize(("change", "message"), [
     ({"over": ("spawn_rate=0,2",)}, r"rules.spawn_rate=2\.0: allowed are numbers from 0 to 1"),
-    ({"over": ("population_cap=4,8.5",)}, "whole numbers"),
+    ({"over": ("population_cap=4,8.5",)}, "must be a whole number"),
     ({"over": ("population_cap=4,200",)}, "capacity num_agents=128"),
     ({"over": ("max_food=8:32:3", "start_food=8,16")}, "rules.start_food=16: must be at most rules.max_food=8"),
     ({"over": ("spawn_rate=0,1", "spawn_rate=0.5,1")}, "each once"), ({"over": ()}, "at least one rule"),
     ({"over": ("birth_age=1,2",)}, "--over birth_age=1,2: means nothing where agents do not give birth"),
 
     ({"over": ("spawn_rate=0,1",), "spawn_rate": 0.5}, "a value of its own"),
-    ({"over": ("max_food=32,64",), "rule": ("max_food=32",)}, "a value of its own"),
+    ({"over": ("max_food=32,64",), "set": (("max_food=32",),)}, "a value of its own"),
     ({"over": ("regrowth_probability=0:1:300", "spawn_rate=0:1:300")}, "90,000 points"),
     ({"policy": ("nobody",)}, "--policy nobody"), ({"policy": ()}, "at least one"), ({"worlds": 0}, "--worlds 0"),
     ({"ticks": 0}, "--ticks 0"), ({"initial": 129}, "--initial 129"), ({"batch": 0}, "--batch 0"),

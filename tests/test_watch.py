@@ -9,10 +9,13 @@ import time
 import jax
 import numpy as np
 import pytest
+import websockets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.asyncio.client import connect
 
 from nmmo_jax import cli, make
+from nmmo_jax.bench import watch
 from nmmo_jax.commands.players import players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.components import observed_material
@@ -22,15 +25,10 @@ from nmmo_jax.viewer import show as show_module
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.overlays import Lens
 from nmmo_jax.viewer.scene import Totals, frame, slot_of
+from nmmo_jax.viewer.server import Gallery, open_gallery
 from nmmo_jax.viewer.show import Show
 from nmmo_jax.world.materials import WALKABLE, Material
 from nmmo_jax.world.pool import MapPool
-
-websockets = pytest.importorskip("websockets", reason="the extra 'watch' is not installed")
-from websockets.asyncio.client import connect  # noqa: E402
-
-from nmmo_jax.bench import watch  # noqa: E402
-from nmmo_jax.viewer.server import Gallery, open_gallery  # noqa: E402
 
 WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
 NAMES = ("chaos128", "forager")
@@ -427,7 +425,7 @@ def test_files_are_served_and_nothing_else(play, minds):
         (["--game", "law", "--initial-population", "200"], "--initial-population 200: allowed are 0 to 128"),
         (["--tileset", "x.tsx"], "--tileset: belongs to --map, which is not given"),
         (["--replay", "x", "--agents", "4"], "--agents: means nothing with --replay"),
-        (["--rule", "flying=1"], "--rule flying=1: no such rule"),
+        (["--rule", "flying=1"], "--set flying=1: there is no flying"),
     ],
 )
 def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):

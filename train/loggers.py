@@ -1,6 +1,5 @@
 """Where the lines of a run's log go besides its folder: TensorBoard, Weights & Biases."""
 
-import importlib
 import os
 import re
 from collections.abc import Sequence
@@ -8,7 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from nmmo_jax.extras import need
 from nmmo_jax.files import write
+from nmmo_jax.spelling import near
 
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what each is written with
 
@@ -29,12 +30,11 @@ class Loggers:
         self._modules, self._open = {}, []
         for name in names:
             if name not in PACKAGES:
-                raise ValueError(f"loggers={name!r}: allowed are {', '.join(PACKAGES)}")
+                raise ValueError(f"loggers={name!r}: allowed are {', '.join(PACKAGES)}{near(name, PACKAGES)}")
             try:
-                self._modules[name] = importlib.import_module(PACKAGES[name])
-            except ImportError as error:
-                told = f"{PACKAGES[name]} cannot be imported ({error}); pip install 'nmmo-jax[{name}]'"
-                raise ValueError(f"loggers={name!r}: {told}") from None
+                self._modules[name] = need(PACKAGES[name], PACKAGES[name], name)
+            except ValueError as error:
+                raise ValueError(f"loggers={name!r}: {error}") from None
 
     def open(self, out: Path, update: int, config: dict[str, Any]) -> None:
         """Begins, or goes on.

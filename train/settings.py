@@ -1,7 +1,6 @@
 """How it is learned: every number of a training run that is not of the world."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import numpy as np
 from nmmo_jax import __version__
 from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules
 from nmmo_jax.environment import Environment, make
+from nmmo_jax.spelling import near
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.networks import NETWORKS, NetworkOptions, make_network
 
@@ -94,7 +94,8 @@ class Settings:
             )
         for name, allowed in {"network": tuple(NETWORKS), "loss": LOSSES}.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: allowed are {', '.join(allowed)}")
+                value = getattr(self, name)
+                raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}{near(str(value), allowed)}")
 
 
 PUBLISHED = {
@@ -146,18 +147,15 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
       ValueError: names the field, the value and what is allowed.
     """
     if name not in EXPERIMENTS:
-        raise ValueError(f"experiment={name!r}: allowed are {', '.join(EXPERIMENTS)}")
+        raise ValueError(f"experiment={name!r}: allowed are {', '.join(EXPERIMENTS)}{near(name, EXPERIMENTS)}")
     game, agents = EXPERIMENTS[name]
     of_settings, of_options, of_config = (
         {field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions, Config)
     )
     known = of_settings | of_options | of_config | RULE_FIELDS.keys()
     for field in [field for field in overrides if field not in known]:
-        near = difflib.get_close_matches(field, sorted(known), 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(
-            f"{field}={overrides[field]!r}: no field of the settings, the network's options, Config or Rules{hint}"
-        )
+        where = "the settings, the network's options, Config or Rules"
+        raise ValueError(f"{field}={overrides[field]!r}: no field of {where}{near(field, known)}")
     settings = {field: value for field, value in overrides.items() if field in of_settings}
     options = {field: value for field, value in overrides.items() if field in of_options}
     world = {field: value for field, value in overrides.items() if field not in of_settings | of_options}

@@ -19,6 +19,7 @@ from nmmo_jax.bench.run import failures, missing, run
 from nmmo_jax.commands.drawing import Format, check_formats, drawing
 from nmmo_jax.commands.text import column, safe, verdict
 from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.spelling import near
 
 
 @dataclasses.dataclass
@@ -72,6 +73,8 @@ class Bench:
             return 0
         if self.only == ():
             raise ValueError("--only: name at least one group or row after it")
+        if self.overwrite and self.out is None:
+            raise ValueError("--overwrite: belongs to --out, which is not given")
         out = self.out or Path("runs") / time.strftime("bench-%Y%m%d-%H%M%S.json")
         self._check_file(out)
         found = ask()
@@ -126,7 +129,7 @@ class Bench:
             if name not in names:
                 groups = ", ".join(dict.fromkeys(job.group for job in jobs))
                 rows = ", ".join(job.name for job in jobs)
-                raise ValueError(f"--only {name}: there are {groups}; or single rows: {rows}")
+                raise ValueError(f"--only {name}: there are {groups}; or single rows: {rows}{near(name, names)}")
         return [job for job in jobs if not self.only or job.name in self.only or job.group in self.only]
 
     def _continued(

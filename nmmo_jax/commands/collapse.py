@@ -6,9 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.simulate import parse_rules
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
+
+_OWN = {"reproduction": "--births", "layout": "--births", "spawn_rate": "--spawn-rate"}
 
 
 @dataclasses.dataclass
@@ -36,8 +38,9 @@ class Collapse(StudyCommand):
     births: tuple[Literal["ring", "parents"], ...] = ("ring", "parents")
     """Where births come from. ring: the spawn ring, one per tick while there is room. parents: living agents, and the
     ring with --spawn-rate."""
-    spawn_rate: float = 0.01
-    """Probability of a birth on the ring per tick where agents have parents: who comes to a world that is empty."""
+    spawn_rate: float | None = None
+    """Probability of a birth on the ring per tick where agents have parents: who comes to a world that is empty.
+    Default: 0.01."""
     game: Literal["law", "chaos"] = "law"
     """law: no attacks. chaos: attacks with melee, range and mage."""
     policy: tuple[str, ...] = ("forager",)
@@ -54,8 +57,13 @@ class Collapse(StudyCommand):
     """Ticks at each value, of which the second half is looked at. Default: by form."""
     slower: int = 4
     """How many times as long at each value in the slower change."""
-    rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Any other number of the rulebook, name=value."""
+    set: Overrides = ()
+    """Any other field of the worlds' configuration and rules: max_spawns=2."""
+
+    def check(self) -> None:
+        """See ``StudyCommand``."""
+        if self.spawn_rate is not None and "parents" not in self.births:
+            raise ValueError("--spawn-rate: of worlds with parents, and --births is ring")
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.collapse.Collapse``."""
@@ -65,14 +73,16 @@ class Collapse(StudyCommand):
 
         assert self.worlds is not None and self.settle is not None and self.hold is not None
         parents = "parents" in self.births
-        axis, fixed = parse_axis(self.over, parents), parse_rules(self.rule, reproduction=parents)
+        axis = parse_axis(self.over, parents)
+        fixed = parse_set(self.set, {**PLACES, **NO_EFFECT, **_OWN}, reproduction=parents)
         if axis.field in fixed or axis.field == "spawn_rate":
             raise ValueError(f"--over {axis.field}: is given a value of its own, too")
         if not self.births or len(set(self.births)) < len(self.births):
             raise ValueError(f"--births {' '.join(self.births)}: must be ring, parents or both")
         if not self.policy:
             raise ValueError("--policy: at least one must be named")
-        own = {"ring": {}, "parents": {"reproduction": True, "layout": "free", "spawn_rate": self.spawn_rate}}
+        rate = 0.01 if self.spawn_rate is None else self.spawn_rate
+        own = {"ring": {}, "parents": {"reproduction": True, "layout": "free", "spawn_rate": rate}}
         common = {"num_agents": self.agents, "num_populations": self.populations, **fixed}
         kinds = [Kind(name, make(self.game, **common, **own[name])) for name in self.births]
         return Study(

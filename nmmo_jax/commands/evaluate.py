@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.simulate import parse_rules
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 
@@ -45,8 +45,8 @@ class Evaluate(StudyCommand):
     """Ticks before any are counted. Default: by form."""
     ticks: int | None = None
     """That are counted. Default: by form."""
-    rule: tuple[str, ...] = ()
-    """Other numbers of the rulebook, name=value."""
+    set: Overrides = ()
+    """Any other field of the world's configuration and rules: regrowth_probability=0.05 max_spawns=2."""
 
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
@@ -61,7 +61,7 @@ class Evaluate(StudyCommand):
             self.game or game,
             num_agents=agents if self.agents is None else self.agents,
             num_populations=populations if self.populations is None else self.populations,
-            **parse_rules(self.rule, {}),
+            **parse_set(self.set, PLACES | NO_EFFECT),
         )
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
         return Evaluation(entrants(names, env), env, self.worlds, self.settle, self.ticks, self.seed)

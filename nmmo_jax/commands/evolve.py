@@ -2,11 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-import tyro
-
-from nmmo_jax.commands.simulate import parse_rules
+from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 from nmmo_jax.world.terrain import check_size
@@ -25,6 +23,14 @@ _RICH: dict[str, Any] = {
     "newborn_water": 10,
 }
 
+_OWN = {
+    "num_agents": "--agents",
+    "num_populations": "is 2: residents, and who is put among them",
+    "num_visible": "is 2: agents look at tiles only",
+    **dict.fromkeys(("rows", "columns"), "--side"),
+    **dict.fromkeys(("reproduction", "layout"), "--inherit"),
+}
+
 
 @dataclasses.dataclass
 class Evolve(StudyCommand):
@@ -41,6 +47,8 @@ class Evolve(StudyCommand):
         "hour": {"worlds": 32, "ticks": 16_384, "garden": 768, "mutants": 6, "horizon": 384},
         "night": {"worlds": 32, "ticks": 65_536, "garden": 1_536, "mutants": 6, "horizon": 384},
     }
+
+    FLAGS: ClassVar[dict[str, str]] = {"rows": "--side", "columns": "--side"}
 
     inherit: Literal["parents", "long-lived"] = "parents"
     """parents: living agents give birth, and their offspring has their genome; the spawn ring closes after the
@@ -67,8 +75,15 @@ class Evolve(StudyCommand):
     """Put into a world, to see whether they spread (with parents)."""
     horizon: int | None = None
     """Ticks that they are followed for."""
-    rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Any number of the rulebook, name=value. Default: those of law; with parents, a richer world."""
+    set: Overrides = ()
+    """Any other field of the worlds' configuration and rules: birth_probability=0.1. Default: those of law; with
+    parents, a richer world."""
+
+    def check(self) -> None:
+        """See ``StudyCommand``."""
+        for flag, value in (("--mutants", self.mutants), ("--horizon", self.horizon)):
+            if value is not None and self.inherit != "parents":
+                raise ValueError(f"{flag}: of mutants that spread by giving birth, and --inherit is {self.inherit}")
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.evolving.Evolve``."""
@@ -83,7 +98,7 @@ class Evolve(StudyCommand):
             raise ValueError(f"--stretches {self.stretches}: must divide --ticks {self.ticks}")
         if self.agents < 2:
             raise ValueError(f"--agents {self.agents}: must be at least 2")
-        world = {**(_RICH if parents else {}), **parse_rules(self.rule, reproduction=parents)}
+        world = {**(_RICH if parents else {}), **parse_set(self.set, {**NO_EFFECT, **_OWN}, reproduction=parents)}
         env = make(
             "law",
             num_agents=self.agents,

@@ -6,16 +6,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, RULES, flags_named, names_in, parse_set
 from nmmo_jax.commands.players import labels, players
-from nmmo_jax.commands.simulate import parse_rules
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.commands.text import safe, short
-from nmmo_jax.config import MAX_TICKS, as_rules, preset
+from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, as_rules, preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
 
 DEFAULT_POLICIES = {"chaos": ("fighter", "forager"), "law": ("forager",)}
-_OF_BIRTHS = ("population_cap", "spawn_rate")
+_OF_BIRTHS = dict.fromkeys(
+    ("population_cap", "spawn_rate", *REPRODUCTION_RULES),
+    "acts on births; effects are measured on who lives at the fork",
+)
 
 
 @dataclasses.dataclass
@@ -54,8 +57,10 @@ class Fork(StudyCommand):
     births: bool = False
     """Whether births go on after the fork. A removed agent then leaves its slot to somebody born later, who may matter
     to others anywhere on the map."""
-    rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Change this number of the rulebook instead, name=value; values per style as a,b,c."""
+    set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Any other field of the worlds' configuration and rules, before the fork and after it: max_spawns=2."""
+    rule: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.conf.UseAppendAction] = ()
+    """Change this rule at the fork instead; values per style as a,b,c. Repeat for more."""
     swap: Annotated[str | None, tyro.conf.arg(metavar="P=POLICY")] = None
     """Have population P play this policy instead."""
 
@@ -76,16 +81,18 @@ class Fork(StudyCommand):
             raise ValueError(f"--futures {self.futures}: must be even")
         if self.rule and self.swap:
             raise ValueError("--swap: one thing is changed, and --rule is given")
-        config, rules = preset(self.game, num_agents=self.agents, num_populations=self.populations)
+        others = parse_set(self.set, PLACES | NO_EFFECT)
+        config, rules = preset(self.game, num_agents=self.agents, num_populations=self.populations, **others)
         env = Environment(config, rules)
         MapPool.check(self.seed, self.worlds, config)
         given = self.policy or DEFAULT_POLICIES[self.game]
         if self.populations % len(given):
             raise ValueError(f"--policy: {len(given)} names for {self.populations} populations: must divide them")
         names = tuple(given[p % len(given)] for p in range(self.populations))
+        none_born = {"spawn_rate": 0.0, **({"birth_probability": 0.0} if config.reproduction else {})}
         forks = Forks(
             env=env,
-            after=env.rules if self.births else as_rules(rules.replace(spawn_rate=0.0), config),
+            after=env.rules if self.births else as_rules(rules.replace(**none_born), config),
             players=players(names, env),
             names=names,
             labels=labels(names),
@@ -96,11 +103,10 @@ class Fork(StudyCommand):
             seed=self.seed,
         )
         if self.rule:
-            for text in self.rule:
-                if text.partition("=")[0].strip() in _OF_BIRTHS:
-                    raise ValueError(f"--rule {text}: acts on births; effects are measured on who lives at the fork")
-            changed = parse_rules(self.rule)
-            as_rules(rules.replace(**changed), config)
+            names = names_in(self.rule)
+            changed = parse_set(self.rule, _OF_BIRTHS, RULES, flag="--rule")
+            with flags_named({name: f"--rule {name}=" for name in names}):
+                as_rules(rules.replace(**changed), config)
             return Change(forks, safe(", ".join(self.rule)), changed, None)
         if self.swap is not None:
             place, policy = self._swapped()

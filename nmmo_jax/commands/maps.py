@@ -17,6 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from nmmo_jax.commands.overrides import flags_named, named_by
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import safe
 from nmmo_jax.config import Config
@@ -62,8 +63,9 @@ class Generate:
             raise FileExistsError(f"{self.out}: the folder is not empty (--overwrite writes into it all the same)")
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"{self.out}: is a file, not a folder")
-        config = Config(rows=self.rows, columns=self.columns, border=self.border)
-        MapPool.check(self.seed, self.count, config, self.split)
+        with flags_named(named_by(self)):
+            config = Config(rows=self.rows, columns=self.columns, border=self.border)
+            MapPool.check(self.seed, self.count, config, self.split)
         self.out.mkdir(parents=True, exist_ok=True)
         console = terminal()
         with Progress(console=terminal(stderr=True), disable=self.count == 1) as progress:
@@ -95,12 +97,12 @@ class Show:
     def run(self) -> None:
         """Prints the maps."""
         if not self.paths:
-            raise ValueError("no map given")
+            raise ValueError("PATHS: name at least one map")
         if self.png is not None and len(self.paths) > 1:
             raise ValueError(f"--png {self.png}: takes one map, not {len(self.paths)}")
         console = terminal()
         for path in self.paths:
-            material = load_map(path, self.tileset, self.layer)
+            material = _load(path, self.tileset, self.layer)
             console.print(_summary(safe(path), material), soft_wrap=True)
             width = console.width if console.is_terminal else material.shape[1]
             console.print(picture(material, width, console.color_system in ("256", "truecolor")), soft_wrap=True)
@@ -121,17 +123,27 @@ class Convert:
     """Tileset (.tsx) to use instead of the one that the source names."""
     layer: str | None = None
     """Name of the tile layer, where the source has several."""
-    encoding: Annotated[Encoding, tyro.conf.arg(help="How a .tmx holds its tiles; zlib and gzip are base64 too.")] = (
-        "csv"
-    )
+    encoding: Annotated[
+        Encoding | None, tyro.conf.arg(help="How a .tmx holds its tiles; zlib and gzip are base64 too. Default: csv.")
+    ] = None
     overwrite: bool = False
     """Replace the target if it exists."""
 
     def run(self) -> None:
         """Reads, then writes."""
+        if self.encoding is not None and self.target.suffix.lower() == ".npy":
+            raise ValueError(f"--encoding {self.encoding}: of .tmx maps, and {self.target} is none")
         if self.target.exists() and not self.overwrite:
             raise FileExistsError(f"{self.target}: exists (--overwrite replaces it)")
-        save_map(self.target, load_map(self.source, self.tileset, self.layer), self.encoding)
+        material = _load(self.source, self.tileset, self.layer)
+        save_map(self.target, material, self.encoding or "csv")
+
+
+def _load(path: Path, tileset: Path | None, layer: str | None) -> UInt8[np.ndarray, "R C"]:
+    for flag, value in (("--tileset", tileset), ("--layer", layer)):
+        if value is not None and path.suffix.lower() == ".npy":
+            raise ValueError(f"{flag} {value}: of .tmx maps, and {path} is none")
+    return load_map(path, tileset, layer)
 
 
 def write_map_png(path: Path, material: UInt8[np.ndarray, "R C"]) -> None:

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from nmmo_jax.commands.studying import StudyCommand
 
+_TRAINED: dict[str, Any] = {"populations": (1, 2, 4, 8), "agents": 128}
+
 
 @dataclasses.dataclass
 class Niches(StudyCommand):
@@ -19,15 +21,15 @@ class Niches(StudyCommand):
 
     NAME: ClassVar[str] = "niches"
     FORMS: ClassVar[dict[str, dict[str, Any]]] = {
-        "minutes": {
+        "minutes": _TRAINED | {
             "games": ("law",), "seeds": 2, "agent_steps": 600_000, "realms": 8, "rows": 2_048,
             "maps": 2, "worlds": 4, "settle": 192, "ticks": 192,
         },
-        "hour": {
+        "hour": _TRAINED | {
             "games": ("law",), "seeds": 4, "agent_steps": 8_000_000, "realms": 32, "rows": 8_192,
             "maps": 4, "worlds": 4, "settle": 256, "ticks": 384,
         },
-        "night": {
+        "night": _TRAINED | {
             "games": ("law", "chaos"), "seeds": 5, "agent_steps": 30_000_000, "realms": 32, "rows": 8_192,
             "maps": 4, "worlds": 8, "settle": 256, "ticks": 512,
         },
@@ -38,10 +40,10 @@ class Niches(StudyCommand):
     that come with the package. Nothing is trained then."""
     games: tuple[Literal["law", "chaos"], ...] | None = None
     """In which to train."""
-    populations: tuple[int, ...] = (1, 2, 4, 8)
-    """Numbers of populations among the agents."""
-    agents: int = 128
-    """16, 32, 64 or 128."""
+    populations: tuple[int, ...] | None = None
+    """Numbers of populations among the agents. Default: 1, 2, 4 and 8."""
+    agents: int | None = None
+    """16, 32, 64 or 128. Default: 128."""
     seeds: int | None = None
     """Trainings of each kind."""
     agent_steps: int | None = None
@@ -58,6 +60,12 @@ class Niches(StudyCommand):
     """Ticks before visits are counted."""
     ticks: int | None = None
     """In which they are."""
+
+    def check(self) -> None:
+        """See ``StudyCommand``."""
+        for name in ("games", "populations", "agents", "seeds", "agent_steps", "realms", "rows"):
+            if self.policy and getattr(self, name) is not None:
+                raise ValueError(f"--{name.replace('_', '-')}: of trainings, and with --policy nothing is trained")
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.specialisation.Specialisation``."""

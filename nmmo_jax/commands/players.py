@@ -11,6 +11,7 @@ from nmmo_jax.actions import Action
 from nmmo_jax.commands.text import safe
 from nmmo_jax.environment import Environment
 from nmmo_jax.policies.scripted import POLICIES, play
+from nmmo_jax.spelling import near
 
 
 class Players(NamedTuple):
@@ -96,9 +97,18 @@ def load_trained(name: str, env: Environment | None = None) -> Any:
     Raises:
       ValueError: there is none of that name, or it does not fit the world.
     """
-    from train.policy import PRETRAINED, find, load_policy  # training's libraries take a second to import
+    from train.policy import load_policy  # training's libraries take a second to import
+
+    check_name(name)
+    return load_policy(name, env=env)
+
+
+def check_name(name: str) -> None:
+    """Refuses a name without separators that is no policy's and no folder's, with the nearest that is."""
+    from train.policy import PRETRAINED, find
 
     if Path(name).name == name and not find(name).is_dir():
         shipped = sorted(path.name for path in PRETRAINED.glob("*") if path.is_dir())
-        raise ValueError(f"--policy {name}: must be {', '.join([*POLICIES, *shipped])}, or the folder of a trained run")
-    return load_policy(name, env=env)
+        known = [*POLICIES, *shipped]
+        told = f"must be {', '.join(known)}, or the folder of a trained run{near(name, known)}"
+        raise ValueError(f"--policy {name}: {told}")

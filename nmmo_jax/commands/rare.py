@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
 from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.commands.text import listed
@@ -51,6 +52,8 @@ class Rare(StudyCommand):
     """Worlds per level."""
     count: int | None = None
     """Worlds that are counted; a multiple of --effort."""
+    set: Overrides = ()
+    """Any other field of the worlds' configuration and rules: regrowth_probability=0.05 max_spawns=2."""
 
     def study(self, out: Path) -> Any:
         """The cases."""
@@ -75,7 +78,8 @@ class Rare(StudyCommand):
         falls = all(low < high for high, low in zip((self.initial_population, *levels), levels, strict=False))
         if not falls or levels[-1] < 0:
             raise ValueError(f"--levels {levels}: must fall, from below --initial-population to 0 or more")
-        config, rules = preset(self.game, num_agents=self.agents, num_populations=self.populations)
+        others = parse_set(self.set, {**PLACES, **NO_EFFECT, "spawn_rate": "--rate"})
+        config, rules = preset(self.game, num_agents=self.agents, num_populations=self.populations, **others)
         env = Environment(config, rules)
         MapPool.check(self.seed, 1, config)
         if not self.policy or self.populations % len(self.policy):

@@ -30,7 +30,7 @@ class Render:
     replay: tyro.conf.Positional[Path]
     """A replay (.npz), from simulate --record, train, watch --record or replay cut."""
     out: Path
-    """File to write: .gif, .mp4 (needs pip install 'nmmo-jax[video]') or .png."""
+    """File to write: .gif, .mp4 (needs the package imageio-ffmpeg) or .png."""
     first: int | None = None
     """Tick of the world with which a film begins. Default: the first there is."""
     last: int | None = None

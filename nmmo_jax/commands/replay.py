@@ -80,7 +80,7 @@ class VerifyReplay:
     def run(self) -> int:
         """Prints a line per file; returns the exit status."""
         if not self.replays:
-            raise ValueError("replays: name at least one")
+            raise ValueError("REPLAYS: name at least one")
         console = terminal()
         matching = differing = unreadable = 0
         for path in self.replays:

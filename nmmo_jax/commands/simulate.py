@@ -2,9 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import tyro
@@ -12,6 +11,7 @@ import tyro
 from nmmo_jax.commands.drawing import FORMATS, Format, check_formats, drawing, write_figure
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
 from nmmo_jax.commands.measure import Measured, longest_chunk, measure, use_all_cores
+from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, flags_named, named_by, parse_set
 from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.commands.progress import Progress, waiting
@@ -24,7 +24,7 @@ from nmmo_jax.commands.report import (
 )
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import safe, short
-from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, RULE_FIELDS, Config, preset
+from nmmo_jax.config import MAX_TICKS, Config, preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.files import write, write_json
 from nmmo_jax.replay_file import save_replay
@@ -43,7 +43,8 @@ _MOST_VISITS = 8  # maps of which visits are drawn
 _MOST_RECORDED = 2**25  # ticks times agents of a replay: about 1.6 GB before it is written
 _FIGURES = [f"{name}.{kind}" for name in ("population", "survival", "visits*") for kind in FORMATS]
 _OUTPUTS = ("metrics.json", "data.npz", *_FIGURES, "replay.npz")
-_OWN_FLAGS = {"population_cap": "--population-cap", "spawn_rate": "--spawn-rate"}
+_FLAGS = {"num_agents": "--agents", "num_populations": "--populations", "resolution": "--mode"}
+_OWN = ("rows", "columns", "border", "max_lifetime", "population_cap", "spawn_rate")  # fields that are flags
 
 
 @dataclasses.dataclass
@@ -76,14 +77,14 @@ class Simulate:
     """Maps to play on (.tmx, .npy), realm i on map i modulo their number. Default: generated terrain."""
     tileset: Path | None = None
     """Tileset (.tsx) of .tmx maps whose own is not beside them."""
-    maps: int = 1
-    """How many different maps to generate, where --map is not given."""
+    maps: int | None = None
+    """How many different maps to generate, where --map is not given. Default: 1."""
     rows: int | None = None
     """Rows of tiles. Default: 80, or those of the largest map; smaller maps are padded with lava."""
     columns: int | None = None
     """Columns of tiles, likewise."""
-    border: int = Config.border
-    """Width of the lava border of generated maps, in tiles."""
+    border: int | None = None
+    """Width of the lava border of generated maps, in tiles. Default: 9."""
 
     initial_population: int = 0
     """Births in each realm before the first tick."""
@@ -95,8 +96,9 @@ class Simulate:
     """Age in ticks at which an agent leaves. Default: none."""
     mode: Literal["simultaneous", "sequential"] = "simultaneous"
     """All agents at once, or one after another as in the original (exact, and slow)."""
-    rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Any other number of the rulebook, name=value; values per style as a,b,c. Repeat for more."""
+    set: Overrides = ()
+    """Any other field of the world's configuration and rules: regrowth_probability=0.05 attack_damage=10,2,1
+    max_spawns=2."""
 
     record: int | None = None
     """Number of a realm of which a replay is left: it is played again after the measurement, by itself."""
@@ -114,20 +116,21 @@ class Simulate:
           ValueError, OSError: what cannot be played or written, before anything is compiled.
         """
         use_all_cores()
-        self._check_numbers()
-        maps = self._load_maps()
-        env = self._environment(maps)
-        policies = self._policies()
-        who = players(policies, env)
+        with flags_named(named_by(self, **_FLAGS)):
+            self._check_numbers()
+            maps = self._load_maps()
+            env = self._environment(maps)
+            policies = self._policies()
+            who = players(policies, env)
         policies = labels(policies)
         out = self._open_folder()
 
-        names = [str(path) for path in self.map or ()] or [f"generated map {i}" for i in range(self.maps)]
+        names = [str(path) for path in self.map or ()] or [f"generated map {i}" for i in range(self._generated)]
         with Progress(self.ticks) as progress:
             if maps:
                 pool = MapPool.from_maps(maps, env.config, names)
             else:
-                pool = MapPool.generated(self.seed, self.maps, env.config)
+                pool = MapPool.generated(self.seed, self._generated, env.config)
             measured = measure(
                 env,
                 who,
@@ -161,12 +164,7 @@ class Simulate:
         return 130 if measured.interrupted else 0
 
     def _check_numbers(self) -> None:
-        """Checks the numbers that nothing below checks, or checks under another name."""
-        for name, value in (("agents", self.agents), ("populations", self.populations)):
-            if value < 1:
-                raise ValueError(f"--{name} {value}: must be at least 1")
-        if self.agents % self.populations:
-            raise ValueError(f"--populations {self.populations}: must divide --agents {self.agents}")
+        """Checks the numbers that nothing below checks."""
         for name, value, low, high in (
             ("realms", self.realms, 1, 2**20),
             ("ticks", self.ticks, 1, MAX_TICKS),
@@ -186,13 +184,19 @@ class Simulate:
         """The maps of --map, checked."""
         if self.tileset is not None and self.map is None:
             raise ValueError("--tileset: belongs to --map, which is not given")
-        if self.map is not None and self.maps != 1:
-            raise ValueError("--maps: counts generated maps, and --map is given")
+        for flag, value in (("--maps", self.maps), ("--border", self.border)):
+            if self.map is not None and value is not None:
+                raise ValueError(f"{flag}: of generated maps, and --map is given")
         most = min(self.realms, MAX_MAPS)
-        for flag, number in (("--maps", self.maps), ("--map", 1 if self.map is None else len(self.map))):
+        for flag, number in (("--maps", self._generated), ("--map", 1 if self.map is None else len(self.map))):
             if not 1 <= number <= most:
                 raise ValueError(f"{flag}: {number} maps: allowed are 1 to {most}, one per realm")
         return [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map or ()]
+
+    @property
+    def _generated(self) -> int:
+        """How many maps, if they are generated."""
+        return 1 if self.maps is None else self.maps
 
     def _environment(self, maps: list[np.ndarray]) -> Environment:
         """Configuration and rules, checked, and that the run can be counted."""
@@ -202,13 +206,13 @@ class Simulate:
             num_populations=self.populations,
             rows=max((one.shape[0] for one in maps), default=_SIDE) if self.rows is None else self.rows,
             columns=max((one.shape[1] for one in maps), default=_SIDE) if self.columns is None else self.columns,
-            border=self.border,
+            border=Config.border if self.border is None else self.border,
             resolution=self.mode,
             max_lifetime=self.max_lifetime,
             visits=True,
             spawn_rate=self.spawn_rate,
             population_cap=self.agents if self.population_cap is None else self.population_cap,
-            **parse_rules(self.rule),
+            **parse_set(self.set, {**_FLAGS, **{name: f"--{name.replace('_', '-')}" for name in _OWN}, **NO_EFFECT}),
         )
         for path, material in zip(self.map or (), maps, strict=True):
             check_map(material, config, str(path))
@@ -230,6 +234,8 @@ class Simulate:
 
     def _open_folder(self) -> Path:
         """The folder for the results, empty of earlier ones, and known to be writable."""
+        if self.overwrite and self.out is None:
+            raise ValueError("--overwrite: belongs to --out, which is not given")
         out = self.out or Path("runs") / time.strftime("simulate-%Y%m%d-%H%M%S")
         if out.exists() and not out.is_dir():
             raise ValueError(f"--out {out}: not a folder")
@@ -267,7 +273,7 @@ class Simulate:
         }
         write(out / "data.npz", lambda file: np.savez_compressed(file, **arrays))
         title = self._title(metrics)
-        quota = float(env.rules.population_cap) / self.populations
+        quota = float(env.rules.population_cap) / (self.populations if env.config.layout == "blocks" else 1)
         write_figure(out / "population", population_figure(measured, policies, title, quota))
         write_figure(out / "survival", survival_figure(measured, policies, title, censored))
         for i, one in enumerate(metrics["maps"][:_MOST_VISITS]):
@@ -292,43 +298,3 @@ class Simulate:
             f"of compiling. On average {metrics['forests_depleted']:.1%} of the forests were depleted."
         )
         console.print(f"Results: {safe(out)}", soft_wrap=True)
-
-
-def parse_rules(
-    given: tuple[str, ...], flags: Mapping[str, str] = _OWN_FLAGS, reproduction: bool = False
-) -> dict[str, Any]:
-    """Rules from ``name=value``; values are numbers, true or false, or ``a,b,c`` with one per style.
-
-    >>> parse_rules(("regrowth_probability=0.05", "attack_range=1,2,3"))
-    {'regrowth_probability': 0.05, 'attack_range': [1.0, 2.0, 3.0]}
-
-    Args:
-      flags: rules that have a flag of their own, and the flag.
-      reproduction: whether agents give birth.
-
-    Raises:
-      ValueError: not of that form, no such rule, a rule with a flag of its own or of births that there are not, or one
-        given twice.
-    """
-    rules: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals:
-            raise ValueError(f"--rule {text}: must be name=value")
-        if name in flags:
-            raise ValueError(f"--rule {text}: use {flags[name]}")
-        if name not in RULE_FIELDS:
-            names = ", ".join(sorted(set(RULE_FIELDS) - set(flags)))
-            raise ValueError(f"--rule {text}: no such rule; there are {names}")
-        if name in REPRODUCTION_RULES and not reproduction:
-            raise ValueError(f"--rule {text}: means nothing where agents do not give birth")
-        if name in rules:
-            raise ValueError(f"--rule {text}: given twice")
-        words = {"true": 1, "false": 0}
-        try:
-            numbers = [float(words.get(one.strip().lower(), one)) for one in value.split(",")]
-        except ValueError:
-            raise ValueError(f"--rule {text}: must be a number, or numbers a,b,c") from None
-        rules[name] = numbers if len(numbers) > 1 else numbers[0]
-    return rules

@@ -4,10 +4,13 @@ import abc
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import tyro
 
 from nmmo_jax.commands.drawing import Format, check_formats, drawing
 from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.commands.overrides import flags_named, named_by
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import safe
 
@@ -21,6 +24,7 @@ class StudyCommand(abc.ABC):
 
     NAME: ClassVar[str]
     FORMS: ClassVar[dict[str, dict[str, Any]]]  # form -> field -> value
+    FLAGS: ClassVar[dict[str, str]] = {}  # what is called otherwise where it is checked -> flag
 
     form: Literal["minutes", "hour", "night"] = "minutes"
     """How much is computed: what two cores do within some minutes, about an hour, or a night."""
@@ -29,13 +33,18 @@ class StudyCommand(abc.ABC):
     out: Path | None = None
     """Folder for the results. Default: runs/NAME-DATE-TIME."""
     resume: Path | None = None
-    """Folder of a study that was interrupted, to go on with; no other flags, but --figure-format."""
+    """Folder of a study that was interrupted, to go on with; no other flags but --moved and --figure-format."""
+    moved: Annotated[tuple[str, ...], tyro.conf.arg(metavar="OLD=NEW")] = ()
+    """With --resume: folders of policies, or folders that these are in, that are elsewhere now."""
     figure_format: tuple[Format, ...] = ("png",)
     """Formats of the figures; svg and pdf are vector graphics."""
 
     @abc.abstractmethod
     def study(self, out: Path) -> Any:
         """The ``train.studies.study.Study``; raises ValueError for what cannot be."""
+
+    def check(self) -> None:  # noqa: B027
+        """Refuses flags that mean nothing beside others; called before ``FORMS`` give theirs."""
 
     def policies(self) -> tuple[str, ...]:
         """Names of those who play, as far as they are given: a study goes on with the same checkpoints only."""
@@ -52,6 +61,10 @@ class StudyCommand(abc.ABC):
 
         use_all_cores()
         check_formats(self.figure_format)
+        if self.resume is None:
+            if self.moved:
+                raise ValueError("--moved: belongs to --resume, which is not given")
+            self.check()
         command = self if self.resume is None else self._resumed(self.resume)
         if not 0 <= command.seed < 2**32:
             raise ValueError(f"--seed {command.seed}: allowed are 0 to 2^32 - 1")
@@ -59,8 +72,10 @@ class StudyCommand(abc.ABC):
         console = terminal()
         console.width = max(console.width, 80)
         command = command._filled()
-        study = command.study(out)
-        open_study(out, self.NAME, command._asked(), made_of(command.policies()))
+        flags = {**self.FLAGS, "out": "--out" if self.resume is None else "--resume"}
+        with flags_named(named_by(command, **flags)):
+            study = command.study(out)
+            open_study(out, self.NAME, command._asked(), made_of(command.policies()))
         cells = study.cells()
         try:
             results, seconds = compute(cells, out)
@@ -89,35 +104,54 @@ class StudyCommand(abc.ABC):
         """All settings but the folder, ready for JSON; folders of policies wherever it is resumed."""
         from train.studies.entrants import where
 
-        fields = [field.name for field in dataclasses.fields(self) if field.name not in ("out", "resume")]
+        fields = [field.name for field in dataclasses.fields(self) if field.name not in ("out", "resume", "moved")]
         folders = {name: where(name) for name in self.policies()}
         return {name: _plain(getattr(self, name), folders) for name in fields}
 
     def _resumed(self, folder: Path) -> Self:
-        from train.studies.study import read_config
+        from train.studies.entrants import made_of
+        from train.studies.moved import places, same
+        from train.studies.study import move_study, read_config
 
         for field in dataclasses.fields(self):
             default = field.default if field.default is not dataclasses.MISSING else None
-            if field.name not in ("resume", "figure_format") and getattr(self, field.name) != default:
-                raise ValueError(f"--{field.name}: means nothing with --resume: a study goes on as it was asked for")
+            if field.name not in ("resume", "moved", "figure_format") and getattr(self, field.name) != default:
+                flag = ("--no-" if getattr(self, field.name) is False else "--") + field.name.replace("_", "-")
+                raise ValueError(f"{flag}: means nothing with --resume: a study goes on as it was asked for")
         there = read_config(folder)
         if there.get("study") != self.NAME:
             raise ValueError(f"--resume {folder}: holds a study of {there.get('study')!r}, not of {self.NAME!r}")
         try:
-            asked: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in there["asked"].items()}
+            asked = there["asked"]
             if self.figure_format != type(self).figure_format:
-                asked["figure_format"] = self.figure_format
-            return type(self)(**asked)
+                asked = {**asked, "figure_format": [*self.figure_format]}
+            command = self._of(asked)
+            found = places(command.policies(), folder, there.get("folder"), self.moved)
+            command = self._of(_plain(asked, found))
+            before = there["made_of"]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{folder / 'config.json'}: damaged, or of another version: {error}") from None
+        if found:
+            now = made_of(command.policies())
+            if not same(before, now):
+                told = f"{before} when it was begun, {now} now; --moved OLD=NEW tells where they are"
+                raise ValueError(f"--resume {folder}: its policies are others: {told}")
+            move_study(folder, command._asked(), now)
+        return command
+
+    def _of(self, asked: dict[str, Any]) -> Self:
+        fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in asked.items()}
+        return type(self)(**fields)
 
 
 def _plain(value: Any, folders: dict[str, str]) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, dict):
+        return {name: _plain(one, folders) for name, one in value.items()}
+    if isinstance(value, tuple | list):
         return [_plain(one, folders) for one in value]
     if isinstance(value, Path):
         return str(value.resolve())
     if isinstance(value, str):
-        first, equals, last = value.rpartition("=")  # as of ``fork --swap``
-        return first + equals + folders.get(last, last)
+        first, equals, last = value.partition("=")  # as of ``fork --swap``
+        return folders.get(value) or (first + equals + folders.get(last, last))
     return value

@@ -6,9 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.simulate import parse_rules
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
+
+_OWN = {f"{name}": f"--{name.replace('_', '-')}" for name in ("reproduction", "spawn_rate", "population_cap")}
 
 
 @dataclasses.dataclass
@@ -56,8 +58,8 @@ class Sweep(StudyCommand):
     """That are counted. Default: by form."""
     batch: int = 64
     """Worlds, of all points, that are played side by side."""
-    rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Any other number of the rulebook, the same at all points, name=value."""
+    set: Overrides = ()
+    """Any other field of the worlds' configuration and rules, the same at all points: max_spawns=2."""
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.sweep.Sweep``."""
@@ -66,7 +68,7 @@ class Sweep(StudyCommand):
 
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
         axes = [parse_axis(text, self.reproduction) for text in self.over]
-        fixed = parse_rules(self.rule, reproduction=self.reproduction)
+        fixed = parse_set(self.set, {**PLACES, **NO_EFFECT, **_OWN}, reproduction=self.reproduction)
         fixed |= {"spawn_rate": self.spawn_rate, "population_cap": self.population_cap}
         given = {name for name, value in fixed.items() if value != getattr(type(self), name, None)}
         for axis in axes:
@@ -78,7 +80,6 @@ class Sweep(StudyCommand):
             self.game,
             num_agents=self.agents,
             num_populations=self.populations,
-            **{"reproduction": True, "layout": "free"} if self.reproduction else {},
-            **fixed,
+            **{**({"reproduction": True, "layout": "free"} if self.reproduction else {}), **fixed},
         )
         return Study(axes, env, self.policy, self.worlds, self.settle, self.ticks, self.seed, self.initial, self.batch)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.simulate import parse_rules
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 
@@ -26,6 +26,8 @@ class Tournament(StudyCommand):
         "night": {"worlds": 64, "settle": 1_024, "ticks": 4_096, "sizes": (16, 32, 64, 128)},
     }
 
+    FLAGS: ClassVar[dict[str, str]] = {"population_cap": "--sizes"}
+
     policy: tyro.conf.Positional[tuple[str, ...]] = ()
     """Who takes part, at least one: random, wanderer, forager, fighter, planner; policies that come with the package;
     folders of runs; or a folder with seed-0, seed-1 ...: trainings that differ in their seed only, over which the
@@ -44,8 +46,8 @@ class Tournament(StudyCommand):
     """Ticks before any are counted. Default: by form."""
     ticks: int | None = None
     """That are counted. Default: by form."""
-    rule: tuple[str, ...] = ()
-    """Other numbers of the rulebook, name=value."""
+    set: Overrides = ()
+    """Any other field of the worlds' configuration and rules: regrowth_probability=0.05 max_spawns=2."""
 
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
@@ -54,8 +56,8 @@ class Tournament(StudyCommand):
 
         if not self.policy:
             raise ValueError("POLICY: at least one must take part")
-        rules = parse_rules(self.rule, {"population_cap": "--sizes"})
-        env = make(self.game, num_agents=self.agents, num_populations=self.populations, **rules)
+        others = parse_set(self.set, {**PLACES, **NO_EFFECT, "population_cap": "--sizes"})
+        env = make(self.game, num_agents=self.agents, num_populations=self.populations, **others)
         who = entrants(self.policy, env)
         assert self.sizes is not None and self.worlds is not None
         assert self.settle is not None and self.ticks is not None

@@ -1,9 +1,8 @@
 """The command ``nmmo-jax train``: populations that learn, in a folder of their own."""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from nmmo_jax.commands.drawing import Format, check_formats
 from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.commands.overrides import WORLD, Overrides, flags_named, named_by, parse_set, types_of
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import safe, verdict
 
@@ -44,10 +44,10 @@ class Train:
     evaluate: bool = True
     """Evaluate at the end: the trained populations beside random play, the forager and the planner; and record them."""
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
-    """Send each line of metrics.jsonl there, too. Needs pip install 'nmmo-jax[tensorboard]' or 'nmmo-jax[wandb]'."""
+    """Send each line of metrics.jsonl there, too. Needs the package tensorboardX, or wandb."""
     figure_format: tuple[Format, ...] | None = None
     """Formats of the figures, default png; svg and pdf are vector graphics."""
-    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    set: Overrides = ()
     """Any field of the training's settings, or of the world's configuration and rules: realms=64 network=classic
     regrowth_probability=0.05 max_spawns=2."""
 
@@ -81,14 +81,17 @@ class Train:
             out, chosen = self.resume, _of_folder(self.resume)
         else:
             published = PUBLISHED if self.published else {}
-            out, chosen = self.out, experiment(self.experiment or "law128", **{**published, **_overrides(self.set)})
+            with flags_named(self._flags()):
+                chosen = experiment(self.experiment or "law128", **{**published, **parse_set(self.set, {}, _fields())})
+            out = self.out
         console = terminal()
         resume = self.resume is not None
         trinity = trinity or Trinity()
         native = Native(chosen, trinity, out, minutes, self.updates, resume, every=self.every, loggers=self.log)
         native.figure_format = self.figure_format or ()
         try:
-            line = native.run()
+            with flags_named(self._flags()):
+                line = native.run()
             out = native.out
         except RuntimeError as error:
             console.print(verdict("stopped", "red", error), soft_wrap=True)
@@ -107,19 +110,18 @@ class Train:
             console.print(f"{safe(out)}: replay.npz, world.gif", soft_wrap=True)
         return 0
 
+    def _flags(self) -> dict[str, str]:
+        """See ``flags_named``."""
+        return {**named_by(self, loggers="--log", out="--out" if self.resume is None else "--resume"), "experiment": ""}
 
-def _overrides(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Fields by name; values are read as JSON where they can be."""
-    overrides = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--set {pair}: must be NAME=VALUE")
-        try:
-            overrides[name] = json.loads(value)
-        except json.JSONDecodeError:
-            overrides[name] = value
-    return overrides
+
+def _fields() -> dict[str, Any]:
+    """What ``train.settings.experiment`` takes by keyword, and the types."""
+    from train.networks import NetworkOptions
+    from train.settings import Settings
+
+    own = types_of(Settings) | types_of(NetworkOptions) | WORLD
+    return {name: kind for name, kind in own.items() if kind is not NetworkOptions}
 
 
 def _of_folder(folder: Path) -> Any:

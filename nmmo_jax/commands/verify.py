@@ -28,7 +28,7 @@ class Verify:
     def run(self) -> int:
         """Prints a line per file; returns the exit status."""
         if not self.paths:
-            raise ValueError("paths: name at least one recording")
+            raise ValueError("PATHS: name at least one recording")
         console = terminal()
         matching = differing = unreadable = 0
         for path in self.paths:

@@ -5,15 +5,16 @@ import dataclasses
 import socket
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tyro
 from rich.text import Text
 
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, flags_named, named_by, parse_set
 from nmmo_jax.commands.players import labels, load_trained, players
 from nmmo_jax.commands.playing import Play
-from nmmo_jax.commands.simulate import parse_rules
 from nmmo_jax.commands.text import console, safe
+from nmmo_jax.config import RULE_FIELDS
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.files import write
 from nmmo_jax.policies.scripted import POLICIES
@@ -26,6 +27,7 @@ from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
 
 _SHIPPED = "chaos128"
+_OF_REPLAYS = ("replay", "host", "port", "speed", "open")  # flags that mean something with --replay
 
 
 @dataclasses.dataclass
@@ -54,12 +56,13 @@ class Watch:
     """Maps to play on (.tmx, .npy), realm i on map i modulo their number. Default: generated terrain."""
     tileset: Path | None = None
     """Tileset (.tsx) of .tmx maps whose own is not beside them."""
-    rule: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Any number of the rulebook, name=value; values per style as a,b,c. Repeat for more."""
-    realms: int = 4
-    """Worlds to choose from; one is played at a time."""
-    seed: int = 0
-    """Of maps, births, regrowth and policies: the same seed, the same world."""
+    set: Overrides = ()
+    """Any other field of the world's configuration and rules: regrowth_probability=0.05 attack_damage=10,2,1
+    max_spawns=2."""
+    realms: int | None = None
+    """Worlds to choose from; one is played at a time. Default: 4."""
+    seed: int | None = None
+    """Of maps, births, regrowth and policies: the same seed, the same world. Default: 0."""
     initial_population: int | None = None
     """Births before the first tick. Default: half of the places."""
 
@@ -80,11 +83,8 @@ class Watch:
         Raises:
           ValueError, OSError: what cannot be shown or served.
         """
-        try:
-            from nmmo_jax.viewer.server import Gallery, open_gallery
-        except ImportError:
-            raise ValueError("watch: needs the package websockets: pip install 'nmmo-jax[watch]'") from None
-        from nmmo_jax.viewer.minds import Minds
+        from nmmo_jax.viewer.minds import Minds  # training's libraries take a second to import
+        from nmmo_jax.viewer.server import Gallery, open_gallery
         from nmmo_jax.viewer.show import SLOWEST, Show
 
         if not 0 <= self.speed <= SLOWEST:
@@ -92,12 +92,13 @@ class Watch:
         if not 0 <= self.port < 2**16:
             raise ValueError(f"--port {self.port}: allowed are 0 to {2**16 - 1}")
         self._check_places()
-        source, names, game = self._source()
+        with flags_named(named_by(self)):
+            source, names, game = self._source()
         env = source.env if isinstance(source, Play) else Environment(source.config, source.rules)
         minds = self._minds(Minds, env, names)
-        show = Show(source, self.realms if isinstance(source, Play) else 1, minds, self.speed)
+        show = Show(source, self._realms if isinstance(source, Play) else 1, minds, self.speed)
         can = {"value": bool(minds.trained), "probabilities": bool(minds.trained), "take": show.live}
-        about = {"game": game, "tick_seconds": 0.6, "can": {**can, "realm": show.live and self.realms > 1}}
+        about = {"game": game, "tick_seconds": 0.6, "can": {**can, "realm": show.live and self._realms > 1}}
         gallery = Gallery(show, population_colours(env.config.num_populations), about)
         try:
             asyncio.run(self._serve(open_gallery, gallery))
@@ -139,21 +140,19 @@ class Watch:
     def _source(self) -> tuple[Play | Replay, tuple[str, ...], str]:
         """What is shown, the policies of its populations, and the name of the game."""
         if self.replay is not None:
-            given = {"--checkpoint": self.checkpoint, "--policy": self.policy, "--game": self.game, "--map": self.map}
-            given |= {"--tileset": self.tileset, "--rule": self.rule, "--record": self.record, "--agents": self.agents}
-            given |= {"--populations": self.populations, "--initial-population": self.initial_population}
-            for flag, value in given.items():
-                if value not in (None, ()):
-                    raise ValueError(f"{flag}: means nothing with --replay")
+            for field in dataclasses.fields(self):
+                if field.name not in _OF_REPLAYS and getattr(self, field.name) not in (None, ()):
+                    raise ValueError(f"--{field.name.replace('_', '-')}: means nothing with --replay")
             replay = load_replay(self.replay)
             run = self.replay.resolve().parent  # that of a training run lies in its folder
             names = (str(run),) if (run / "checkpoints").is_dir() else tuple(replay.about["populations"])
             return replay, names, "replay"
         if self.tileset is not None and not self.map:
             raise ValueError("--tileset: belongs to --map, which is not given")
-        if self.realms < 1:
+        seed = 0 if self.seed is None else self.seed
+        if self._realms < 1:
             raise ValueError(f"--realms {self.realms}: must be at least 1")
-        if not 0 <= self.seed < 2**32:
+        if not 0 <= seed < 2**32:
             raise ValueError(f"--seed {self.seed}: allowed are 0 to 2^32 - 1")
         names, maps = self._names(), [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map]
         env, game = self._world(names, maps)
@@ -163,14 +162,18 @@ class Watch:
         if self.map:
             pool = MapPool.from_maps(maps, config, [*map(str, self.map)])
         else:
-            pool = MapPool.generated(self.seed, self.realms, config)
+            pool = MapPool.generated(seed, self._realms, config)
         births = int(env.rules.population_cap) // 2 if born is None else born
         shown = labels(names)
         of_populations = [shown[p % len(names)] for p in range(config.num_populations)]
         title = ", ".join(dict.fromkeys([game, *of_populations]))
         who = players(names, env)
-        play = Play(env, who, of_populations, pool, seed=self.seed, initial_population=births, title=title)
+        play = Play(env, who, of_populations, pool, seed=seed, initial_population=births, title=title)
         return play, names, game
+
+    @property
+    def _realms(self) -> int:
+        return 4 if self.realms is None else self.realms
 
     def _names(self) -> tuple[str, ...]:
         if self.checkpoint is not None and self.policy:
@@ -188,7 +191,8 @@ class Watch:
         sides = {"rows": 0, "columns": 1} if maps else {}
         own: dict[str, Any] = {"num_agents": self.agents, "num_populations": self.populations}
         own |= {name: max(one.shape[axis] for one in maps) for name, axis in sides.items()}
-        own = {name: value for name, value in own.items() if value is not None} | parse_rules(self.rule)
+        own = {name: value for name, value in own.items() if value is not None}
+        own |= parse_set(self.set, PLACES | NO_EFFECT)
         trained = next((name for name in names if name not in POLICIES), None)
         if self.game is not None or trained is None:
             game = self.game or "chaos"
@@ -196,8 +200,8 @@ class Watch:
         policy = load_trained(trained)
         if self.agents is not None:
             own.setdefault("population_cap", self.agents)
-        sizes = {name: own.pop(name) for name in ("num_agents", "num_populations", *sides) if name in own}
-        return Environment(dataclasses.replace(policy.config, **sizes), policy.rules.replace(**own)), labels(names)[0]
+        rules = {name: own.pop(name) for name in RULE_FIELDS if name in own}
+        return Environment(dataclasses.replace(policy.config, **own), policy.rules.replace(**rules)), labels(names)[0]
 
     def _minds(self, kind: Any, env: Environment, names: tuple[str, ...]) -> Any:
         """The minds of the policies; where those of a replay cannot be found, of nobody trained."""

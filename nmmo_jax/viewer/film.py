@@ -1,7 +1,6 @@
 """Pictures of a replay as files: GIF, and MP4 with the extra ``video``."""
 
 import contextlib
-import importlib
 import struct
 import warnings
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import getdata
 
+from nmmo_jax.extras import need
 from nmmo_jax.viewer.render import Painter
 
 FASTEST = {".gif": 50, ".mp4": 120}  # pictures per second; browsers slow GIFs down that say more
@@ -31,11 +31,7 @@ def film(suffix: str) -> Callable[[BinaryIO, Painter, float, Told], None]:
         raise ValueError(f"{suffix or 'no suffix'}: allowed are {', '.join(FASTEST)}")
     if suffix == ".gif":
         return write_gif
-    try:
-        codec = importlib.import_module("imageio_ffmpeg")
-    except ImportError as error:
-        told = f"imageio_ffmpeg cannot be imported ({error}); pip install 'nmmo-jax[video]'"
-        raise ValueError(f"{suffix}: {told}") from None
+    codec: Any = need("imageio_ffmpeg", "imageio-ffmpeg", "video")
     return lambda file, painter, fps, told: _write_mp4(codec, file, painter, fps, told)
 
 

@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nmmo_jax.commands.overrides import RULES, read
 from nmmo_jax.commands.text import in_full, told_apart
 from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, rule_ndim
+from nmmo_jax.spelling import near
 
 MOST_POINTS = 2**16  # of a range, and of a grid
 
@@ -55,12 +57,13 @@ def parse_axis(text: str, reproduction: bool = False) -> Axis:
         raise ValueError(f"{where}: must be FIELD=LOW:HIGH:NUMBER, FIELD=LOW:HIGH:NUMBER:log or FIELD=a,b,c")
     swept = sorted(name for name in RULE_FIELDS if rule_ndim(name) == 0)
     if field not in swept:
-        raise ValueError(f"{where}: there is no such rule of one value; there are {', '.join(swept)}")
+        told = near(field, swept) or f"; there are {', '.join(swept)}"
+        raise ValueError(f"{where}: there is no {field} of one value{told}")
     if field in REPRODUCTION_RULES and not reproduction:
         raise ValueError(f"{where}: means nothing where agents do not give birth")
     if ":" not in given:
-        words = {"true": "1", "false": "0"}
-        values = np.array([_number(words.get(one.strip().lower(), one), where) for one in given.split(",")])
+        kind = RULES[field]
+        values = np.array([float(read(one, kind, f"{where}: {one.strip()!r}")) for one in given.split(",")])
         if len(np.unique(values)) < len(values):
             raise ValueError(f"{where}: a value is given twice")
         return Axis(field, np.sort(values))

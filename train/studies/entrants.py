@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from nmmo_jax.commands.players import labels, load_trained, players
+from nmmo_jax.commands.players import check_name, labels, load_trained, players
 from nmmo_jax.config import MAX_TICKS, Rules
 from nmmo_jax.environment import Environment
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
-from train.checkpoint import load_params
 from train.policy import find
 from train.studies.census import BINS, Census, Worlds
 
@@ -49,8 +48,9 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
 
 def replicates(name: str) -> tuple[str, ...]:
     """The trainings that a name stands for, by seed, folders from the root: those in its ``seed-*``, or itself."""
-    if _in_package(name):
+    if in_package(name):
         return (name,)
+    check_name(name)
     inside = [path for path in Path(name).glob("seed-*") if _SEED.fullmatch(path.name)]
     inside.sort(key=lambda path: int(path.name.removeprefix("seed-")))
     return tuple(str(path.resolve()) for path in inside) or (where(name),)
@@ -58,17 +58,19 @@ def replicates(name: str) -> tuple[str, ...]:
 
 def where(name: str) -> str:
     """The same name for whatever folder a command is given in: folders from the root."""
-    return name if _in_package(name) else str(Path(name).resolve())
+    return name if in_package(name) else str(Path(name).resolve())
 
 
-def _in_package(name: str) -> bool:
+def in_package(name: str) -> bool:
+    """Whether a name is that of a scripted policy, or of a trained one that comes with the package."""
     return name in POLICIES or find(name) != Path(name)
 
 
-def made_of(names: Sequence[str]) -> dict[str, int]:
-    """The checkpoints that the trained of these policies are read from, folders and steps, ready for JSON."""
-    trained = [one for name in names if name not in POLICIES for one in replicates(name)]
-    return {one: load_params(find(one))[1]["step"] for one in trained}
+def made_of(names: Sequence[str]) -> dict[str, str]:
+    """What the trained of these policies are (``moved.identity``), by their names or folders, ready for JSON."""
+    from train.studies.moved import identity
+
+    return {one: identity(one) for name in names if name not in POLICIES for one in replicates(name)}
 
 
 def check_play(study: Any) -> None:

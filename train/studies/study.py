@@ -57,7 +57,7 @@ class Study(Protocol):
         ...
 
 
-def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, int] | None = None) -> None:
+def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, str] | None = None) -> None:
     """A folder for a study, new or one in which the same was asked for.
 
     Args:
@@ -80,7 +80,15 @@ def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, i
         raise ValueError(f"out={out}: is not empty, and holds no study")
     else:
         (out / CELLS).mkdir(parents=True, exist_ok=True)
-        write_json(path, {**mine, "versions": versions()})
+        write_json(path, {**mine, "folder": str(out.resolve()), "versions": versions()})
+
+
+def move_study(out: Path, asked: dict[str, Any], made_of: dict[str, str]) -> None:
+    """Writes into a study's config.json where it and its policies lie now."""
+    there = read_config(out)
+    moved = {**there, "asked": asked, "made_of": made_of, "folder": str(out.resolve())}
+    if moved != there:
+        write_json(out / "config.json", moved)
 
 
 def read_config(out: Path) -> dict[str, Any]:
