@@ -71,7 +71,6 @@ def new_folder(path: Path | None, name: str = "", overwrite: bool = False, other
         with alone(path):
             there = any(one.name != _LOCK for one in path.iterdir())
             if there and not overwrite:
-                made = []
                 raise ValueError(f"out={path}: is not empty" + (f"; {otherwise}" if otherwise else ""))
             folder.kept = there
             try:
@@ -80,8 +79,7 @@ def new_folder(path: Path | None, name: str = "", overwrite: bool = False, other
                 if not folder.kept:
                     _empty(path)
     finally:
-        if not folder.kept:
-            _unmake(made)
+        _unmake(made)
 
 
 @contextlib.contextmanager
@@ -185,7 +183,7 @@ def _make(path: Path) -> list[Path]:
 
 
 def _unmake(made: list[Path]) -> None:
-    """Removes folders that are still empty."""
+    """Removes folders in which nothing is."""
     for one in reversed(made):
         with contextlib.suppress(OSError):  # something else is in it by now
             one.rmdir()

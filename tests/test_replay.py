@@ -274,7 +274,7 @@ def bent(name, change):
         (told(format="another"), "not a replay, or damaged"),
         (told(populations=["forager"]), "populations: must be 4 names"),
         (told(populations=[1, 2, 3, 4]), r"Expected `str`, got `int` - at `\$.populations"),
-        (told(key=[1]), "length >= 2 - at `\$.key"),
+        (told(key=[1]), r"length >= 2 - at `\$.key"),
         (told(key=[1, 2**32]), r"`int` <= 4294967295 - at `\$.key"),
         (told(title=None), r"Expected `str`, got `null` - at `\$.title"),
         (told(rules_version="1"), r"Expected `int`, got `str` - at `\$.rules_version"),

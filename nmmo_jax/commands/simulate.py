@@ -1,7 +1,6 @@
 """The command ``nmmo-jax simulate``: policies live in many realms, and are measured."""
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
 from nmmo_jax.commands.measure import Measured, longest_chunk, measure, use_all_cores
-from nmmo_jax.commands.players import labels, players
+from nmmo_jax.commands.players import Players, labels, players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.commands.progress import Progress, waiting
 from nmmo_jax.commands.report import (
@@ -25,7 +24,8 @@ from nmmo_jax.commands.report import (
 )
 from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
-from nmmo_jax.files import write, write_json
+from nmmo_jax.files import write_arrays, write_json
+from nmmo_jax.folders import Folder, new_folder
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
@@ -116,9 +116,16 @@ class Simulate:
         policies = self._policies()
         who = players(policies, env)
         policies = labels(policies)
-        out = self._open_folder()
+        otherwise = "--overwrite replaces earlier results in it"
+        with new_folder(self.out, "simulate", self.overwrite, otherwise) as folder:
+            return self._play(folder, env, who, maps, policies)
 
-        names = [str(path) for path in self.map or ()] or [f"generated map {i}" for i in range(self.maps)]
+    def _play(
+        self, folder: Folder, env: Environment, who: Players, maps: list[np.ndarray], policies: tuple[str, ...]
+    ) -> int:
+        """All that is left to do, once a folder is there."""
+        out, names = folder.path, [str(path) for path in self.map or ()]
+        names = names or [f"generated map {i}" for i in range(self.maps)]
         with Progress(self.ticks) as progress:
             if maps:
                 pool = MapPool.from_maps(maps, env.config, names)
@@ -134,6 +141,9 @@ class Simulate:
                 initial_population=self.initial_population,
                 progress=progress.update,
             )
+        if not measured.ticks:
+            raise KeyboardInterrupt  # there is nothing to tell
+        folder.keep()
         metrics = {
             "game": self.game,
             "seed": self.seed,
@@ -144,6 +154,8 @@ class Simulate:
             "rules": rules_as_json(env.rules),
             "versions": versions(),
         }
+        for path in [path for pattern in _OUTPUTS for path in out.glob(pattern)]:
+            path.unlink()
         self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
         self._tell(out, metrics)
         if self.record is not None:
@@ -222,23 +234,6 @@ class Simulate:
             )
         return tuple(given[p % len(given)] for p in range(self.populations))
 
-    def _open_folder(self) -> Path:
-        """The folder for the results, empty of earlier ones, and known to be writable."""
-        out = self.out or Path("runs") / time.strftime("simulate-%Y%m%d-%H%M%S")
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"--out {out}: not a folder")
-        if out.exists() and any(out.iterdir()) and not self.overwrite:
-            raise ValueError(f"--out {out}: not empty; --overwrite replaces earlier results in it")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            write(out / _OUTPUTS[0], lambda file: file.write(b"{}"))
-            for pattern in _OUTPUTS:
-                for path in out.glob(pattern):
-                    path.unlink()
-        except OSError as error:
-            raise OSError(f"--out {out}: cannot be written: {error.strerror}") from None
-        return out
-
     def _write(
         self,
         out: Path,
@@ -259,7 +254,7 @@ class Simulate:
             "visits": measured.visits.astype(np.min_scalar_type(measured.visits.max())),
             "material": material,
         }
-        write(out / "data.npz", lambda file: np.savez_compressed(file, **arrays))
+        write_arrays(out / "data.npz", arrays)
         title = self._title(metrics)
         quota = float(env.rules.population_cap) / self.populations
         write_figure(out / "population.png", population_figure(measured, policies, title, quota))
