@@ -24,7 +24,6 @@ from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.world.materials import NUM_MATERIALS, Material
 from nmmo_jax.world.tiles import make_tiles
 
-
 _Word = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
 

@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -44,23 +43,30 @@ class StudyCommand(abc.ABC):
         Raises:
           ValueError, OSError: what cannot be computed or written, before anything is compiled.
         """
-        from train.studies.entrants import made_of  # training's libraries take a second to import
-        from train.studies.study import compute, left, open_study
+        from train.studies.study import study_folder  # training's libraries take a second to import
 
         use_all_cores()
         command = self if self.resume is None else self._resumed(self.resume)
         if not 0 <= command.seed < 2**32:
             raise ValueError(f"--seed {command.seed}: allowed are 0 to 2^32 - 1")
-        out = self.resume or command.out or Path("runs") / time.strftime(f"{self.NAME}-%Y%m%d-%H%M%S")
+        command = command._filled()
+        with study_folder(self.resume or command.out, self.NAME) as out:
+            return command._compute(out)
+
+    def _compute(self, out: Path) -> int:
+        from train.studies.entrants import made_of
+        from train.studies.study import compute, has_begun, left, open_study
+
         console = Console(highlight=False)
         console.width = max(console.width, 80)
-        command = command._filled()
-        study = command.study(out)
-        open_study(out, self.NAME, command._asked(), made_of(command.policies()))
+        study = self.study(out)
+        open_study(out, self.NAME, self._asked(), made_of(self.policies()))
         cells = study.cells()
         try:
             results, seconds = compute(cells, out)
         except KeyboardInterrupt:
+            if not has_begun(out):
+                raise
             missing = left(cells, out)
             console.print(
                 f"{out}: {len(cells) - len(missing)} of {len(cells)} parts are done\n"

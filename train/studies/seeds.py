@@ -4,12 +4,11 @@ As a program: ``python -m train.studies.seeds law16 --seeds 0 1 2 --budget 3_000
 """
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +18,12 @@ from rich.progress import BarColumn, TextColumn
 
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.progress import Shown
-from nmmo_jax.files import write_json
+from nmmo_jax.files import Count, Number, append_line, read_json, write_json
+from nmmo_jax.folders import Folder, new_folder
 from train.checkpoint import FOLDER, Checkpoints
 from train.loop import Report, make_train
 from train.metrics import means
-from train.runs import Signals, alone, difference, forget_after
+from train.runs import Signals, difference, forget_after
 from train.settings import Experiment, experiment
 from train.smith import describe
 from train.trinity import Trinity
@@ -31,7 +31,24 @@ from train.trinity import Trinity
 _ROWS_PER_CALL = 600_000  # places of agents times ticks: a few seconds on two cores
 _LEAST_CALLS = 32  # in which the budget is used up, so that it is not overshot by much
 _SAVE_SECONDS = 60.0
+LOG, _CONFIG = "metrics.jsonl", "config.json"
 _VERSIONS = ("nmmo_jax", "jax")  # of ``describe``: others may go on with a training
+
+
+class Line(TypedDict):
+    """What is told of a call, in ``LOG``, as far as others read it: lists over seeds."""
+
+    update: Count
+    lifetime: list[Number | None]  # None: nobody died
+    steps: list[list[Count]]
+
+
+class _Done(TypedDict):
+    budget: Count
+    reached: bool
+    update: Count
+    seconds: Number
+    steps: list[list[Count]]
 
 
 def train_seeds(
@@ -63,23 +80,24 @@ def train_seeds(
       ValueError: an argument that cannot be, a folder that holds something else, or one in which another process works.
     """
     _check(experiment, seeds, budget, snapshots)
-    _open(out, experiment, seeds, budget, snapshots)
-    with alone(out):
+    there = (out / _CONFIG).exists()
+    with new_folder(out, overwrite=there, otherwise="it holds no training of seeds") as folder:
+        _open(out, experiment, seeds, budget, snapshots)
         done = out / "done.json"
         if not done.exists():
-            write_json(done, _train(experiment, seeds, budget, out, told, snapshots))
-        return json.loads(done.read_text())
+            write_json(done, _train(experiment, seeds, budget, folder, told, snapshots))
+        return dict(read_json(done, _Done))
 
 
 def _train(
     experiment: Experiment,
     seeds: Sequence[int],
     budget: int,
-    out: Path,
+    folder: Folder,
     told: Callable[[float, str], None],
     snapshots: Sequence[float],
 ) -> dict[str, Any]:
-    checkpoints = Checkpoints(out / FOLDER)
+    out, checkpoints = folder.path, Checkpoints(folder.path / FOLDER)
     train = make_train(experiment, seeds=len(seeds))
     if checkpoints.latest() is None:
         steps = np.zeros((len(seeds), experiment.env.config.num_populations), int)
@@ -89,7 +107,7 @@ def _train(
         kept, restored = checkpoints.restore(train.template)
         about = {name: restored[name] for name in ("update", "seconds", "steps", "extinct")}
         state = train.restored(kept)
-    forget_after(out / "metrics.jsonl", about["update"])
+    forget_after(out / LOG, about["update"])
     updates, saved_at = _updates_per_call(experiment, len(seeds), budget), time.perf_counter()
 
     def save() -> None:
@@ -100,8 +118,8 @@ def _train(
         state, report = train.run(state, updates)
         report = jax.device_get(report)
         line, words = _tell(experiment, report, about, time.perf_counter() - began)
-        with (out / "metrics.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
+        append_line(out / LOG, line)
+        folder.keep()
         about = {name: line[name] for name in ("update", "seconds", "steps")}
         # Where there is no horizon, a world that nobody was in for so many ticks stays empty.
         about["extinct"] = experiment.env.config.horizon is None and not report.sums.steps.any()
@@ -189,16 +207,13 @@ def _check(experiment: Experiment, seeds: Sequence[int], budget: int, snapshots:
 def _open(out: Path, experiment: Experiment, seeds: Sequence[int], budget: int, snapshots: Sequence[float]) -> None:
     mine = {"seeds": list(seeds), "budget": budget, "snapshots": list(snapshots)}
     mine |= describe(experiment, Trinity().of(experiment))
-    path = out / "config.json"
+    path = out / _CONFIG
     if path.exists():
-        there = json.loads(path.read_text())
+        there = read_json(path, dict[str, Any])
         for part in mine.keys() - _VERSIONS:
             if there.get(part) != mine[part]:
                 raise ValueError(f"out={out}: {part} differs: {difference(there.get(part), mine[part])}")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"out={out}: is not empty, and holds no training of seeds")
     else:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(path, mine)
 
 
