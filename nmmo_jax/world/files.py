@@ -1,5 +1,6 @@
 """Maps in files: one call to read and one to write, whatever the format."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ def save_map(path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Encod
     if suffix == ".tmx":
         write_tmx(path, material, encoding)
     elif suffix == ".npy":
-        array = check_map(material, ANY_SIZE, "material", spawns=False)
-        write(Path(path), lambda file: np.save(file, array))
+        content = io.BytesIO()  # NumPy's own writing to files does not say why it failed
+        np.save(content, check_map(material, ANY_SIZE, "material", spawns=False))
+        write(Path(path), lambda file: file.write(content.getvalue()))
     else:
         raise ValueError(f"{path}: maps are written as .tmx or .npy")

@@ -43,7 +43,9 @@ class Line(TypedDict):
     steps: list[list[Count]]
 
 
-class _Done(TypedDict):
+class Done(TypedDict):
+    """What is told at the end, in done.json."""
+
     budget: Count
     reached: bool
     update: Count
@@ -86,7 +88,7 @@ def train_seeds(
         done = out / "done.json"
         if not done.exists():
             write_json(done, _train(experiment, seeds, budget, folder, told, snapshots))
-        return dict(read_json(done, _Done))
+        return dict(read_json(done, Done))
 
 
 def _train(
