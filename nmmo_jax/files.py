@@ -83,9 +83,9 @@ def read_json(path: Path, kind: type[Kind], **known: Any) -> Kind:
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes a compressed NumPy archive (``.npz``) of arrays, and their checksum; see ``write``."""
-    known = {name: np.asarray(array) for name, array in arrays.items()}
-    seal = np.frombuffer(bytes.fromhex(checksum(known)), np.uint8)
-    write(path, lambda file: np.savez_compressed(file, **known, **{_SUM: seal}))
+    known: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    known[_SUM] = np.frombuffer(bytes.fromhex(checksum(known)), np.uint8)
+    write(path, lambda file: np.savez_compressed(file, **known))
 
 
 def read_arrays(path: Path, check: Callable[[dict[str, np.ndarray]], Any] | None = None) -> dict[str, np.ndarray]:

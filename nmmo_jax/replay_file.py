@@ -58,7 +58,7 @@ def load_replay(path: Path) -> Replay:
     arrays = read_arrays(path, _about)
     about = of_kind(_about(arrays), _About, f"{path}: about")
     try:
-        return _put_together(about, arrays)
+        return _put_together(dict(about), arrays)
     except Exception as error:  # whatever numbers that cannot be lead NumPy and JAX to raise
         raise ValueError(f"{path}: not a replay, or damaged: {one_line(error)}") from None
 

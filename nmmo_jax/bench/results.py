@@ -97,7 +97,7 @@ def read(path: Path) -> dict[str, Any]:
       OSError: it cannot be read.
       ValueError: names the file and what is wrong with it.
     """
-    results = dict(read_json(path, _Results, format=FORMAT, version=VERSION))
+    results: dict[str, Any] = dict(read_json(path, _Results, format=FORMAT, version=VERSION))
     for index, row in enumerate(results["rows"]):
         of_kind(row, _Named, f"{path}: rows[{index}]")
         if not _without(row):
