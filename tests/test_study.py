@@ -1,6 +1,7 @@
 """Studies: cells are computed once, an interruption keeps what is done, and going on gives the same."""
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -160,6 +161,25 @@ def test_command_is_resumed_as_it_was_asked(tmp_path, capsys, monkeypatch):
         Count(names=("a", "b"), out=out).run()
     with pytest.raises(ValueError, match="holds no study"):
         Count(resume=tmp_path).run()
+
+
+def test_a_full_disk_ends_in_a_line_that_says_how_to_go_on(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "results.json")
+
+    out = tmp_path / "out"
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match=f"No space .*; nmmo-jax count --resume {out} goes"),
+    ):
+        patch.setattr(json, "dumps", full)
+        patch.setattr("train.studies.study.write_json", lambda path, value: path.write_text("{}"))
+        Count(out=out).run()
+    assert (out / "cells" / "three.npz").exists()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr("train.studies.study.write_arrays", full)
+        Count(out=tmp_path / "none").run()
+    assert not (tmp_path / "none").exists()  # there is nothing to go on with
 
 
 def test_policies_are_kept_wherever_they_are(tmp_path, monkeypatch):

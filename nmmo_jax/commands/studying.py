@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import errno
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -43,7 +44,7 @@ class StudyCommand(abc.ABC):
         Raises:
           ValueError, OSError: what cannot be computed or written, before anything is compiled.
         """
-        from train.studies.study import study_folder  # training's libraries take a second to import
+        from train.studies.study import has_begun, study_folder  # training's libraries take a second to import
 
         use_all_cores()
         command = self if self.resume is None else self._resumed(self.resume)
@@ -51,7 +52,13 @@ class StudyCommand(abc.ABC):
             raise ValueError(f"--seed {command.seed}: allowed are 0 to 2^32 - 1")
         command = command._filled()
         with study_folder(self.resume or command.out, self.NAME) as out:
-            return command._compute(out)
+            try:
+                return command._compute(out)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not has_begun(out):
+                    raise
+                told = f"{error.filename}: {error.strerror}; nmmo-jax {self.NAME} --resume {out} goes on"
+                raise OSError(told) from None
 
     def _compute(self, out: Path) -> int:
         from train.studies.entrants import made_of
