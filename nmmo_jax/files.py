@@ -22,6 +22,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 
 _SUM, _LINE_SUM = "sha256", "crc32"  # names of the checksums
+_UNSEALED = "has no checksum: an earlier version wrote it, or something else"
 
 
 def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
@@ -38,7 +39,7 @@ def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
             os.fsync(file.fileno())  # some file systems tell only now that the disk is full
         os.replace(beside, path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        raise _of(path, error) from None
     finally:
         with contextlib.suppress(OSError):  # where even that cannot be asked for
             beside.unlink(missing_ok=True)
@@ -75,20 +76,23 @@ def read_json(path: Path, kind: type[Kind], **known: Any) -> Kind:
             raise ValueError(f"{path}: its {name} is {_short(value.get(name))}, and this version reads {wanted!r}")
     told = value.pop(_SUM, None)
     if told != _sum_of(value):
-        how = "has no checksum" if told is None else "damaged, or changed: its checksum is another"
+        how = _UNSEALED if told is None else "damaged, or changed: its checksum is another"
         raise ValueError(f"{path}: {how}")
     return of_kind(value, kind, str(path))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes a compressed NumPy archive (``.npz``) of arrays, and their checksum; see ``write``."""
-    known = {name: np.asarray(array) for name, array in arrays.items()}
-    seal = np.frombuffer(bytes.fromhex(checksum(known)), np.uint8)
-    write(path, lambda file: np.savez_compressed(file, **known, **{_SUM: seal}))  # pyright: ignore[reportArgumentType]
+    known: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    known[_SUM] = np.frombuffer(bytes.fromhex(checksum(known)), np.uint8)
+    write(path, lambda file: np.savez_compressed(file, **known))
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, check: Callable[[dict[str, np.ndarray]], Any] | None = None) -> dict[str, np.ndarray]:
     """Reads what ``write_arrays`` wrote.
+
+    Args:
+      check: called before all else with the arrays as they are; raises ValueError for what is of another version.
 
     Raises:
       ValueError: it is no such archive, or not as it was written; names the file.
@@ -101,8 +105,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             seal = arrays.pop(_SUM, np.zeros(0, np.uint8)).tobytes().hex()
         except Exception as error:  # whatever a damaged file leads NumPy and zipfile to raise
             raise ValueError(f"{path}: damaged, or no archive of arrays: {one_line(error)}") from None
+    if check is not None:
+        try:
+            check(arrays)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
     if seal != checksum(arrays):
-        how = "damaged, or changed: its checksum is another" if seal else "has no checksum"
+        how = "is damaged or was changed: its checksum is another" if seal else _UNSEALED
         raise ValueError(f"{path}: {how}")
     return arrays
 
@@ -117,7 +126,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
         with open(path, "ab") as file:
             file.write((line_of(value) + "\n").encode())
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        raise _of(path, error) from None
 
 
 def line_of(value: Mapping[str, Any]) -> str:
@@ -170,6 +179,13 @@ def one_line(error: BaseException) -> str:
     """What an error says, on a line that can be read to its end."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+def _of(path: Path, error: OSError) -> OSError:
+    """The same of the file that was asked for, not of the one beside it."""
+    if error.errno is None:  # of a library
+        return OSError(f"{path}: {one_line(error)}")
+    return OSError(error.errno, error.strerror, str(path))
 
 
 def _parsed(text: bytes, where: str) -> Any:

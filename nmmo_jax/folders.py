@@ -8,11 +8,13 @@
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 _LOCK = ".lock"
 
@@ -25,14 +27,9 @@ def alone(folder: Path) -> Iterator[None]:
       ValueError: another does.
       OSError: the folder is not there, or cannot be written to.
     """
-    with (folder / _LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which ends with the process, however that ends
-        except BlockingIOError:
-            raise ValueError(f"out={folder}: another process works in it") from None
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system that knows no locks
-                raise
+    with _held(folder / _LOCK) as held:
+        if not held:
+            raise ValueError(f"out={folder}: another process works in it")
         yield
 
 
@@ -74,7 +71,6 @@ def new_folder(path: Path | None, name: str = "", overwrite: bool = False, other
         with alone(path):
             there = any(one.name != _LOCK for one in path.iterdir())
             if there and not overwrite:
-                made = []
                 raise ValueError(f"out={path}: is not empty" + (f"; {otherwise}" if otherwise else ""))
             folder.kept = there
             try:
@@ -83,10 +79,78 @@ def new_folder(path: Path | None, name: str = "", overwrite: bool = False, other
                 if not folder.kept:
                     _empty(path)
     finally:
-        if not folder.kept:
-            for one in reversed(made):
-                with contextlib.suppress(OSError):  # something else is in it by now
-                    one.rmdir()
+        _unmake(made)
+
+
+@contextlib.contextmanager
+def new_file(path: Path | None, name: str = "", suffix: str = "") -> Iterator[Path]:
+    """A context in which no other process writes a file, which may be there already; its folder is made.
+
+    Args:
+      path: None: a new one in ``runs``, named after what runs and when.
+      name: what runs.
+      suffix: of the new one.
+
+    Raises:
+      ValueError: another process writes it, or its folder is a file.
+      OSError: its folder cannot be made or written to; names it.
+    """
+    made: list[Path] = []
+    try:
+        for one in [path] if path is not None else _names(name, suffix):
+            try:
+                made += _make(one.parent)
+            except (FileExistsError, NotADirectoryError):
+                raise ValueError(f"out={one}: {one.parent} is no folder") from None
+            with _held(one.with_name(f".{one.name[:200]}.lock")) as held:
+                if path is not None and not held:
+                    raise ValueError(f"out={path}: another process writes it")
+                if path is not None or (held and not one.exists()):
+                    yield one
+                    return
+    finally:
+        _unmake(made)
+
+
+@contextlib.contextmanager
+def _held(lock: Path) -> Iterator[bool]:
+    """Whether this process has a lock to itself, until the context ends."""
+    file = _lock(lock)
+    if file is None:
+        yield False
+        return
+    with file:
+        try:
+            yield True
+        finally:
+            with contextlib.suppress(OSError):
+                lock.unlink()  # while it is held: who has it open finds that it is gone, and makes another
+
+
+def _lock(lock: Path) -> IO[str] | None:
+    while True:
+        file = lock.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which ends with the process, however that ends
+            if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
+            file.close()
+        except BlockingIOError:
+            file.close()
+            return None
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOTSUP):  # a file system that knows no locks
+                return file
+            file.close()
+            if error.errno != errno.ENOENT:
+                raise
+
+
+def _names(name: str, suffix: str = "") -> Iterator[Path]:
+    """Where something new goes: after the first, for those that began in the same second."""
+    first = time.strftime(f"{name}-%Y%m%d-%H%M%S")
+    for number in itertools.count(1):
+        yield Path("runs") / f"{first}{'' if number == 1 else f'-{number}'}{suffix}"
 
 
 def _made(path: Path | None, name: str) -> tuple[Path, list[Path]]:
@@ -94,17 +158,14 @@ def _made(path: Path | None, name: str) -> tuple[Path, list[Path]]:
     try:
         if path is not None:
             return path, _make(path)
-        first, number = Path("runs") / time.strftime(f"{name}-%Y%m%d-%H%M%S"), 1
-        path, made = first, _make(first.parent)
-        while True:
-            try:
+        made = _make(Path("runs"))
+        for path in _names(name):
+            with contextlib.suppress(FileExistsError):
                 path.mkdir()
                 return path, [*made, path]
-            except FileExistsError:  # another began in the same second
-                number += 1
-                path = first.with_name(f"{first.name}-{number}")
-    except FileExistsError:
+    except (FileExistsError, NotADirectoryError):
         raise ValueError(f"out={path}: is a file, not a folder") from None
+    raise AssertionError
 
 
 def _make(path: Path) -> list[Path]:
@@ -119,6 +180,13 @@ def _make(path: Path) -> list[Path]:
             return made
         raise
     return [*made, path]
+
+
+def _unmake(made: list[Path]) -> None:
+    """Removes folders in which nothing is."""
+    for one in reversed(made):
+        with contextlib.suppress(OSError):  # something else is in it by now
+            one.rmdir()
 
 
 def _empty(path: Path) -> None:

@@ -21,9 +21,7 @@ A recording is a NumPy archive (``.npz``) of one realm without births: T ticks, 
 
 import dataclasses
 import functools
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,13 +34,12 @@ from nmmo_jax.actions import Action
 from nmmo_jax.components import NEVER, Draws, Realm, observed_material
 from nmmo_jax.config import Config, Rules, as_rules, preset
 from nmmo_jax.environment import transition
+from nmmo_jax.files import one_line
 from nmmo_jax.scenario import make_realm
 from nmmo_jax.world.materials import Material
 
 _CHUNK = 50  # ticks per call: bounds memory, and one compilation serves any length
 _STATE = ("food", "water", "health", "freeze", "damage", "timeAlive")
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, MemoryError, RuntimeError, tokenize.TokenError)
-_UNREADABLE += (zipfile.BadZipFile, zlib.error)
 _FLAGS = ("immune", "alive", "present")
 
 
@@ -90,13 +87,15 @@ def read_recording(path: Path) -> Recording:
     with open(path, "rb") as file:  # a file that cannot be opened is an OSError, as everywhere
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{path}: not a recording (.npz), or cut short")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except _UNREADABLE as error:
-        raise ValueError(f"{path}: not a recording, or damaged: {error}") from None
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            entries = [str(item) for item in np.asarray(arrays.get("meta", ())).astype(str).reshape(-1)]
+        except Exception as error:  # whatever a damaged file leads NumPy and zipfile to raise
+            raise ValueError(f"{path}: not a recording, or damaged: {one_line(error)}") from None
     _check_arrays(path, arrays)
-    meta = dict(item.split("=", 1) for item in arrays["meta"].astype(str).reshape(-1) if "=" in item)
+    meta = dict(item.split("=", 1) for item in entries if "=" in item)
     if "family" not in meta:
         raise ValueError(f"{path}: meta: no entry family=...")
     return Recording(path, meta["family"], arrays)

@@ -1,32 +1,40 @@
 """Files of replays: compact, and nothing else is needed to show or play them again.
 
-A file is a NumPy archive (``.npz``): ``about``, JSON with the configuration, rules, key and names; the map; and every
-column of ``Frame`` for T + 1 frames, as differences from frame to frame (modulo the range of its type), of which most
-are zero and compress to little. Forests that are harvested or ready again are a list of (frame, tile).
+A file is a NumPy archive (``.npz``) with a checksum: ``about``, JSON with the configuration, rules, key and names; the
+map; and every column of ``Frame`` for T + 1 frames, as differences from frame to frame (modulo the range of its type),
+of which most are zero and compress to little. Forests that are harvested or ready again are a list of (frame, tile).
 """
 
 import dataclasses
 import functools
 import json
-import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from nmmo_jax.components import Agents, Cause, Realm, Tiles, empty_agents, empty_probes
 from nmmo_jax.config import STYLES, Config
-from nmmo_jax.files import write
+from nmmo_jax.files import of_kind, one_line, read_arrays, write_arrays
 from nmmo_jax.replay import FORMAT, VERSION, Frame, Replay, first_frame
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.world.materials import NUM_MATERIALS, Material
 from nmmo_jax.world.tiles import make_tiles
 
+_Word = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
-class NewerVersion(ValueError):
-    """A file of a version that is not known yet."""
+
+class _About(TypedDict):
+    rules_version: int
+    title: str
+    config: dict[str, Any]
+    rules: dict[str, Any]
+    key: Annotated[list[_Word], msgspec.Meta(min_length=2, max_length=2)]
+    populations: list[str]
+    recomputable: bool
 
 
 def save_replay(replay: Replay, path: Path) -> None:
@@ -37,46 +45,44 @@ def save_replay(replay: Replay, path: Path) -> None:
     arrays |= {f"tiles.{field.name}": getattr(replay.tiles, field.name) for field in dataclasses.fields(Tiles)}
     arrays["toggled.frame"] = np.repeat(np.arange(len(replay.toggled), dtype=np.int32), [*map(len, replay.toggled)])
     arrays["toggled.tile"] = np.concatenate(replay.toggled).astype(np.int32)
-    write(path, lambda file: np.savez_compressed(file, **arrays))
+    write_arrays(path, arrays)
 
 
 def load_replay(path: Path) -> Replay:
     """Reads a file that ``save_replay`` wrote.
 
     Raises:
-      ValueError: it is no replay, cut short, damaged, or of a newer version; nothing is half read.
+      ValueError: it is no replay, cut short, damaged, changed, or of a newer version; nothing is half read.
       OSError: it cannot be opened.
     """
-    with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{path}: not a replay, or cut short")
+    arrays = read_arrays(path, _about)
+    about = of_kind(_about(arrays), _About, f"{path}: about")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            about = json.loads(bytes(archive["about"]))
-            if about["format"] != FORMAT:
-                raise ValueError(f"its format is {about['format']!r}")
-            if about["version"] > VERSION:
-                raise NewerVersion(f"written by a newer nmmo-jax: version {about['version']}; known is {VERSION}")
-            arrays = {name: archive[name] for name in archive.files}
-        return _put_together(about, arrays)
-    except NewerVersion as error:
-        raise NewerVersion(f"{path}: {error}") from None
-    except Exception as error:  # whatever a damaged file leads those who read it to raise
-        raise ValueError(f"{path}: not a replay, or damaged: {error}") from None
+        return _put_together(dict(about), arrays)
+    except Exception as error:  # whatever numbers that cannot be lead NumPy and JAX to raise
+        raise ValueError(f"{path}: not a replay, or damaged: {one_line(error)}") from None
+
+
+def _about(arrays: dict[str, np.ndarray]) -> Any:
+    """What a replay says of itself, once it is known to be one that this version reads."""
+    try:
+        about = json.loads(bytes(arrays["about"]))
+        form, version = about["format"], about["version"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise ValueError("not a replay, or damaged") from None
+    if form != FORMAT or not isinstance(version, int):
+        raise ValueError("not a replay, or damaged")
+    if version > VERSION:
+        raise ValueError(f"written by a newer nmmo-jax: version {str(version)[:20]}; known is {VERSION}")
+    return about
 
 
 def _put_together(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Replay:
     """A replay of what was read. It is checked, so that nothing in it points beyond the tables."""
     config = Config(**about["config"])
     names = about["populations"]
-    kinds = {"recomputable": bool, "title": str, "rules_version": int, "populations": list}
-    for name, kind in kinds.items():
-        if not isinstance(about[name], kind):
-            raise ValueError(f"{name} is of the wrong type")
-    if len(names) != config.num_populations or not all(isinstance(name, str) for name in names):
+    if len(names) != config.num_populations:
         raise ValueError(f"populations: must be {config.num_populations} names")
-    if np.asarray(about["key"], np.uint32).shape != (2,):
-        raise ValueError("key: must be two words")
     tiles = _tiles(config, arrays)
     number, columns = len(arrays["tick"]), {}
     for name, like in _columns(_example(config, tiles)).items():

@@ -24,6 +24,7 @@ from nmmo_jax.bench.throughput import Throughput
 from nmmo_jax.bench.training import Training
 from nmmo_jax.commands import bench as command
 from nmmo_jax.commands.bench import Bench
+from nmmo_jax.folders import new_file
 from nmmo_jax.world.materials import is_walkable
 from train import policy as policy_module
 from train.checkpoint import Checkpoints
@@ -382,6 +383,9 @@ def test_the_command_measures_goes_on_and_replaces(complete, tmp_path, monkeypat
     assert measured.count("full_house-1") == 2 and len(files.read(out)["rows"]) == 11
     assert Bench(out=tmp_path / "learning.json", only=("training", "vec_env")).run() == 0
     assert measured[-3:] == ["training-1", "training-2", "vec_env"]
+    with new_file(out), pytest.raises(ValueError, match=r"run\.json: another process writes it"):
+        Bench(out=out).run()
+    assert [path.name for path in out.parent.iterdir()] == ["run.json"]
     monkeypatch.setattr(command, "ask", lambda: FOUND | {"machine": MACHINE | {"jax": "3"}})
     with pytest.raises(ValueError, match=r"of another jax; --overwrite replaces them"):
         Bench(out=out).run()
@@ -399,18 +403,34 @@ def test_bad_input_of_the_command(complete, tmp_path, monkeypatch, capsys):
     del complete_but["systems"]["systems"][1]["in_place_microseconds"]
     files.write(tmp_path / "cost.json", complete_but)
     files.write(tmp_path / "cut.json", {name: part for name, part in complete.items() if name != "start"})
+    (tmp_path / "unsealed.json").write_text(json.dumps(complete))
+    (tmp_path / "changed.json").write_text(good.read_text().replace("1000000", "2000000"))
+    complete_but = json.loads(json.dumps(complete))
+    complete_but["rows"][0]["agent_steps_per_second"] = 10**400
+    files.write(tmp_path / "long.json", complete_but)
+    files.write(tmp_path / "skipped.json", complete | {"systems": {"skipped": 1}})
     for arguments, message in (
-        (["--compare", str(good), str(foreign)], r"foreign.json: not a result of nmmo-jax bench"),
-        (["--compare", str(corrupt), str(good)], "corrupt.json: no JSON"),
-        (["--show", str(tmp_path / "holed.json")], "rows[0] (full_house-1): agents: missing"),
-        (["--show", str(tmp_path / "cost.json")], "systems.systems[1]: in_place_microseconds: missing"),
-        (["--show", str(tmp_path / "cut.json")], "cut.json: start: missing"),
+        (
+            ["--compare", str(good), str(foreign)],
+            "foreign.json: its format is None, and this version reads 'nmmo",
+        ),
+        (["--compare", str(corrupt), str(good)], "corrupt.json: damaged, or no JSON"),
+        (["--show", str(tmp_path / "holed.json")], "rows[0] (full_house-1): Object missing required field `agents`"),
+        (
+            ["--show", str(tmp_path / "cost.json")],
+            "systems: Object missing required field `in_place_micro",
+        ),
+        (["--show", str(tmp_path / "cut.json")], "cut.json: Object missing required field `start`"),
+        (["--show", str(tmp_path / "unsealed.json")], "unsealed.json: has no checksum: an earlier version wrote it"),
+        (["--show", str(tmp_path / "changed.json")], "changed.json: is damaged or was changed"),
+        (["--show", str(tmp_path / "long.json")], "long.json: rows[0] (full_house-1): "),
+        (["--show", str(tmp_path / "skipped.json")], "skipped.json: systems: Expected `str`, got `int`"),
         (["--out", os.devnull], "must be an ordinary file"),
         (["--show", str(tmp_path / "none.json")], "none.json: No such file"),
         (["--show", str(good), "--full"], "--full: means nothing with --show"),
-        (["--out", str(foreign)], "not a result of nmmo-jax bench"),
+        (["--out", str(foreign)], "foreign.json: its format is None"),
         (["--out", str(tmp_path)], "is a folder"),
-        (["--out", str(good / "x.json")], "cannot be made"),
+        (["--out", str(good / "x.json")], "is no folder"),
         (["--only", "everything"], "--only everything: there are full_house, chaos"),
         (["--only"], "--only: name at least one group or row after it"),
         (["--show", str(good), "--figures", str(foreign)], f"--figures {foreign}: cannot be made: File exists"),

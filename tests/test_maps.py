@@ -36,12 +36,12 @@ def test_generate_writes_the_pools_maps(tmp_path, capsys, form):
 
 def test_generate_spares_what_is_there(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="the folder is not empty"):
+    with pytest.raises(ValueError, match="is not empty; --overwrite writes into it"):
         run(Generate, "--out", tmp_path, *SIZE)
     assert len(list(tmp_path.iterdir())) == 1
     run(Generate, "--out", tmp_path, "--overwrite", *SIZE)
     assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "train_0000.npy", "train_0000.png"}
-    with pytest.raises(NotADirectoryError, match="is a file"):
+    with pytest.raises(ValueError, match="is a file, not a folder"):
         run(Generate, "--out", tmp_path / "notes.txt", *SIZE)
     with pytest.raises(ValueError, match="--count 0"):
         run(Generate, "--out", tmp_path / "none", "--count", 0)

@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -187,19 +186,25 @@ def test_an_mp4_needs_its_package(file, tmp_path, monkeypatch, capsys):
     assert run("render", file, "--out", out) == 2
     assert "-m pip install imageio-ffmpeg, or pip install '.[video]'" in capsys.readouterr().err
     assert not out.exists()
-    sent, given = [], {}
-
-    def write_frames(path, size, **how):
-        given.update(how, path=path, size=size)
-        while True:
-            sent.append((yield))
-
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", SimpleNamespace(write_frames=write_frames))
+    program = tmp_path / "codec"
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", SimpleNamespace(get_ffmpeg_exe=lambda: str(program)))
+    program.write_text(f"""#!/bin/sh
+echo "$@" > {tmp_path}/given
+for last; do :; done
+cat > "$last"
+""")
+    program.chmod(0o755)
     assert run("render", file, "--out", out, "--last", 4, "--scale", 7, "--fps", 20) is None
-    assert (given["size"], given["fps"]) == ((360, 200), 20)
-    assert Path(given["path"]).name == ".world.mp4.part"  # until it is whole
+    given = (tmp_path / "given").read_text()
+    assert "-s 360x200 -r 20 " in given and given.endswith("/.world.mp4.part\n")  # until it is whole
+    sent = np.frombuffer(out.read_bytes(), np.uint8).reshape(5, 200, 360, 3)
     np.testing.assert_array_equal(sent[4], Painter(played(), range(5), 7).picture(4))
-    assert len(sent) == 5 and out.exists()
+    capsys.readouterr()
+    program.write_text("#!/bin/sh\necho '[mp4] Error closing file: No space left on device' >&2\nexit 228")
+    assert run("render", file, "--out", tmp_path / "full.mp4") == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == f"nmmo-jax: {tmp_path}/full.mp4: ffmpeg: Error closing file: No space left on device"
+    assert not (tmp_path / "full.mp4").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Seeds trained side by side: each as if it were alone; until a budget is used up, whatever comes between."""
 
-import json
 import sys
 
 import jax
@@ -10,6 +9,7 @@ import pytest
 from test_training import SMALL as SETTINGS
 from test_training import TINY
 
+from nmmo_jax.files import read_json, read_lines
 from train.checkpoint import Checkpoints, load_params
 from train.loop import AXIS, SEEDS, make_train
 from train.policy import load_policy
@@ -97,7 +97,7 @@ def run(out, told=quiet, snapshots=(0.5,)):
 
 
 def lines(out):
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return read_lines(out / "metrics.jsonl", module.Line)
 
 
 def result(out):
@@ -132,7 +132,7 @@ def test_seeds_are_trained_until_the_budget_is_used_up(whole, alone):
     used = [np.mean(line["steps"]) / BUDGET for line in log]
     assert used[-2] < 1 <= used[-1] and [fraction for fraction, _ in told] == [*used[:-1], 1.0]
     assert [line["update"] for line in log] == [UPDATES * (1 + index) for index in range(len(log))]
-    assert done == json.loads((out / "done.json").read_text())
+    assert done == read_json(out / "done.json", dict)
     assert done["reached"] and done["budget"] == BUDGET and done["steps"] == log[-1]["steps"]
     half = next(line["update"] for line, share in zip(log, used, strict=True) if share >= 0.5)
     for index, number in enumerate(NUMBERS):
@@ -213,7 +213,7 @@ def test_what_is_refused(tmp_path, monkeypatch, capsys):
     refused("maps=2: must be 0", chosen=experiment("law16", **SETTINGS, maps=2))
     assert not (tmp_path / "new").exists()
     (tmp_path / "other").touch()
-    refused("is not empty, and holds no training of seeds", out=tmp_path)
+    refused("is not empty; it holds no training of seeds", out=tmp_path)
     monkeypatch.setattr(
         sys, "argv", ["seeds", "law17", "--seeds", "0", "--budget", "1", "--out", str(tmp_path / "new")]
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,10 +15,12 @@ from nmmo_jax.commands.measure import TimeCurves
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.config import preset
+from nmmo_jax.folders import new_folder
 from nmmo_jax.replay_file import load_replay
 from nmmo_jax.world.materials import Material
 
 FIGURES = ("population.png", "survival.png", "visits.png", "visits-2.png")
+OLD = ("metrics.json", "replay.npz", "visits-7.png", "notes.txt")
 SMALL = {"realms": 2, "ticks": 60, "agents": 8, "populations": 2, "policy": ("wanderer", "random")}
 RUN = SMALL | {
     "max_lifetime": 25,
@@ -132,7 +135,9 @@ def test_interruption_writes_what_there_is(maps, tmp_path, monkeypatch):
     monkeypatch.setattr(simulate_module.Progress, "update", interrupt)
     monkeypatch.setattr(measure_module, "_SECONDS", 0.0)  # every chunk is a single tick
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    assert Simulate(**RUN, map=maps, out=tmp_path).run() == 130
+    for name in OLD:
+        (tmp_path / name).write_text("old")
+    assert Simulate(**RUN, map=maps, out=tmp_path, overwrite=True).run() == 130
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["interrupted"]
@@ -140,6 +145,8 @@ def test_interruption_writes_what_there_is(maps, tmp_path, monkeypatch):
     assert metrics["all"]["births"] - metrics["all"]["deaths"] == metrics["all"]["still_alive"] > 0
     for name in FIGURES:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG"), name
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {*FIGURES, "metrics.json", "data.npz", "notes.txt"}  # what was there of earlier results is gone
 
 
 def test_results_depend_neither_on_chunks_nor_on_devices(results, maps, tmp_path, monkeypatch):
@@ -219,20 +226,42 @@ def test_maps_must_fit_and_have_a_place_to_spawn(maps, tmp_path):
 def test_folder_must_be_usable(tmp_path):
     (tmp_path / "file").write_text("mine")
     for out, message in (
-        (tmp_path, "not empty; --overwrite replaces"),
-        (tmp_path / "file", "not a folder"),
-        (tmp_path / "file" / "below", "cannot be written"),
+        (tmp_path, "is not empty; --overwrite replaces"),
+        (tmp_path / "file", "is a file, not a folder"),
+        (tmp_path / "file" / "below", "is a file, not a folder"),
     ):
         with pytest.raises((ValueError, OSError), match=message):
             Simulate(**SMALL, out=out).run()
     assert (tmp_path / "file").read_text() == "mine"
+    with new_folder(tmp_path / "out"), pytest.raises(ValueError, match="another process works in it"):
+        Simulate(**SMALL, out=tmp_path / "out").run()
 
 
-def test_overwriting_removes_earlier_results_and_nothing_else(tmp_path):
-    for name in ("metrics.json", "replay.npz", "visits-7.png", "notes.txt"):
+def test_overwriting_leaves_earlier_results_until_there_are_others(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    for name in OLD:
         (tmp_path / name).write_text("old")
-    assert Simulate(**SMALL, out=tmp_path, overwrite=True)._open_folder() == tmp_path
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    monkeypatch.setattr(simulate_module, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Simulate(**SMALL, out=tmp_path, overwrite=True).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(OLD)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, None])
+def test_what_ends_before_the_first_tick_leaves_nothing(error, tmp_path, monkeypatch):
+    def measured(*_, **__):
+        if error is not None:
+            raise error
+        return SimpleNamespace(ticks=0)  # interrupted between compiling and playing
+
+    monkeypatch.setattr(simulate_module, "measure", measured)
+    monkeypatch.chdir(tmp_path)
+    for out in (None, tmp_path / "a" / "b"):
+        with pytest.raises(error or KeyboardInterrupt):
+            Simulate(**SMALL, out=out).run()
+        assert not list(tmp_path.iterdir())
 
 
 def test_populations_take_the_policies_in_turn():

@@ -1,6 +1,8 @@
 """Studies: cells are computed once, an interruption keeps what is done, and going on gives the same."""
 
 import dataclasses
+import errno
+import io
 import json
 import os
 import signal
@@ -14,7 +16,7 @@ from rich.console import Console
 from nmmo_jax.cli import main
 from nmmo_jax.commands.fork import Fork
 from nmmo_jax.commands.studying import StudyCommand
-from train.studies.study import Cell, compute, left, open_study
+from train.studies.study import Cell, compute, left, open_study, read_config, study_folder
 
 QUIET = Console(quiet=True)
 
@@ -60,24 +62,62 @@ def test_a_cell_that_fails_leaves_nothing(tmp_path):
 def test_a_damaged_cell_says_so(tmp_path):
     compute(cells([]), tmp_path, QUIET)
     path = tmp_path / "cells" / "two.npz"
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match=r"two\.npz: damaged \(.*\): without it, it is computed again"):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
+    with pytest.raises(ValueError, match=r"two\.npz: damaged, .*; without this file, it is computed again"):
         compute(cells([]), tmp_path, QUIET)
+    for number in (0, np.nan):  # put in by hand
+        with np.load(io.BytesIO(whole)) as archive:
+            np.savez(path, **{**archive, "twice": np.full(2, number)})
+        with pytest.raises(ValueError, match=r"two\.npz: is damaged or was changed: .*; without this file, it is"):
+            compute(cells([]), tmp_path, QUIET)
     path.unlink()
     assert compute(cells([]), tmp_path, QUIET)[0]["two"]["number"] == 2
 
 
 def test_folder_of_something_else(tmp_path):
-    open_study(tmp_path / "a", "sweep", {"seed": 1})
-    open_study(tmp_path / "a", "sweep", {"seed": 1})
-    with pytest.raises(ValueError, match="asked differs: seed is 1 there, 2 given"):
-        open_study(tmp_path / "a", "sweep", {"seed": 2})
-    with pytest.raises(ValueError, match="study differs"):
-        open_study(tmp_path / "a", "evaluate", {"seed": 1})
+    with study_folder(tmp_path / "a", "sweep") as out:
+        open_study(out, "sweep", {"seed": 1})
+        compute(cells([]), out, QUIET)
+        with pytest.raises(ValueError, match="another process works in it"), study_folder(out, "sweep"):
+            pass
+    with study_folder(tmp_path / "a", "sweep"):
+        open_study(out, "sweep", {"seed": 1})
+        with pytest.raises(ValueError, match="asked differs: seed is 1 there, 2 given"):
+            open_study(out, "sweep", {"seed": 2})
+        with pytest.raises(ValueError, match="study differs"):
+            open_study(out, "evaluate", {"seed": 1})
+    path = out / "config.json"
+    path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
+    with pytest.raises(ValueError, match=r"config\.json: is damaged or was changed"):
+        open_study(out, "sweep", {"seed": 2})
+    path.write_text(json.dumps({"study": "sweep", "asked": {"seed": 1}, "made_of": None, "rules_version": 1}))
+    with pytest.raises(ValueError, match=r"config\.json: has no checksum: an earlier version wrote it"):
+        read_config(out)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "letter").write_text("dear")
-    with pytest.raises(ValueError, match="holds no study"):
-        open_study(tmp_path / "b", "sweep", {})
+    with pytest.raises(ValueError, match="is not empty; it holds no study"), study_folder(tmp_path / "b", "sweep"):
+        pass
+
+
+def test_a_study_of_which_nothing_was_computed_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda form: form.replace("%Y%m%d-%H%M%S", "then"))
+
+    def failing(told):
+        (out / "train").mkdir()  # as a training makes its folder
+        (out / "train" / "checkpoint").write_text("steps")
+        raise RuntimeError
+
+    with pytest.raises(KeyboardInterrupt), study_folder(None, "sweep") as out:
+        open_study(out, "sweep", {})
+        compute(cells([], interrupt="one"), out, QUIET)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(RuntimeError), study_folder(None, "sweep") as out, study_folder(None, "sweep") as other:
+        assert [str(one) for one in (out, other)] == ["runs/sweep-then", "runs/sweep-then-2"]
+        open_study(out, "sweep", {})
+        compute([Cell("a", 1.0, failing)], out, QUIET)
+    assert (out / "config.json").exists() and (out / "train" / "checkpoint").exists() and not other.exists()
 
 
 @dataclasses.dataclass
@@ -121,6 +161,25 @@ def test_command_is_resumed_as_it_was_asked(tmp_path, capsys, monkeypatch):
         Count(names=("a", "b"), out=out).run()
     with pytest.raises(ValueError, match="holds no study"):
         Count(resume=tmp_path).run()
+
+
+def test_a_full_disk_ends_in_a_line_that_says_how_to_go_on(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "results.json")
+
+    out = tmp_path / "out"
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match=f"No space .*; nmmo-jax count --resume {out} goes"),
+    ):
+        patch.setattr(json, "dumps", full)
+        patch.setattr("train.studies.study.write_json", lambda path, value: path.write_text("{}"))
+        Count(out=out).run()
+    assert (out / "cells" / "three.npz").exists()
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr("train.studies.study.write_arrays", full)
+        Count(out=tmp_path / "none").run()
+    assert not (tmp_path / "none").exists()  # there is nothing to go on with
 
 
 def test_policies_are_kept_wherever_they_are(tmp_path, monkeypatch):

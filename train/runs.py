@@ -40,7 +40,6 @@ class Line(TypedDict):
     update: Count
     agent_steps: NotRequired[Count]
     seconds: NotRequired[Number]
-    lifetime: NotRequired[Number | None]
     populations: NotRequired[dict[str, Any]]
 
 
@@ -90,6 +89,17 @@ def forget_after(folder: Path, update: int) -> None:
         kept = [line for line in read_log(folder) if line["update"] <= update]
         text = "".join(f"{line_of(line)}\n" for line in kept)
         write(folder / LOG, lambda file: file.write(text.encode()))
+
+
+def begins_anew(folder: Path) -> None:
+    """That nothing is lost if a run without a checkpoint begins at its beginning: the first is written before the log.
+
+    Raises:
+      ValueError: its log tells of updates.
+    """
+    if (folder / LOG).exists() and (told := read_log(folder)):
+        lost = f"its log goes to update {told[-1]['update']}, and there is no checkpoint in {FOLDER}/"
+        raise ValueError(f"resume: {folder}: {lost}")
 
 
 def difference(there: Any, mine: Any, names: tuple[str, str] = ("there", "given")) -> str:

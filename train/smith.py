@@ -30,10 +30,10 @@ from train.runs import (
     Asked,
     Progress,
     Signals,
+    begins_anew,
     differing,
     forget_after,
     read_config,
-    read_log,
 )
 from train.settings import Experiment, describe
 from train.trinity import Trinity
@@ -230,9 +230,7 @@ class Native:
         """
         steps = checkpoints.steps()
         if not steps:
-            if (self._folder / LOG).exists() and (told := read_log(self._folder)):
-                lost = f"its log goes to update {told[-1]['update']}, and there is no checkpoint"
-                raise ValueError(f"resume: {self._folder}: {lost} in {FOLDER}/")
+            begins_anew(self._folder)
             state = train.init(jax.random.key(self.experiment.settings.seed))
             return state, {"update": 0, "agent_steps": 0, "seconds": 0.0}
         try:

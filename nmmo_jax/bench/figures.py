@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from nmmo_jax.bench.report import devices_of, nanoseconds
-from nmmo_jax.bench.results import measured
+from nmmo_jax.bench.results import measured, part
 from nmmo_jax.bench.systems import OBSERVE, STEP, WITHOUT_OBSERVATION
 from nmmo_jax.commands.drawing import drawing, write_figure
 from nmmo_jax.commands.text import drawn, heading, safe
@@ -119,8 +119,8 @@ def peers_figure(results: dict[str, Any]) -> Figure | None:
 
 def systems_figure(results: dict[str, Any]) -> Figure | None:
     """What each system costs, in place and alone."""
-    systems = results["systems"]
-    if not systems or "failed" in systems:
+    systems = part(results, "systems")
+    if systems is None:
         return None
     rows = [one for one in systems["systems"] if one["system"] not in (WITHOUT_OBSERVATION, OBSERVE, STEP)]
     rows.sort(key=lambda one: one["in_place_microseconds"])

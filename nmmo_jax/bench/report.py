@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from nmmo_jax.bench.results import differences, measured
+from nmmo_jax.bench.results import differences, measured, part
 from nmmo_jax.commands.text import safe
 
 _SETTINGS = ("group", "row", "policy", "realms", "agents", "populations", "devices")
@@ -64,14 +64,13 @@ def summary(results: dict[str, Any]) -> RenderableType:
         parts.append(table)
     for row in results["rows"]:
         parts += [safe(f"{row['name']}: {what}: {row[what]}") for what in _NO_ROW if what in row]
-    systems = results["systems"]
-    if systems and "failed" not in systems:
+    if systems := part(results, "systems"):
         table = _table("system", "alone µs", "in place µs", "ns per agent")
         for one in systems["systems"]:
             table.add_row(*_system_cells(one))
         parts.append(table)
-    if results["start"] and "failed" not in results["start"]:
-        parts.append(safe(_start_line(results["start"])))
+    if start := part(results, "start"):
+        parts.append(safe(_start_line(start)))
     return Group(*parts)
 
 
@@ -122,8 +121,7 @@ def results_tables(results: dict[str, Any]) -> str:
             f"A realm of 128 agents holds {rows[0]['state_bytes_per_realm']:,} bytes of state, "
             f"an observation {rows[0]['observation_bytes_per_agent']:,} bytes.",
         ]
-    systems = results["systems"]
-    if systems and "failed" not in systems:
+    if systems := part(results, "systems"):
         lines += [
             "",
             f"Per tick of {systems['realms']} realms at full house, {systems['living_agents']:,.0f} living agents, "
@@ -133,8 +131,8 @@ def results_tables(results: dict[str, Any]) -> str:
             "|---|---|---|---|",
         ]
         lines += [f"| {' | '.join(_system_cells(one))} |" for one in systems["systems"]]
-    if results["start"] and "failed" not in results["start"]:
-        lines += ["", _start_line(results["start"])]
+    if start := part(results, "start"):
+        lines += ["", _start_line(start)]
     return "\n".join(lines) + "\n"
 
 
@@ -164,7 +162,8 @@ def compare(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
         if alone:
             parts.append(safe(f"only in {name}: {', '.join(alone)}"))
     costs = [
-        {each["system"]: each for each in (results["systems"] or {}).get("systems", [])} for results in (one, other)
+        {each["system"]: each for each in (part(results, "systems") or {}).get("systems", [])}
+        for results in (one, other)
     ]
     if all(costs):
         table = _table("system, in place µs", "A", "B", "B/A")

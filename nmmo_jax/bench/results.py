@@ -1,35 +1,88 @@
 """The file of a run: machine, rows, costs per system, start times. One JSON, written after every job."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
-from nmmo_jax.files import write_json
+import msgspec
+
+from nmmo_jax.files import of_kind, read_json, write_json
 
 FORMAT = "nmmo-jax bench"
 VERSION = 1
 ALONE = ("systems", "start")  # jobs whose records are no rows, and have a place of their own
-_PARTS = {"machine": dict, "rows": list, **dict.fromkeys(ALONE, (dict, type(None)))}
-_NUMBERS = {
-    "machine": ("cores",),
-    "rows": (
-        *("realms", "agents", "populations", "devices", "agent_steps_per_second", "worst", "mean_population"),
-        *("least_population", "compile_seconds", "peak_memory_bytes", "state_bytes_per_realm"),
-        "observation_bytes_per_agent",
-    ),
-    "systems": ("realms", "living_agents", "microseconds_per_tick"),
-    "system": ("in_place_microseconds", "in_place_nanoseconds_per_agent"),
-    "start": ("realms",),
-    "stage": ("seconds", "step_compile_seconds"),
-}
-_TEXTS = {
-    "machine": ("processor", "system", "jax", "backend", "device", "date"),
-    "rows": ("row", "policy", "group"),
-    "system": ("system",),
-    "start": ("row",),
-}
-_LISTS = {"systems": ("systems",)}
-_OBJECTS = {"start": ("cold", "cached")}
+_Number = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+_Amount = Annotated[float, msgspec.Meta(ge=0, le=2**62)]
+
+
+class _Machine(TypedDict):
+    cores: _Number
+    processor: str
+    system: str
+    jax: str
+    backend: str
+    device: str
+    date: str
+    commit: str | None
+
+
+class _Results(TypedDict):
+    machine: _Machine
+    rows: list[dict[str, Any]]
+    systems: dict[str, Any] | None
+    start: dict[str, Any] | None
+
+
+class _Skipped(TypedDict, total=False):
+    skipped: str
+    failed: str
+
+
+class _Named(_Skipped):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Row(TypedDict):
+    group: str
+    row: str
+    policy: str
+    realms: _Number
+    agents: _Number
+    populations: _Number
+    devices: _Number
+    agent_steps_per_second: _Amount
+    worst: _Amount
+    mean_population: _Amount
+    least_population: _Amount
+    compile_seconds: _Amount
+    peak_memory_bytes: _Amount
+    state_bytes_per_realm: _Amount
+    observation_bytes_per_agent: _Amount
+
+
+class _System(TypedDict):
+    system: str
+    alone_microseconds: _Amount | None
+    in_place_microseconds: _Amount
+    in_place_nanoseconds_per_agent: _Amount
+
+
+class _Systems(TypedDict):
+    realms: _Number
+    living_agents: _Amount
+    microseconds_per_tick: _Amount
+    systems: list[_System]
+
+
+class _Stage(TypedDict):
+    seconds: _Amount
+    step_compile_seconds: _Amount
+
+
+class _Start(TypedDict):
+    row: str
+    realms: _Number
+    cold: _Stage
+    cached: _Stage
 
 
 def new(machine: dict[str, Any]) -> dict[str, Any]:
@@ -44,64 +97,37 @@ def read(path: Path) -> dict[str, Any]:
       OSError: it cannot be read.
       ValueError: names the file and what is wrong with it.
     """
-    try:
-        results = json.loads(path.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: no JSON: {error}") from None
-    if not isinstance(results, dict) or results.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a result of nmmo-jax bench: must have format {FORMAT!r}")
-    if results.get("version") != VERSION:
-        raise ValueError(f"{path}: version {results.get('version')!r}: must be {VERSION}")
-    for name, kind in _PARTS.items():
-        if name not in results or not isinstance(results[name], kind):
-            raise ValueError(f"{path}: {name}: missing or of the wrong type")
-    _check(path, "machine", results["machine"], "machine")
+    results: dict[str, Any] = dict(read_json(path, _Results, format=FORMAT, version=VERSION))
     for index, row in enumerate(results["rows"]):
-        if not isinstance(row, dict) or not isinstance(row.get("name"), str):
-            raise ValueError(f"{path}: rows[{index}]: has no name")
-        _check(path, f"rows[{index}] ({row['name']})", row, "rows")
-    for name in ALONE:
-        if results[name] is not None:
-            _check(path, name, results[name], name)
-    for index, system in enumerate((results["systems"] or {}).get("systems", ())):
-        _check(path, f"systems.systems[{index}]", system, "system")
-        if not isinstance(system.get("alone_microseconds", ""), (int, float, type(None))):
-            raise ValueError(f"{path}: systems.systems[{index}]: alone_microseconds: missing, or no number")
-    for name in ("cold", "cached"):
-        if name in (results["start"] or {}):
-            _check(path, f"start.{name}", results["start"][name], "stage")
+        of_kind(row, _Named, f"{path}: rows[{index}]")
+        if not _without(row):
+            of_kind(row, _Row, f"{path}: rows[{index}] ({row['name']})")
+    for name, kind in (("systems", _Systems), ("start", _Start)):
+        part = results[name]
+        if part is not None:
+            of_kind(part, _Skipped if _without(part) else kind, f"{path}: {name}")
     return results
 
 
-def _check(path: Path, where: str, part: Any, kind: str) -> None:
-    """That a part which was measured has what is told of it."""
-    if not isinstance(part, dict):
-        raise ValueError(f"{path}: {where}: no object")
-    if "skipped" in part or "failed" in part:
-        return
-    kinds = (
-        (_NUMBERS, (int, float), "number"),
-        (_TEXTS, str, "text"),
-        (_LISTS, list, "list"),
-        (_OBJECTS, dict, "object"),
-    )
-    for fields, of, what in kinds:
-        for name in fields.get(kind, ()):
-            if not isinstance(part.get(name), of):
-                raise ValueError(f"{path}: {where}: {name}: missing, or no {what}")
-    if kind == "rows" and part["agents"] < 1:
-        raise ValueError(f"{path}: {where}: agents={part['agents']}: must be at least 1")
+def _without(record: dict[str, Any]) -> bool:
+    """Whether it says why nothing was measured."""
+    return "skipped" in record or "failed" in record
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
     """Writes the file, in whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, results)
 
 
 def measured(results: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows that have numbers."""
-    return [row for row in results["rows"] if "skipped" not in row and "failed" not in row]
+    return [row for row in results["rows"] if not _without(row)]
+
+
+def part(results: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """What was measured of one of ``ALONE``; None: nothing."""
+    found = results[name]
+    return None if found is None or _without(found) else found
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -1,6 +1,5 @@
 """Runs the jobs of a plan, each in a process of its own, and keeps every result as soon as it is there."""
 
-import json
 import os
 import subprocess
 import tempfile
@@ -11,6 +10,7 @@ from typing import Any
 from nmmo_jax.bench.machine import last_line, pinned
 from nmmo_jax.bench.plan import Job
 from nmmo_jax.bench.results import ALONE
+from nmmo_jax.files import read_json
 
 Measure = Callable[[Job], dict[str, Any]]
 
@@ -38,7 +38,10 @@ def measure(job: Job) -> dict[str, Any]:
             raise RuntimeError(f"ended by signal {-process.returncode} (9: most likely out of memory)")
         if process.returncode:
             raise RuntimeError(last_line(told))
-        return json.loads(out.read_text())
+        try:
+            return read_json(out, dict[str, Any])
+        except (OSError, ValueError) as error:
+            raise RuntimeError(f"its result cannot be read: {error}") from None
 
 
 def missing(jobs: list[Job], results: dict[str, Any]) -> list[Job]:

@@ -1,7 +1,6 @@
 """The command ``nmmo-jax bench``: how fast the world runs here, and whether that has changed."""
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from nmmo_jax.bench.run import failures, missing, run
 from nmmo_jax.commands.drawing import Format, check_formats, drawing
 from nmmo_jax.commands.text import column, safe, verdict
 from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.folders import new_file
 from nmmo_jax.spelling import near
 
 
@@ -75,13 +75,17 @@ class Bench:
             raise ValueError("--only: name at least one group or row after it")
         if self.overwrite and self.out is None:
             raise ValueError("--overwrite: belongs to --out, which is not given")
-        out = self.out or Path("runs") / time.strftime("bench-%Y%m%d-%H%M%S.json")
-        self._check_file(out)
+        self._check_file()
+        with new_file(self.out, "bench", ".json") as out:
+            return self._measure(out, console)
+
+    def _measure(self, out: Path, console: Console) -> int:
         found = ask()
         # This process only plans; an accelerator's memory is left to those that measure.
         jax.config.update("jax_platforms", "cpu")
         jobs = self._chosen(plan(self.full or bool(self.only), found))
         results, todo = self._continued(out, jobs, found["machine"], console)
+        begun = out.exists()
         files.write(out, results)
         try:
             with _progress(len(todo)) as bar:
@@ -91,8 +95,12 @@ class Bench:
                     if not bar.console.is_terminal:
                         bar.console.print(f"{job.name} ...")
                     run([job], results, lambda: files.write(out, results))
+                    begun = True
                     bar.advance(task)
         except KeyboardInterrupt:
+            if not begun:
+                out.unlink()
+                raise
             left = len(missing(jobs, results))
             told = f"interrupted: {left} of {len(jobs)} are missing in {safe(out)}; with --out {safe(out)} it goes on"
             console.print(told, soft_wrap=True)
@@ -114,14 +122,13 @@ class Bench:
                 reader = "--compare" if self.compare is not None else "--show"
                 raise ValueError(f"{flag}: means nothing with {reader}, which measures nothing")
 
-    def _check_file(self, out: Path) -> None:
+    def _check_file(self) -> None:
         """That results can be written, before time is spent."""
-        _make_folder("--out", out.parent)
         _make_folder("--figures", self.figures)
-        if out.is_dir():
-            raise ValueError(f"--out {out}: is a folder; must be a file")
-        if out.exists() and not out.is_file():
-            raise ValueError(f"--out {out}: must be an ordinary file")
+        if self.out is not None and self.out.is_dir():
+            raise ValueError(f"--out {self.out}: is a folder; must be a file")
+        if self.out is not None and self.out.exists() and not self.out.is_file():
+            raise ValueError(f"--out {self.out}: must be an ordinary file")
 
     def _chosen(self, jobs: list[Job]) -> list[Job]:
         names = {name for job in jobs for name in (job.name, job.group)}

@@ -21,6 +21,7 @@ from nmmo_jax.commands.overrides import flags_named, named_by
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import safe
 from nmmo_jax.config import Config
+from nmmo_jax.folders import new_folder
 from nmmo_jax.world.draw import COLOURS, map_image, write_png
 from nmmo_jax.world.files import load_map, save_map
 from nmmo_jax.world.materials import Material
@@ -59,16 +60,14 @@ class Generate:
 
     def run(self) -> None:
         """Writes the maps."""
-        if not self.overwrite and self.out.is_dir() and any(self.out.iterdir()):
-            raise FileExistsError(f"{self.out}: the folder is not empty (--overwrite writes into it all the same)")
-        if self.out.exists() and not self.out.is_dir():
-            raise NotADirectoryError(f"{self.out}: is a file, not a folder")
         with flags_named(named_by(self)):
             config = Config(rows=self.rows, columns=self.columns, border=self.border)
             MapPool.check(self.seed, self.count, config, self.split)
-        self.out.mkdir(parents=True, exist_ok=True)
-        console = terminal()
-        with Progress(console=terminal(stderr=True), disable=self.count == 1) as progress:
+        console, otherwise = terminal(), "--overwrite writes into it all the same"
+        with (
+            new_folder(self.out, overwrite=self.overwrite, otherwise=otherwise) as folder,
+            Progress(console=terminal(stderr=True), disable=self.count == 1) as progress,
+        ):
             task = progress.add_task("generating", total=self.count)
             for start in range(0, self.count, _BATCH):  # an interruption keeps the batches that are written
                 number = min(_BATCH, self.count - start)
@@ -76,6 +75,7 @@ class Generate:
                 for i, material in enumerate(np.asarray(pool.material), start):
                     path = self.out / f"{self.split}_{i:04d}"
                     save_map(path.with_suffix(f".{self.format}"), material)
+                    folder.keep()
                     write_map_png(path.with_suffix(".png"), material)
                     progress.advance(task)
         console.print(f"maps of {self.rows} x {self.columns} tiles in {safe(self.out)}: {self.count}", soft_wrap=True)

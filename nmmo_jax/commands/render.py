@@ -70,7 +70,7 @@ class Render:
         except ValueError as error:
             raise ValueError(f"{self.replay}: {error}") from None
         if encode is None:
-            write(self.out, lambda file: write_png(file.name, painter.picture(0)))
+            write_png(self.out, painter.picture(0))
         else:
             fps, number = self.fps or _FPS, len(painter)
             columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True), column("left")

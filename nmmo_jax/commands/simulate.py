@@ -1,7 +1,6 @@
 """The command ``nmmo-jax simulate``: policies live in many realms, and are measured."""
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ from nmmo_jax.commands.drawing import FORMATS, Format, check_formats, drawing, w
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
 from nmmo_jax.commands.measure import Measured, longest_chunk, measure, use_all_cores
 from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, flags_named, named_by, parse_set
-from nmmo_jax.commands.players import labels, players
+from nmmo_jax.commands.players import Players, labels, players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.commands.progress import Progress, waiting
 from nmmo_jax.commands.report import (
@@ -26,7 +25,8 @@ from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import safe, short
 from nmmo_jax.config import MAX_TICKS, Config, preset
 from nmmo_jax.environment import Environment
-from nmmo_jax.files import write, write_json
+from nmmo_jax.files import write_arrays, write_json
+from nmmo_jax.folders import Folder, new_folder
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
@@ -123,9 +123,16 @@ class Simulate:
             policies = self._policies()
             who = players(policies, env)
         policies = labels(policies)
-        out = self._open_folder()
+        otherwise = "--overwrite replaces earlier results in it"
+        with new_folder(self.out, "simulate", self.overwrite, otherwise) as folder:
+            return self._play(folder, env, who, maps, policies)
 
-        names = [str(path) for path in self.map or ()] or [f"generated map {i}" for i in range(self._generated)]
+    def _play(
+        self, folder: Folder, env: Environment, who: Players, maps: list[np.ndarray], policies: tuple[str, ...]
+    ) -> int:
+        """All that is left to do, once a folder is there."""
+        out, names = folder.path, [str(path) for path in self.map or ()]
+        names = names or [f"generated map {i}" for i in range(self._generated)]
         with Progress(self.ticks) as progress:
             if maps:
                 pool = MapPool.from_maps(maps, env.config, names)
@@ -141,6 +148,9 @@ class Simulate:
                 initial_population=self.initial_population,
                 progress=progress.update,
             )
+        if not measured.ticks:
+            raise KeyboardInterrupt  # there is nothing to tell
+        folder.keep()
         metrics = {
             "game": self.game,
             "seed": self.seed,
@@ -151,6 +161,8 @@ class Simulate:
             "rules": rules_as_json(env.rules),
             "versions": versions(),
         }
+        for path in [path for pattern in _OUTPUTS for path in out.glob(pattern)]:
+            path.unlink()
         with drawing(self.figure_format):
             self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
         self._tell(out, metrics)
@@ -232,25 +244,6 @@ class Simulate:
             )
         return tuple(given[p % len(given)] for p in range(self.populations))
 
-    def _open_folder(self) -> Path:
-        """The folder for the results, empty of earlier ones, and known to be writable."""
-        if self.overwrite and self.out is None:
-            raise ValueError("--overwrite: belongs to --out, which is not given")
-        out = self.out or Path("runs") / time.strftime("simulate-%Y%m%d-%H%M%S")
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"--out {out}: not a folder")
-        if out.exists() and any(out.iterdir()) and not self.overwrite:
-            raise ValueError(f"--out {out}: not empty; --overwrite replaces earlier results in it")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            write(out / _OUTPUTS[0], lambda file: file.write(b"{}"))
-            for pattern in _OUTPUTS:
-                for path in out.glob(pattern):
-                    path.unlink()
-        except OSError as error:
-            raise OSError(f"--out {out}: cannot be written: {error.strerror}") from None
-        return out
-
     def _write(
         self,
         out: Path,
@@ -271,7 +264,7 @@ class Simulate:
             "visits": measured.visits.astype(np.min_scalar_type(measured.visits.max())),
             "material": material,
         }
-        write(out / "data.npz", lambda file: np.savez_compressed(file, **arrays))
+        write_arrays(out / "data.npz", arrays)
         title = self._title(metrics)
         quota = float(env.rules.population_cap) / (self.populations if env.config.layout == "blocks" else 1)
         write_figure(out / "population", population_figure(measured, policies, title, quota))

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-import time
+import errno
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -56,8 +56,7 @@ class StudyCommand(abc.ABC):
         Raises:
           ValueError, OSError: what cannot be computed or written, before anything is compiled.
         """
-        from train.studies.entrants import made_of  # training's libraries take a second to import
-        from train.studies.study import compute, left, open_study
+        from train.studies.study import has_begun, study_folder  # training's libraries take a second to import
 
         use_all_cores()
         check_formats(self.figure_format)
@@ -68,18 +67,34 @@ class StudyCommand(abc.ABC):
         command = self if self.resume is None else self._resumed(self.resume)
         if not 0 <= command.seed < 2**32:
             raise ValueError(f"--seed {command.seed}: allowed are 0 to 2^32 - 1")
-        out = self.resume or command.out or Path("runs") / time.strftime(f"{self.NAME}-%Y%m%d-%H%M%S")
-        console = terminal()
-        console.width = max(console.width, 80)
         command = command._filled()
         flags = {**self.FLAGS, "out": "--out" if self.resume is None else "--resume"}
-        with flags_named(named_by(command, **flags)):
-            study = command.study(out)
-            open_study(out, self.NAME, command._asked(), made_of(command.policies()))
+        with (
+            flags_named(named_by(command, **flags)),
+            study_folder(self.resume or command.out, self.NAME) as out,
+        ):
+            try:
+                return command._compute(out)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not has_begun(out):
+                    raise
+                told = f"{error.filename}: {error.strerror}; nmmo-jax {self.NAME} --resume {out} goes on"
+                raise OSError(told) from None
+
+    def _compute(self, out: Path) -> int:
+        from train.studies.entrants import made_of
+        from train.studies.study import compute, has_begun, left, open_study
+
+        console = terminal()
+        console.width = max(console.width, 80)
+        study = self.study(out)
+        open_study(out, self.NAME, self._asked(), made_of(self.policies()))
         cells = study.cells()
         try:
             results, seconds = compute(cells, out)
         except KeyboardInterrupt:
+            if not has_begun(out):
+                raise
             missing = left(cells, out)
             console.print(
                 f"{safe(out)}: {len(cells) - len(missing)} of {len(cells)} parts are done\n"
@@ -87,7 +102,7 @@ class StudyCommand(abc.ABC):
                 soft_wrap=True,
             )
             return 130
-        with drawing(command.figure_format):
+        with drawing(self.figure_format):
             shown = study.report(out, results)
         console.print(shown)
         console.print(f"{seconds:.0f} s. Results: {safe(out)}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import struct
+import subprocess
 import warnings
 from collections.abc import Callable
 from typing import Any, BinaryIO
@@ -32,7 +33,11 @@ def film(suffix: str) -> Callable[[BinaryIO, Painter, float, Told], None]:
     if suffix == ".gif":
         return write_gif
     codec: Any = need("imageio_ffmpeg", "imageio-ffmpeg", "video")
-    return lambda file, painter, fps, told: _write_mp4(codec, file, painter, fps, told)
+    try:
+        program = codec.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise ValueError(f"{suffix}: imageio_ffmpeg cannot be used: {error}") from None
+    return lambda file, painter, fps, told: _write_mp4(program, file, painter, fps, told)
 
 
 def write_gif(file: BinaryIO, painter: Painter, fps: float, told: Told = lambda _number: None) -> None:
@@ -83,24 +88,31 @@ def _cell(colours: np.ndarray) -> np.ndarray:
     return parts[..., 0] << 10 | parts[..., 1] << 5 | parts[..., 2]
 
 
-def _write_mp4(codec: Any, file: BinaryIO, painter: Painter, fps: float, told: Told) -> None:
+def _write_mp4(program: str, file: BinaryIO, painter: Painter, fps: float, told: Told) -> None:
     height, width = (side + side % 2 for side in painter.shape)  # the codec halves them
-    frames = codec.write_frames(
-        file.name,
-        (width, height),
-        fps=fps,
-        codec="libx264",
-        quality=None,
-        macro_block_size=2,
-        ffmpeg_log_level="error",
-        output_params=["-crf", "20", "-preset", "medium", "-f", "mp4", "-movflags", "+faststart"],
-    )
-    with contextlib.closing(frames):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # JAX's; the child becomes the codec at once
-            frames.send(None)
-        for k in range(len(painter)):
-            picture = painter.picture(k)
-            padding = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
-            frames.send(np.ascontiguousarray(np.pad(picture, padding, mode="edge")))
-            told(k + 1)
+    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
+    made = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-f", "mp4", "-movflags", "+faststart"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)  # JAX's; the child becomes the codec at once
+        codec = subprocess.Popen(
+            [program, "-v", "error", "-y", *given, *made, file.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+    assert codec.stdin is not None
+    try:
+        with contextlib.suppress(BrokenPipeError):  # it ended, and says why
+            for k in range(len(painter)):
+                picture = painter.picture(k)
+                padding = ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0))
+                codec.stdin.write(np.pad(picture, padding, mode="edge").tobytes())
+                told(k + 1)
+        said = codec.communicate()[1].decode(errors="replace").splitlines()
+    except BaseException:
+        codec.kill()
+        codec.communicate()
+        raise
+    if codec.returncode:
+        raise OSError(f"ffmpeg: {said[-1].split('] ')[-1] if said else codec.returncode}")

@@ -1,13 +1,15 @@
-"""Pictures of maps: a palette, arrays of pixels, PNG files. Needs NumPy and the standard library only."""
+"""Pictures of maps: a palette, arrays of pixels, PNG files. Needs no library to draw."""
 
 import colorsys
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from nmmo_jax.files import write
 from nmmo_jax.world.materials import NUM_MATERIALS, Material
 
 # Near to nature, and told apart by lightness where red and green, or blue and yellow, are not: under
@@ -59,7 +61,7 @@ def map_image(material: UInt8[np.ndarray, "R C"], scale: int = 8, outline: bool 
 
 
 def write_png(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> None:
-    """Writes RGB pixels as a PNG file (format: ISO/IEC 15948), uninterlaced, every line unfiltered."""
+    """Writes RGB pixels as a PNG file (format: ISO/IEC 15948), uninterlaced, every line unfiltered; see ``write``."""
     height, width, _ = image.shape
     lines = np.zeros((height, 1 + 3 * width), np.uint8)  # each begins with the number of its filter: none
     lines[:, 1:] = np.ascontiguousarray(image, np.uint8).reshape(height, -1)
@@ -68,7 +70,7 @@ def write_png(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -
         (b"IDAT", zlib.compress(lines.tobytes(), 9)),
         (b"IEND", b""),
     )
-    with open(path, "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        for kind, data in chunks:
-            file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+    parts = (struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+             for kind, data in chunks)  # fmt: skip
+    content = b"".join([b"\x89PNG\r\n\x1a\n", *parts])
+    write(Path(path), lambda file: file.write(content))

@@ -1,11 +1,12 @@
 """Maps in files: one call to read and one to write, whatever the format."""
 
-import tokenize
+import io
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
+from nmmo_jax.files import write
 from nmmo_jax.world.tiled import ANY_SIZE, Encoding, PathLike, read_tmx, write_tmx
 from nmmo_jax.world.tiles import check_map
 
@@ -31,7 +32,9 @@ def load_map(path: PathLike, tileset: PathLike | None = None, layer: str | None 
         raise ValueError(f"{path}: a tileset or layer belongs to a .tmx map")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a false size costs no memory
-    except (ValueError, EOFError, tokenize.TokenError):
+    except OSError:
+        raise
+    except Exception:  # whatever a damaged file leads NumPy to raise
         raise ValueError(f"{path}: not a .npy file of whole numbers [rows, columns]") from None
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{path}: an archive of arrays: must be a single one, as numpy.save writes it")
@@ -39,7 +42,7 @@ def load_map(path: PathLike, tileset: PathLike | None = None, layer: str | None 
 
 
 def save_map(path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Encoding = "csv") -> None:
-    """Writes a map as ``.tmx`` (with ``encoding``, see ``write_tmx``) or ``.npy`` (uint8).
+    """Writes a map as ``.tmx`` (with ``encoding``, see ``write_tmx``) or ``.npy`` (uint8), in whole or not at all.
 
     Raises:
       ValueError: another suffix, an unknown encoding, or no map.
@@ -49,6 +52,8 @@ def save_map(path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Encod
     if suffix == ".tmx":
         write_tmx(path, material, encoding)
     elif suffix == ".npy":
-        np.save(path, check_map(material, ANY_SIZE, "material", spawns=False))
+        content = io.BytesIO()  # NumPy's own writing to files does not say why it failed
+        np.save(content, check_map(material, ANY_SIZE, "material", spawns=False))
+        write(Path(path), lambda file: file.write(content.getvalue()))
     else:
         raise ValueError(f"{path}: maps are written as .tmx or .npy")

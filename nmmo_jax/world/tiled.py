@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nmmo_jax.config import MAX_SIDE, Config
+from nmmo_jax.files import write
 from nmmo_jax.world.draw import map_image, write_png
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.tiles import check_map
@@ -255,7 +256,8 @@ def write_tmx(path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Enco
     size = f'width="{columns}" height="{rows}"'
     pixels = f'tilewidth="{TILE_PIXELS}" tileheight="{TILE_PIXELS}"'
     _write_tileset(Path(path).parent, pixels)
-    Path(path).write_text(
+    _write_text(
+        Path(path),
         f"""<?xml version="1.0" encoding="UTF-8"?>
 <map version="1.10" orientation="orthogonal" renderorder="right-down" {size} {pixels} infinite="0" \
 nextlayerid="2" nextobjectid="1">
@@ -267,7 +269,6 @@ nextlayerid="2" nextobjectid="1">
  </layer>
 </map>
 """,
-        encoding="utf-8",
     )
 
 
@@ -283,11 +284,15 @@ def _write_tileset(folder: Path, pixels: str) -> None:
  <tile id="{int(one)}">
   <image width="{TILE_PIXELS}" height="{TILE_PIXELS}" source="{TILESET_NAME}/{name}"/>
  </tile>"""
-    (folder / f"{TILESET_NAME}.tsx").write_text(
+    _write_text(
+        folder / f"{TILESET_NAME}.tsx",
         f"""<?xml version="1.0" encoding="UTF-8"?>
 <tileset version="1.10" name="{TILESET_NAME}" {pixels} tilecount="{len(Material)}" columns="0">
  <grid orientation="orthogonal" width="1" height="1"/>{tiles}
 </tileset>
 """,
-        encoding="utf-8",
     )
+
+
+def _write_text(path: Path, text: str) -> None:
+    write(path, lambda file: file.write(text.encode()))

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 
 from nmmo_jax.commands.drawing import embedded
 from nmmo_jax.commands.text import in_full
-from nmmo_jax.files import write, write_json
+from nmmo_jax.files import write_arrays, write_json
 from train.studies import evolution_figures as figures
 from train.studies.evolution import CHUNK
 from train.studies.evolving import FOUNDING, VARIANTS, advantage
@@ -68,7 +68,7 @@ def report(study: "Evolve", out: Path, results: Results) -> RenderableType:
     fitness = {one: mean_interval(advantage(results[f"invasion-{one.name}"])) for one in study.invasions()}
     tables = {f"{variant}_{name}": column for variant, one in told.items()
               for name, column in one.table._asdict().items()}  # fmt: skip
-    write(out / "lineage.npz", lambda file: np.savez_compressed(file, **tables))
+    write_arrays(out / "lineage.npz", tables)
     figures.lifetimes(out, study, told, garden)
     figures.diversity(out, study, told)
     world = _crowded(told["selection"].table, study.amount.worlds, study.end - 1)

@@ -22,7 +22,7 @@ from nmmo_jax.world.pool import MapPool
 from train.studies.evolution import Evolution, Evolving, Record
 from train.studies.genomes import Source
 from train.studies.lineage import growth
-from train.studies.study import CELLS, Cell, Results, Told
+from train.studies.study import Cell, Results, Told, read_cell
 
 VARIANTS = ("selection", "drift")
 FOUNDING = "founding"
@@ -149,8 +149,8 @@ class Evolve:
         """What a part has left."""
         fresh = self.evolution.begin(self.seed, self.tiles("train"))
         leaves, shape = jax.tree.flatten((fresh.realm, fresh.genomes))
-        with np.load(self.out / CELLS / f"{part}.npz") as file:
-            leaves = [jnp.asarray(file[f"{_STATE}{k}"], leaf.dtype) for k, leaf in enumerate(leaves)]
+        left = read_cell(self.out, part)
+        leaves = [jnp.asarray(left[f"{_STATE}{k}"], leaf.dtype) for k, leaf in enumerate(leaves)]
         realm, genomes = jax.tree.unflatten(shape, leaves)
         return fresh.replace(realm=realm, genomes=genomes)
 

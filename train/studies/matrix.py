@@ -5,7 +5,6 @@ agent-steps. Then populations trained at one size meet those trained at another,
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from rich.console import Group, RenderableType
 
 from nmmo_jax.commands.drawing import embedded
 from nmmo_jax.environment import make
-from nmmo_jax.files import write_json
+from nmmo_jax.files import read_lines, write_json
 from train.settings import EXPERIMENTS, experiment
 from train.studies import charts
 from train.studies.entrants import Entrant
 from train.studies.intervals import Interval, mean_interval
-from train.studies.seeds import train_seeds
+from train.studies.seeds import LOG, Line, train_seeds
 from train.studies.study import Cell, Results, Told
 from train.studies.text import markdown, write_report
 from train.studies.tournament import Tournament
@@ -219,6 +218,6 @@ class Matrix:
 
 def learning_curve(folder: Path) -> dict[str, np.ndarray]:
     """From the log of a training: ``lifetime [K, S]`` (NaN: nobody died) and ``steps [K, S, P]`` learned from."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = read_lines(folder / LOG, Line)
     lifetime = np.array([line["lifetime"] for line in lines], np.float64)
     return {"lifetime": lifetime, "steps": np.array([line["steps"] for line in lines], np.float64)}

@@ -4,12 +4,11 @@ As a program: ``python -m train.studies.seeds law16 --seeds 0 1 2 --budget 3_000
 """
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +19,12 @@ from rich.progress import BarColumn
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.text import any_encoding, column, safe
-from nmmo_jax.files import append_line, write_json
-from nmmo_jax.folders import alone
+from nmmo_jax.files import Count, Number, append_line, read_json, write_json
+from nmmo_jax.folders import Folder, new_folder
 from train.checkpoint import FOLDER, Checkpoints
 from train.loop import Report, make_train
 from train.metrics import means
-from train.runs import LOG, Signals, difference, forget_after
+from train.runs import CONFIG, LOG, Signals, begins_anew, difference, forget_after
 from train.settings import Experiment, describe, experiment
 from train.trinity import Trinity
 
@@ -33,6 +32,24 @@ _ROWS_PER_CALL = 600_000  # places of agents times ticks: a few seconds on two c
 _LEAST_CALLS = 32  # in which the budget is used up, so that it is not overshot by much
 _SAVE_SECONDS = 60.0
 _VERSIONS = ("nmmo_jax", "jax")  # of ``describe``: others may go on with a training
+
+
+class Line(TypedDict):
+    """What is told of a call, in ``LOG``, as far as others read it: lists over seeds."""
+
+    update: Count
+    lifetime: list[Number | None]  # None: nobody died
+    steps: list[list[Count]]
+
+
+class Done(TypedDict):
+    """What is told at the end, in done.json."""
+
+    budget: Count
+    reached: bool
+    update: Count
+    seconds: Number
+    steps: list[list[Count]]
 
 
 def train_seeds(
@@ -64,28 +81,31 @@ def train_seeds(
       ValueError: an argument that cannot be, a folder that holds something else, or one in which another process works.
     """
     _check(experiment, seeds, budget, snapshots)
-    _open(out, experiment, seeds, budget, snapshots)
-    with alone(out):
+    there = (out / CONFIG).exists()
+    with new_folder(out, overwrite=there, otherwise="it holds no training of seeds") as folder:
+        _open(out, experiment, seeds, budget, snapshots)
         done = out / "done.json"
         if not done.exists():
-            write_json(done, _train(experiment, seeds, budget, out, told, snapshots))
-        return json.loads(done.read_text())
+            write_json(done, _train(experiment, seeds, budget, folder, told, snapshots))
+        return dict(read_json(done, Done))
 
 
 def _train(
     experiment: Experiment,
     seeds: Sequence[int],
     budget: int,
-    out: Path,
+    folder: Folder,
     told: Callable[[float, str], None],
     snapshots: Sequence[float],
 ) -> dict[str, Any]:
-    checkpoints = Checkpoints(out / FOLDER)
+    out, checkpoints = folder.path, Checkpoints(folder.path / FOLDER)
     train = make_train(experiment, seeds=len(seeds))
     if checkpoints.latest() is None:
         steps = np.zeros((len(seeds), experiment.env.config.num_populations), int)
         about = {"update": 0, "seconds": 0.0, "steps": steps.tolist(), "extinct": False}
+        begins_anew(out)
         state = train.init(jnp.stack([jax.random.key(seed) for seed in seeds]))
+        checkpoints.save(0, train.saved(state), about)  # so that a log without checkpoints has lost them
     else:
         kept, restored = checkpoints.restore(train.template)
         about = {name: restored[name] for name in ("update", "seconds", "steps", "extinct")}
@@ -102,6 +122,7 @@ def _train(
         report = jax.device_get(report)
         line, words = _tell(experiment, report, about, time.perf_counter() - began)
         append_line(out / LOG, line)
+        folder.keep()
         about = {name: line[name] for name in ("update", "seconds", "steps")}
         # Where there is no horizon, a world that nobody was in for so many ticks stays empty.
         about["extinct"] = experiment.env.config.horizon is None and not report.sums.steps.any()
@@ -189,16 +210,13 @@ def _check(experiment: Experiment, seeds: Sequence[int], budget: int, snapshots:
 def _open(out: Path, experiment: Experiment, seeds: Sequence[int], budget: int, snapshots: Sequence[float]) -> None:
     mine = {"seeds": list(seeds), "budget": budget, "snapshots": list(snapshots)}
     mine |= describe(experiment, Trinity().of(experiment))
-    path = out / "config.json"
+    path = out / CONFIG
     if path.exists():
-        there = json.loads(path.read_text())
+        there = read_json(path, dict[str, Any])
         for part in mine.keys() - _VERSIONS:
             if there.get(part) != mine[part]:
                 raise ValueError(f"out={out}: {part} differs: {difference(there.get(part), mine[part])}")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"out={out}: is not empty, and holds no training of seeds")
     else:
-        out.mkdir(parents=True, exist_ok=True)
         write_json(path, mine)
 
 

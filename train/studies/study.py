@@ -4,13 +4,11 @@ A cell is a part of a study that does not depend on how the others came out: a m
 result is kept in a file of its own as soon as it is known, so that a study can be interrupted at any time and goes on.
 """
 
-import json
+import contextlib
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 from rich.console import Console, RenderableType
@@ -20,11 +18,12 @@ from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.report import versions
 from nmmo_jax.commands.text import column
 from nmmo_jax.config import RULES_VERSION
-from nmmo_jax.files import write, write_json
-from nmmo_jax.folders import alone
+from nmmo_jax.files import read_arrays, read_json, write_arrays, write_json
+from nmmo_jax.folders import new_folder
 from train.runs import Signals, difference
 
 CELLS = "cells"  # of a study's folder
+_CONFIG = "config.json"
 Told = Callable[[float, str], None]  # how much of a cell is done (0 to 1), and a few words; may raise
 Result = Mapping[str, np.ndarray]
 Results = Mapping[str, Result]
@@ -57,8 +56,37 @@ class Study(Protocol):
         ...
 
 
-def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, str] | None = None) -> None:
-    """A folder for a study, new or one in which the same was asked for.
+@contextlib.contextmanager
+def study_folder(out: Path | None, name: str) -> Iterator[Path]:
+    """A context in which a folder for a study, new or that of one, is this process's own.
+
+    If it ends before anything of a new one was computed, nothing of it is left.
+
+    Args:
+      out: None: a new one in ``runs``, named after the command and when.
+      name: of the command.
+
+    Raises:
+      ValueError: something else is in it, or another process works in it.
+      OSError: it cannot be written.
+    """
+    there = out is not None and (out / _CONFIG).exists()
+    with new_folder(out, name, overwrite=there, otherwise="it holds no study") as folder:
+        try:
+            yield folder.path
+        finally:
+            if folder.path.is_dir() and has_begun(folder.path):
+                folder.keep()
+
+
+def has_begun(out: Path) -> bool:
+    """Whether there is more in a study's folder than what was asked for: a cell, or what a cell has left so far."""
+    own = (_CONFIG, CELLS, ".lock")
+    return any(one.name not in own for one in out.iterdir()) or any((out / CELLS).glob("*"))
+
+
+def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, Any] | None = None) -> None:
+    """Keeps what is asked for in a study's folder, or compares it with what is there.
 
     Args:
       name: of the command.
@@ -66,21 +94,18 @@ def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, s
       made_of: of ``train.studies.entrants.made_of``: the checkpoints that its policies are read from.
 
     Raises:
-      ValueError: something else is in it: the message says what differs.
+      ValueError: something else was asked for: the message says what differs.
       OSError: it cannot be written.
     """
     mine = {"study": name, "asked": asked, "made_of": made_of, "rules_version": RULES_VERSION}
-    path = out / "config.json"
-    if path.exists():
-        there = read_config(out)
+    if (out / _CONFIG).exists():
+        there = dict(read_config(out))
         for part, value in mine.items():
             if _computed(there.get(part)) != _computed(value):
                 raise ValueError(f"out={out}: {part} differs: {difference(there.get(part), value)}")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"out={out}: is not empty, and holds no study")
     else:
-        (out / CELLS).mkdir(parents=True, exist_ok=True)
-        write_json(path, {**mine, "folder": str(out.resolve()), "versions": versions()})
+        (out / CELLS).mkdir(exist_ok=True)
+        write_json(out / _CONFIG, {**mine, "folder": str(out.resolve()), "versions": versions()})
 
 
 def move_study(out: Path, asked: dict[str, Any], made_of: dict[str, str]) -> None:
@@ -88,21 +113,29 @@ def move_study(out: Path, asked: dict[str, Any], made_of: dict[str, str]) -> Non
     there = read_config(out)
     moved = {**there, "asked": asked, "made_of": made_of, "folder": str(out.resolve())}
     if moved != there:
-        write_json(out / "config.json", moved)
+        write_json(out / _CONFIG, moved)
 
 
-def read_config(out: Path) -> dict[str, Any]:
+class Asked(TypedDict):
+    """What ``open_study`` keeps."""
+
+    study: str
+    asked: dict[str, Any]
+    made_of: dict[str, Any] | None
+    rules_version: int
+
+
+def read_config(out: Path) -> Asked:
     """What ``open_study`` wrote.
 
     Raises:
-      ValueError: there is none, or it cannot be read.
+      ValueError: there is none, or it is not as it was written.
+      OSError: it cannot be read.
     """
     try:
-        return json.loads((out / "config.json").read_text())
-    except OSError:
+        return read_json(out / _CONFIG, Asked)
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{out}: holds no study (no config.json)") from None
-    except ValueError as error:
-        raise ValueError(f"{out / 'config.json'}: damaged: {error}") from None
 
 
 def _computed(part: Any) -> Any:
@@ -115,16 +148,15 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
 
     Raises:
       KeyboardInterrupt: SIGINT or SIGTERM came; what was done is kept.
-      ValueError: two cells of one name; or another process works in the folder.
+      ValueError: two cells of one name; or the file of one is not as it was written.
     """
     if len({cell.name for cell in cells}) < len(cells):
         raise ValueError("cells: must have different names")
     results, began = {}, time.perf_counter()
     (out / CELLS).mkdir(exist_ok=True)
-    with alone(out), Signals() as watch, _Progress(cells, console) as progress:
+    with Signals() as watch, _Progress(cells, console) as progress:
         for cell in cells:
-            path = out / CELLS / f"{cell.name}.npz"
-            if not path.exists():
+            if not _path(out, cell.name).exists():
 
                 def told(share: float, words: str, name: str = cell.name) -> None:
                     progress.update(name, share, words)
@@ -132,9 +164,8 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
                         raise KeyboardInterrupt
 
                 told(0.0, "")
-                found: dict[str, Any] = {name: np.asarray(value) for name, value in cell.compute(told).items()}
-                write(path, lambda file, found=found: np.savez_compressed(file, **found))
-            results[cell.name] = _read(path)
+                write_arrays(_path(out, cell.name), cell.compute(told))
+            results[cell.name] = read_cell(out, cell.name)
             progress.finish(cell)
             if watch.asked:
                 raise KeyboardInterrupt
@@ -143,15 +174,24 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
 
 def left(cells: Sequence[Cell], out: Path) -> list[str]:
     """Names of the cells that have not been computed."""
-    return [cell.name for cell in cells if not (out / CELLS / f"{cell.name}.npz").exists()]
+    return [cell.name for cell in cells if not _path(out, cell.name).exists()]
 
 
-def _read(path: Path) -> Result:
+def read_cell(out: Path, name: str) -> Result:
+    """The result of a cell.
+
+    Raises:
+      ValueError: the file is not as it was written.
+      OSError: it cannot be read.
+    """
     try:
-        with np.load(path) as file:
-            return dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: damaged ({error}): without it, it is computed again") from None
+        return read_arrays(_path(out, name))
+    except ValueError as error:
+        raise ValueError(f"{error}; without this file, it is computed again") from None
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / CELLS / f"{name}.npz"
 
 
 class _Progress(Shown):
