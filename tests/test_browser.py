@@ -22,6 +22,7 @@ from nmmo_jax.world.pool import MapPool
 
 pytest.importorskip("websockets", reason="the extra 'watch' is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from nmmo_jax.viewer.access import Access  # noqa: E402
 from nmmo_jax.viewer.server import Gallery, open_gallery  # noqa: E402
 from nmmo_jax.viewer.show import Show  # noqa: E402
 
@@ -51,7 +52,7 @@ def served():
     ready, known = threading.Event(), []
 
     async def serve():
-        server, stop = await open_gallery(gallery, "127.0.0.1", 0), asyncio.Event()
+        server, stop = await open_gallery(gallery, Access()), asyncio.Event()
         known.extend([asyncio.get_running_loop(), stop, server.sockets[0].getsockname()[1]])
         ready.set()
         async with server:
