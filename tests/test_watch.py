@@ -78,6 +78,37 @@ def test_whatever_is_asked_is_understood_or_refused(message):
         assert set(asked) - {"do"} <= set(protocol.ASKED[asked["do"]])
 
 
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ('{"do": "speed", "seconds": -5}', "speed: seconds -5: allowed are 0 to 60"),
+        ('{"do": "speed", "seconds": 60.1}', "speed: seconds 60.1: allowed are 0 to 60"),
+        ('{"do": "speed", "seconds": NaN}', "speed: seconds NaN: allowed are 0 to 60"),
+        ('{"do": "speed", "seconds": 1e999}', "speed: seconds Infinity: allowed are 0 to 60"),
+        ('{"do": "speed", "seconds": true}', "speed: seconds true: must be a number"),
+        ('{"do": "speed", "seconds": [[]]}', "speed: seconds list: must be a number"),
+        ('{"do": "speed"}', "speed: seconds is missing"),
+        ('{"do": "speed", "seconds": 1, "minutes": 2}', "speed: has no minutes"),
+        ('{"do": "play", "seconds": 1}', "play: has no seconds"),
+        ('{"do": "realm", "realm": -1}', "realm: realm -1: allowed are 0 to 2147483647"),
+        ('{"do": "realm", "realm": 1.0}', "realm: realm 1.0: must be a whole number"),
+        ('{"do": "seek", "tick": 1e5}', "seek: tick 100000.0: must be a whole number"),
+        ('{"do": "seek", "tick": null}', "seek: tick null: must be a whole number"),
+        ('{"do": "select", "uid": 2147483648}', "select: uid 2147483648: allowed are 0 to 2147483647"),
+        ('{"do": "take", "uid": -1}', "take: uid -1: allowed are 0 to 2147483647"),
+        ('{"do": "act", "move": 5}', "act: move 5: allowed are 0 to 4"),
+        ('{"do": "act", "style": -1}', "act: style -1: allowed are 0 to 2"),
+        ('{"do": "act", "target": -2}', "act: target -2: allowed are -1 to 2147483647"),
+        ('{"do": "overlay", "name": 5}', "overlay: name 5: must be a text"),
+        ('{"do": "seek", "tick": ' + "9" * 60 + "}", "seek: tick " + "9" * 40 + "…: allowed are"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_by_name(message, error):
+    with pytest.raises(ValueError) as refused:
+        protocol.read(message)
+    assert str(refused.value).startswith(error)
+
+
 def test_frames_tell_of_the_world(replay):
     totals = Totals(replay)
     depleted = np.zeros(replay.tiles.material.size, bool)

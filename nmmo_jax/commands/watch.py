@@ -114,6 +114,7 @@ class Watch:
                 threading.Event().wait()
         except KeyboardInterrupt:
             pass
+        show.close()  # also where a second signal has interrupted the end: what is saved must not go on
         if self.record is not None:
             save_replay(show.stage.replay, self.record)
             Console(highlight=False).print(f"{self.record}: {len(show.stage.replay)} ticks", soft_wrap=True)
