@@ -4,6 +4,7 @@ Pictures are left in .cache/screenshots. Needs Chromium; software rendering will
 """
 
 import asyncio
+import contextlib
 import shutil
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from proxy import PREFIX, proxied
 
 from nmmo_jax import make
 from nmmo_jax.commands.players import players
@@ -21,21 +23,28 @@ from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.pool import MapPool
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from nmmo_jax.viewer.server import Gallery, open_gallery  # noqa: E402
+from nmmo_jax.viewer.access import Access  # noqa: E402
+from nmmo_jax.viewer.server import Gallery, opened  # noqa: E402
 from nmmo_jax.viewer.show import Show  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+PUBLIC = "hub.example.org"
 FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
+FLAGS += [f"--host-resolver-rules=MAP {PUBLIC} 127.0.0.1", "--no-proxy-server"]
 PICTURES = Path(__file__).resolve().parents[1] / ".cache" / "screenshots"
 NAMES = ("chaos128", "forager")
 TICKS = 30
 
 
+def make_env():
+    return make("chaos", num_agents=16, num_populations=2, rows=24, columns=20, border=3)
+
+
 @pytest.fixture(scope="module")
 def served():
     """A show that stands still at tick 30, and where it can be seen."""
-    env = make("chaos", num_agents=16, num_populations=2, rows=24, columns=20, border=3)
+    env = make_env()
     pool = MapPool.generated(0, 1, env.config)
     play = Play(env, players(NAMES, env), NAMES, pool, initial_population=12, title="chaos, 16 agents")
     for _ in range(TICKS):
@@ -47,23 +56,8 @@ def served():
         population_colours(2),
         {"game": "chaos", "can": dict.fromkeys(("value", "probabilities", "take", "realm"), True)},
     )
-    ready, known = threading.Event(), []
-
-    async def serve():
-        server, stop = await open_gallery(gallery, "127.0.0.1", 0), asyncio.Event()
-        known.extend([asyncio.get_running_loop(), stop, server.sockets[0].getsockname()[1]])
-        ready.set()
-        async with server:
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-    thread.start()
-    assert ready.wait(20)
-    loop, stop, port = known
-    yield show, f"http://127.0.0.1:{port}/"
-    show.close()
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
+    with opened(gallery, Access()) as port:
+        yield show, f"http://127.0.0.1:{port}/"
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +87,7 @@ def state(page, what):
     return page.evaluate(f"(() => {{ const state = window.nmmo.state; return {what}; }})()")
 
 
-def until(page, what, seconds=10.0):
+def until(page, what, seconds=60.0):
     """Waits, without evaluating texts within the page, which it does not allow."""
     end = time.monotonic() + seconds
     while not page.evaluate(what):
@@ -219,3 +213,47 @@ def test_a_small_screen(browser, served):
     assert state(page, "state.agentsDrawn") > 0
     keep(page, "small")
     context.close()
+
+
+@contextlib.contextmanager
+def front(port):
+    """A proxy, in a thread of its own; its port."""
+    loop, ready, end = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    known = []
+
+    async def run():
+        async with proxied(port) as own:
+            known.append(own)
+            ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    yield known[0]
+    loop.call_soon_threadsafe(end.set)
+    thread.join(20)
+
+
+def test_with_a_token_and_behind_a_proxy(browser, served):
+    """The page finds its files and its stream under the path of a proxy, and has the token in a cookie."""
+    recorded = served[0].stage.replay
+    show = Show(recorded, 1, Minds(make_env(), NAMES), seconds=0)
+    access = Access("0.0.0.0", allowed=[PUBLIC])
+    with opened(Gallery(show, population_colours(2), {"game": "chaos", "can": {}}), access) as port, front(port) as own:
+        direct, public = f"http://127.0.0.1:{port}/", f"http://{PUBLIC}:{own}{PREFIX}"
+        for name, address in (("token", direct), ("proxy", public)):
+            context = browser.new_context(viewport={"width": 1280, "height": 800})
+            page = context.new_page()
+            assert page.goto(address).status == 403
+            page.goto(f"{address}?token={access.token}")
+            until(page, "window.nmmo?.state.ready", 30)
+            agree(page, show, len(recorded))
+            keep(page, name)
+            assert page.goto(address).status == 200  # the cookie is enough
+            until(page, "window.nmmo?.state.ready", 30)
+            kept = [one for one in context.cookies() if one["name"] == f"nmmo-jax-{port}"]
+            assert [one["httpOnly"] for one in kept] == [True]
+            assert "nmmo-jax" not in page.evaluate("document.cookie")
+            assert page.evaluate("window.nmmo.state.errors") == []
+            context.close()

@@ -1,32 +1,24 @@
-"""The viewer's server: what browsers are told, what they may ask for, and that nobody can hold up the play."""
+"""The viewer: what browsers are told of a world, and what they may say."""
 
-import asyncio
 import contextlib
 import json
-import socket
-import time
 
 import jax
 import numpy as np
 import pytest
-import websockets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from websockets.asyncio.client import connect
 
-from nmmo_jax import cli, make
+from nmmo_jax import make
 from nmmo_jax.bench import watch
 from nmmo_jax.commands.players import players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.components import observed_material
 from nmmo_jax.observations import observe
 from nmmo_jax.viewer import protocol
-from nmmo_jax.viewer import show as show_module
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.overlays import Lens
 from nmmo_jax.viewer.scene import Totals, frame, slot_of
-from nmmo_jax.viewer.server import Gallery, open_gallery
-from nmmo_jax.viewer.show import Show
 from nmmo_jax.world.materials import WALKABLE, Material
 from nmmo_jax.world.pool import MapPool
 
@@ -81,6 +73,37 @@ def test_whatever_is_asked_is_understood_or_refused(message):
     with contextlib.suppress(ValueError):
         asked = protocol.read(message)
         assert set(asked) - {"do"} <= set(protocol.ASKED[asked["do"]])
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ('{"do": "speed", "seconds": -5}', "speed: seconds -5: allowed are 0 to 60"),
+        ('{"do": "speed", "seconds": 60.1}', "speed: seconds 60.1: allowed are 0 to 60"),
+        ('{"do": "speed", "seconds": NaN}', "speed: seconds NaN: allowed are 0 to 60"),
+        ('{"do": "speed", "seconds": 1e999}', "speed: seconds Infinity: allowed are 0 to 60"),
+        ('{"do": "speed", "seconds": true}', "speed: seconds true: must be a number"),
+        ('{"do": "speed", "seconds": [[]]}', "speed: seconds list: must be a number"),
+        ('{"do": "speed"}', "speed: seconds is missing"),
+        ('{"do": "speed", "seconds": 1, "minutes": 2}', "speed: has no minutes"),
+        ('{"do": "play", "seconds": 1}', "play: has no seconds"),
+        ('{"do": "realm", "realm": -1}', "realm: realm -1: allowed are 0 to 2147483647"),
+        ('{"do": "realm", "realm": 1.0}', "realm: realm 1.0: must be a whole number"),
+        ('{"do": "seek", "tick": 1e5}', "seek: tick 100000.0: must be a whole number"),
+        ('{"do": "seek", "tick": null}', "seek: tick null: must be a whole number"),
+        ('{"do": "select", "uid": 2147483648}', "select: uid 2147483648: allowed are 0 to 2147483647"),
+        ('{"do": "take", "uid": -1}', "take: uid -1: allowed are 0 to 2147483647"),
+        ('{"do": "act", "move": 5}', "act: move 5: allowed are 0 to 4"),
+        ('{"do": "act", "style": -1}', "act: style -1: allowed are 0 to 2"),
+        ('{"do": "act", "target": -2}', "act: target -2: allowed are -1 to 2147483647"),
+        ('{"do": "overlay", "name": 5}', "overlay: name 5: must be a text"),
+        ('{"do": "seek", "tick": ' + "9" * 60 + "}", "seek: tick " + "9" * 40 + "…: allowed are"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_by_name(message, error):
+    with pytest.raises(ValueError) as refused:
+        protocol.read(message)
+    assert str(refused.value).startswith(error)
 
 
 def test_frames_tell_of_the_world(replay):
@@ -222,226 +245,6 @@ def test_an_agent_is_told_as_it_is(replay, lens, minds):
     scripted = int(np.flatnonzero(np.asarray(realm.agents.alive[8:]))[0]) + 8
     header, told = protocol.decode(lens.agent(TICKS, int(realm.agents.uid[scripted])))
     assert header["value"] is None and "move" not in told and "tiles" in told
-
-
-async def until(socket, wanted, seconds=20.0):
-    """The first message of which ``wanted(header, arrays)`` is true."""
-    async with asyncio.timeout(seconds):
-        while True:
-            header, arrays = protocol.decode(await socket.recv())
-            if wanted(header, arrays):
-                return header, arrays
-
-
-def served(play, minds, session, seconds=0.02):
-    """Runs ``session(show, port)`` beside a server of a world."""
-
-    async def run():
-        show = Show(play, 2, minds, seconds)
-        gallery = Gallery(show, ["#000000"] * 2, {"can": {}})
-        server = await open_gallery(gallery, "127.0.0.1", 0)
-        try:
-            async with asyncio.timeout(60):
-                await session(show, server.sockets[0].getsockname()[1])
-        finally:
-            server.close()
-            show.close()
-
-    asyncio.run(run())
-
-
-def test_a_browser_sees_goes_back_and_plays(play, replay, minds):
-    async def session(show, port):
-        async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
-
-            async def do(**asked):
-                await socket.send(json.dumps(asked))
-
-            hello, arrays = await until(socket, lambda header, _: header["kind"] == "hello")
-            assert hello["size"] == [24, 20] and hello["source"] == "live"
-            np.testing.assert_array_equal(arrays["material"], play.replay.tiles.material)
-            await until(socket, lambda header, _: header["kind"] == "frame" and header["live"])
-            await do(do="nonsense")
-            await until(
-                socket, lambda header, _: header["kind"] == "error" and header["message"].startswith("do: must be")
-            )
-            await socket.send(b"\0\1\2")
-            await until(socket, lambda header, _: header["kind"] == "error" and "texts" in header["message"])
-            await do(do="seek", tick=7)
-            header, arrays = await until(socket, lambda header, _: header["kind"] == "frame" and not header["live"])
-            assert header["tick"] == 7
-            np.testing.assert_array_equal(
-                arrays["uid"], play.replay.frames[7].agents.uid[play.replay.frames[7].agents.alive]
-            )
-            await do(do="pause")
-            await asyncio.sleep(0.3)  # for the tick in hand
-            await do(do="follow")
-            header, arrays = await until(socket, lambda header, _: header["kind"] == "frame" and header["live"])
-            assert header["paused"] and header["tick"] == show.at
-            uid = int(arrays["uid"][arrays["age"].argmin()])
-            await do(do="select", uid=uid)
-            told, _ = await until(socket, lambda header, _: header["kind"] == "agent")
-            assert (told["uid"], told["tick"]) == (uid, header["tick"])
-            await do(do="overlay", name="visits")
-            await until(socket, lambda header, _: header["kind"] == "overlay" and header["name"] == "visits")
-            await do(do="take", uid=uid)
-            await until(socket, lambda header, _: header["kind"] == "frame" and header["taken"] == uid)
-            await do(do="act", move=2)
-            await do(do="step")
-            after, _ = await until(socket, lambda h, _: h["kind"] == "frame" and h["tick"] == header["tick"] + 1)
-            slot = slot_of(play.replay, header["tick"], uid)
-            assert play.replay.frames[after["tick"]].move[slot] == 2
-            await do(do="step")
-            after, _ = await until(socket, lambda h, _: h["kind"] == "frame" and h["tick"] == header["tick"] + 2)
-            assert play.replay.frames[after["tick"]].move[slot] == 0 and after["paused"]
-            await do(do="realm", realm=1)
-            hello, _ = await until(socket, lambda header, _: header["kind"] == "hello")
-            assert hello["realm"] == 1
-            await do(do="realm", realm=2)
-            await until(
-                socket, lambda header, _: header["kind"] == "error" and "allowed are 0 to 1" in header["message"]
-            )
-        await asyncio.sleep(0.2)
-        assert not show.taken(uid)  # who leaves gives it back
-
-    served(play, minds, session)
-
-
-def test_a_stalled_browser_holds_up_nobody(play, replay, minds, monkeypatch):
-    encode = protocol.encode
-
-    def padded(kind, fields=None, **arrays):
-        """Beyond what sockets take in before somebody reads."""
-        return encode(kind, fields, **arrays, padding=np.zeros(2**19, np.uint8))
-
-    monkeypatch.setattr(protocol, "encode", padded)
-
-    async def session(show, port):
-        address = f"ws://127.0.0.1:{port}/ws"
-        async with connect(address, max_queue=1, close_timeout=0.1, max_size=None) as stalled:
-            await stalled.recv()  # and then it reads no more
-            async with connect(address, max_size=None) as well:
-                began, first, seen = time.perf_counter(), len(replay), set()
-                while time.perf_counter() - began < 3:
-                    header, _ = protocol.decode(await well.recv())
-                    seen |= {header["tick"]} if header["kind"] == "frame" else set()
-                assert len(replay) - first > 50
-                assert len(seen) > 25
-
-    served(play, minds, session)
-
-
-def test_a_replay_is_played_to_its_end_and_again(replay, minds):
-    part = replay.cut(3, 9)
-
-    async def session(show, port):
-        async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
-
-            async def do(**asked):
-                await socket.send(json.dumps(asked))
-
-            hello, _ = await until(socket, lambda header, _: header["kind"] == "hello")
-            assert hello["source"] == "replay"
-            end, _ = await until(socket, lambda header, _: header["kind"] == "frame" and header["paused"])
-            assert (end["tick"], end["first"], end["last"]) == (9, 3, 9)
-            await do(do="rewind")
-            await until(socket, lambda header, _: header["kind"] == "hello")
-            await until(socket, lambda header, _: header["kind"] == "frame" and header["tick"] < 9)
-            await do(do="pause")
-            await do(do="seek", tick=5)
-            past, arrays = await until(socket, lambda header, _: header["kind"] == "frame" and not header["live"])
-            agents = replay.frames[5].agents
-            assert past["tick"] == 5
-            np.testing.assert_array_equal(arrays["uid"], agents.uid[agents.alive])
-            uid = int(arrays["uid"][0])
-            await do(do="select", uid=uid)
-            told, _ = await until(socket, lambda header, _: header["kind"] == "agent")
-            assert (told["uid"], told["tick"]) == (uid, 5)
-            await do(do="take", uid=uid)
-            await until(socket, lambda header, _: header["kind"] == "error" and "replay" in header["message"])
-
-    served(part, minds, session)
-
-
-def test_what_is_long_ago_is_forgotten(minds, monkeypatch):
-    monkeypatch.setattr(show_module, "_HISTORY_BYTES", 1)
-    fresh = Play(minds.env, players(NAMES, minds.env), NAMES, MapPool.generated(0, 1, minds.env.config))
-
-    async def session(show, port):
-        async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
-            await until(socket, lambda header, _: header["kind"] == "frame" and header["tick"] > 20)
-            await socket.send(json.dumps({"do": "pause"}))
-            await asyncio.sleep(0.3)
-            replay, totals = show.stage.replay, show.stage.totals
-            assert len(replay) < 5 and replay.frames[0].tick > 15
-            assert len(totals.living) == len(replay) + 1
-            assert totals.deaths[-1].sum() > sum(one.left.sum() for one in replay.frames)
-            await socket.send(json.dumps({"do": "seek", "tick": 2}))
-            await until(
-                socket, lambda header, _: header["kind"] == "error" and "seek: tick 2: allowed are" in header["message"]
-            )
-
-    served(fresh, minds, session)
-
-
-def test_files_are_served_and_nothing_else(play, minds):
-    async def request(port, path, **headers):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        fields = {"Host": f"127.0.0.1:{port}", "Connection": "close"} | headers
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-        writer.write("\r\n".join(lines).encode())
-        answer = await reader.read()
-        writer.close()
-        return int(answer.split()[1]), answer
-
-    async def session(show, port):
-        status, answer = await request(port, "/")
-        assert status == 200 and b"<!doctype html>" in answer.lower()
-        assert (await request(port, "/main.js"))[0] == 200
-        for path in ("/../show.py", "/%2e%2e/show.py", "//etc/passwd", "/static/../../server.py", "/vendor"):
-            assert (await request(port, path))[0] == 404, path
-        assert (await request(port, "/", Origin="http://other.example"))[0] == 403
-        for host in ("rebound.example", "[", ""):
-            assert (await request(port, "/", Host=host))[0] in (400, 403)
-        with pytest.raises(websockets.exceptions.InvalidStatus):
-            async with connect(f"ws://127.0.0.1:{port}/ws", origin="http://other.example"):
-                pass
-
-    served(play, minds, session)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--replay", "nowhere.npz"], "nowhere.npz: No such file"),
-        (["--port", "70000"], "--port 70000: allowed are 0 to 65535"),
-        (["--speed", "-1"], "--speed -1.0: allowed are 0 to 60"),
-        (["--realms", "0"], "--realms 0: must be at least 1"),
-        (["--policy", "nobody"], "--policy nobody: must be random, "),
-        (["--policy", "random", "--checkpoint", "x"], "--checkpoint, --policy: give one of them"),
-        (["--replay", "x", "--policy", "random"], "--policy: means nothing with --replay"),
-        (["--record", "nowhere/x.npz"], "nowhere/x.npz: No such file or directory"),
-        (["--record", "."], "--record .: exists"),
-        (["--game", "law", "--initial-population", "200"], "--initial-population 200: allowed are 0 to 128"),
-        (["--tileset", "x.tsx"], "--tileset: belongs to --map, which is not given"),
-        (["--replay", "x", "--agents", "4"], "--agents: means nothing with --replay"),
-        (["--rule", "flying=1"], "--set flying=1: there is no flying"),
-    ],
-)
-def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["watch", *arguments])
-    assert ended.value.code == 2
-    assert f"nmmo-jax: {message}" in capsys.readouterr().err
-
-
-def test_a_port_in_use_is_told(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
-        cli.main(["watch", "--port", str(taken.getsockname()[1])])
-    assert ended.value.code == 2
-    assert "Address already in use" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from nmmo_jax.commands.players import players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.environment import make
 from nmmo_jax.viewer import scene
+from nmmo_jax.viewer.access import Access
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.server import Gallery, open_gallery
 from nmmo_jax.viewer.show import Show
@@ -115,7 +116,7 @@ def _seconds(look: Any) -> float:
 
 async def _rates(show: Show, args: Watching) -> tuple[list[float], list[float]]:
     gallery = Gallery(show, population_colours(8), {"can": {}})
-    server = await open_gallery(gallery, "127.0.0.1", 0)
+    server = await open_gallery(gallery, Access())
     port = server.sockets[0].getsockname()[1]
 
     async def rate() -> float:

@@ -1,11 +1,11 @@
 """The command ``nmmo-jax watch``: a world, live or recorded, in the browser."""
 
-import asyncio
 import dataclasses
-import socket
+import signal
+import threading
 import webbrowser
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.text import Text
@@ -22,12 +22,12 @@ from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.files import load_map
-from nmmo_jax.world.pool import MapPool
+from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
 
 _SHIPPED = "chaos128"
-_OF_REPLAYS = ("replay", "host", "port", "speed", "open")  # flags that mean something with --replay
+_OF_REPLAYS = ("replay", "host", "port", "speed", "open", "allow_origin")  # flags that mean something with --replay
 
 
 @dataclasses.dataclass
@@ -67,9 +67,13 @@ class Watch:
     """Births before the first tick. Default: half of the places."""
 
     host: str = "127.0.0.1"
-    """Address to serve at. The default can be reached from this machine only; whoever reaches another can play."""
+    """Address to serve at. The default can be reached from this machine only; at another, 0.0.0.0 for all that this
+    machine has, the address that is printed has a token, and whoever has that can play."""
     port: int = 8765
     """Port; 0: any that is free."""
+    allow_origin: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Name of a proxy (JupyterHub, a cloud IDE, nginx) that the page may be asked for under, as hub.example.org or
+    https://hub.example.org. Repeat for more."""
     speed: float = 0.6
     """Seconds per tick, 0: as fast as possible. It can be changed in the browser."""
     open: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -83,15 +87,18 @@ class Watch:
         Raises:
           ValueError, OSError: what cannot be shown or served.
         """
+        from nmmo_jax.viewer.access import Access
         from nmmo_jax.viewer.minds import Minds  # training's libraries take a second to import
-        from nmmo_jax.viewer.server import Gallery, open_gallery
-        from nmmo_jax.viewer.show import SLOWEST, Show
+        from nmmo_jax.viewer.protocol import SLOWEST
+        from nmmo_jax.viewer.server import Gallery, opened
+        from nmmo_jax.viewer.show import Show
 
         if not 0 <= self.speed <= SLOWEST:
-            raise ValueError(f"--speed {self.speed}: allowed are 0 to {SLOWEST:.0f} seconds per tick")
+            raise ValueError(f"--speed {self.speed}: allowed are 0 to {SLOWEST:g} seconds per tick")
         if not 0 <= self.port < 2**16:
             raise ValueError(f"--port {self.port}: allowed are 0 to {2**16 - 1}")
-        self._check_places()
+        access = Access(self.host, self.port, self.allow_origin)  # before anything is made
+        self._check_record()
         with flags_named(named_by(self)):
             source, names, game = self._source()
         env = source.env if isinstance(source, Play) else Environment(source.config, source.rules)
@@ -100,37 +107,36 @@ class Watch:
         can = {"value": bool(minds.trained), "probabilities": bool(minds.trained), "take": show.live}
         about = {"game": game, "tick_seconds": 0.6, "can": {**can, "realm": show.live and self._realms > 1}}
         gallery = Gallery(show, population_colours(env.config.num_populations), about)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # a terminal that is closed ends it as Ctrl-C does
+            signal.signal(signal.SIGHUP, signal.default_int_handler)
         try:
-            asyncio.run(self._serve(open_gallery, gallery))
+            with opened(gallery, access) as port:
+                self._tell(show, access, port)
+                threading.Event().wait()
         except KeyboardInterrupt:
             pass
-        finally:
-            show.close()
+        show.close()  # also where a second signal has interrupted the end: what is saved must not go on
         if self.record is not None:
             save_replay(show.stage.replay, self.record)
             console().print(f"{safe(self.record)}: {len(show.stage.replay)} ticks", soft_wrap=True)
         return 1 if show.failed else 0
 
-    async def _serve(self, open_gallery: Any, gallery: Any) -> None:
-        server = await open_gallery(gallery, self.host, self.port)
-        port = server.sockets[0].getsockname()[1]
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        title = safe(gallery.show.stage.replay.about["title"])
-        told = Text.assemble(f"{title}: ", (f"http://{host}:{port}", "bold"), "   Ctrl-C ends it")
-        console().print(told, soft_wrap=True)
+    def _tell(self, show: Any, access: Any, port: int) -> None:
+        urls, told = access.urls(port), [f"{safe(show.stage.replay.about['title'])}: "]
+        for url in urls:
+            told += [*([] if url is urls[0] else [" or "]), (safe(url), "bold")]
+        console().print(Text.assemble(*told, "   Ctrl-C ends it"), soft_wrap=True)
+        if access.token is not None:
+            console().print(
+                f"Other machines can reach {safe(self.host)}, unencrypted; whoever has the token of this address can "
+                "look, pause and play.",
+                soft_wrap=True,
+            )
         if self.open:
-            webbrowser.open(f"http://{host}:{port}")
-        async with server:
-            await server.serve_forever()
+            webbrowser.open(urls[-1])
 
-    def _check_places(self) -> None:
-        """That the port is free and the recording can be written, before anything is made."""
-        if self.port:
-            try:
-                family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-                socket.create_server((self.host, self.port), family=family).close()
-            except OSError as error:
-                raise OSError(f"--host {self.host} --port {self.port}: {error.strerror}") from None
+    def _check_record(self) -> None:
+        """That the recording can be written, before anything is made."""
         if self.record is not None:
             if self.record.exists():
                 raise FileExistsError(f"--record {self.record}: exists")
@@ -150,8 +156,8 @@ class Watch:
         if self.tileset is not None and not self.map:
             raise ValueError("--tileset: belongs to --map, which is not given")
         seed = 0 if self.seed is None else self.seed
-        if self._realms < 1:
-            raise ValueError(f"--realms {self.realms}: must be at least 1")
+        if not 1 <= self._realms <= MAX_MAPS:
+            raise ValueError(f"--realms {self.realms}: allowed are 1 to {MAX_MAPS}")
         if not 0 <= seed < 2**32:
             raise ValueError(f"--seed {self.seed}: allowed are 0 to 2^32 - 1")
         names, maps = self._names(), [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map]

@@ -10,30 +10,49 @@ From the browser they are JSON texts ``{"do": ..., ...}``.
 import json
 import math
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from nmmo_jax.config import STYLES
+from nmmo_jax.systems.movement import DIRECTIONS
+
 MAGIC, VERSION = b"NMMO", 1
 MOST = 4_096  # characters that a browser has reason to send at once
+SLOWEST = 60.0  # seconds per tick
 _TYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4")
+_LARGEST = 2**31 - 1
+_SHOWN = 40  # characters of what was sent, in errors
 
-# What may be asked for, with the types of what belongs to it; all else is refused.
-_NUMBER, _NAME = (int, float), (str, type(None))
-ASKED: dict[str, dict[str, Any]] = {
+
+class Field(NamedTuple):
+    """What may be said in a message: a text, or a number between two others."""
+
+    kind: type
+    low: float = 0
+    high: float = _LARGEST
+    nothing: bool = False  # null is allowed as well
+
+
+# What may be asked for, with what belongs to it; all else is refused.
+ASKED: dict[str, dict[str, Field]] = {
     "play": {},
     "pause": {},
     "step": {},
     "rewind": {},
-    "speed": {"seconds": _NUMBER},
-    "realm": {"realm": int},
-    "seek": {"tick": int},
+    "speed": {"seconds": Field(float, high=SLOWEST)},
+    "realm": {"realm": Field(int)},
+    "seek": {"tick": Field(int)},
     "follow": {},
-    "select": {"uid": (int, type(None))},
-    "overlay": {"name": _NAME},
-    "take": {"uid": int},
+    "select": {"uid": Field(int, nothing=True)},
+    "overlay": {"name": Field(str, nothing=True)},
+    "take": {"uid": Field(int)},
     "release": {},
-    "act": {"move": int, "style": int, "target": int},
+    "act": {
+        "move": Field(int, high=len(DIRECTIONS) - 1),
+        "style": Field(int, high=len(STYLES) - 1),
+        "target": Field(int, low=-1),  # a uid; -1: nobody
+    },
 }
 
 
@@ -87,22 +106,38 @@ def read(message: str | bytes) -> dict[str, Any]:
         raise ValueError("messages must be JSON") from None
     if not isinstance(asked, dict) or not isinstance(asked.get("do"), str) or asked["do"] not in ASKED:
         raise ValueError(f"do: must be one of {', '.join(ASKED)}")
-    allowed = ASKED[asked["do"]]
+    fields = ASKED[asked["do"]]
     for name, value in asked.items():
         if name == "do":
             continue
-        if name not in allowed:
-            raise ValueError(f"{asked['do']}: has no {name}")
-        if isinstance(value, bool) or not isinstance(value, allowed[name]):
-            raise ValueError(f"{asked['do']}: {name} is of the wrong type")
-        if isinstance(value, int) and not -(2**31) <= value < 2**31:
-            raise ValueError(f"{asked['do']}: {name} is out of range")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{asked['do']}: {name} is not a finite number")
-    missing = [name for name in allowed if name not in asked and asked["do"] != "act"]
+        if name not in fields:
+            raise ValueError(f"{asked['do']}: has no {_short(name)}")
+        if wrong := _wrong(fields[name], value):
+            raise ValueError(f"{asked['do']}: {name} {_short(value)}: {wrong}")
+    missing = [name for name in fields if name not in asked and asked["do"] != "act"]
     if missing:
         raise ValueError(f"{asked['do']}: {', '.join(missing)} is missing")
     return asked
+
+
+def _wrong(field: Field, value: Any) -> str:
+    """What speaks against a value; empty: nothing."""
+    if value is None and field.nothing:
+        return ""
+    if field.kind is str:
+        return "" if isinstance(value, str) else "must be a text"
+    whole = field.kind is int
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return f"must be a {'whole ' if whole else ''}number"
+    if not field.low <= value <= field.high:  # as of NaN
+        return f"allowed are {field.low:g} to {field.high:{'d' if whole else 'g'}}"
+    return ""
+
+
+def _short(value: Any) -> str:
+    known = type(value).__name__ if isinstance(value, list | dict) else json.dumps(value)
+    text = value if isinstance(value, str) else known
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _finite(value: Any) -> Any:

@@ -9,19 +9,22 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from nmmo_jax.viewer import protocol, scene
+from nmmo_jax.viewer.access import Access
 from nmmo_jax.viewer.show import Show, Stage
-from nmmo_jax.viewer.site import Site
+from nmmo_jax.viewer.site import Connection, Site
 
 _LEAST_SECONDS = 1 / 15  # between frames: the browser moves what is between, and the play has the cores
 _LOOK_SECONDS = 0.05  # before what is asked about a frame is worked out: several who ask come together
+_CLOSE_SECONDS = 1  # a browser that has stalled does not hold up the end
 
 
 @dataclasses.dataclass(eq=False)
@@ -62,8 +65,7 @@ class Gallery:
         """One browser, from its coming to its going."""
         watcher = Watcher(asyncio.Event())
         self.watchers.add(watcher)
-        sender = asyncio.create_task(self._send(connection, watcher))
-        sender.add_done_callback(lambda _: asyncio.ensure_future(connection.close()))
+        sender = asyncio.create_task(self._tell(connection, watcher))
         try:
             async for message in connection:
                 try:
@@ -134,6 +136,12 @@ class Gallery:
             watcher.again = watcher.again or watcher.sent[1] == tick
             watcher.wake.set()
         self._look.set()
+
+    async def _tell(self, connection: ServerConnection, watcher: Watcher) -> None:
+        try:
+            await self._send(connection, watcher)
+        finally:  # who cannot be told anything is not heard either
+            await connection.close()
 
     async def _send(self, connection: ServerConnection, watcher: Watcher) -> None:
         while True:
@@ -244,24 +252,57 @@ def _look_into(stage: Stage, kind: str, index: int, *rest: Any, cores: Any) -> b
     return stage.lens.overlay(name, index, selected, cores)
 
 
-async def open_gallery(gallery: Gallery, host: str, port: int) -> Server:
+async def open_gallery(gallery: Gallery, access: Access) -> Server:
     """Begins to serve, and the show; close the server, then the show.
 
     Raises:
       OSError: the address cannot be had.
     """
-    loop, site = asyncio.get_running_loop(), Site(host)
+    loop, site = asyncio.get_running_loop(), Site(access)
 
     server = await serve(
         gallery.watch,
-        host,
-        port,
+        access.addresses,  # pyright: ignore[reportArgumentType] - as of create_server
+        access.port,
         process_request=site.answer,
+        create_connection=Connection,
         max_size=protocol.MOST * 4,  # bytes; what is longer closes the connection
-        close_timeout=1,  # seconds: a browser that has stalled does not hold up the end either
+        close_timeout=_CLOSE_SECONDS,
         compression=None,  # costs more than it saves on the same machine
     )
     server.looker = asyncio.create_task(gallery.look())  # pyright: ignore - kept alive with the server
 
     gallery.show.start(lambda: gallery.news(loop))
     return server
+
+
+@contextlib.contextmanager
+def opened(gallery: Gallery, access: Access) -> Iterator[int]:
+    """Serves, in a thread of its own: what interrupts the main thread ends it in order. Yields the port.
+
+    Raises:
+      OSError: the address cannot be had.
+    """
+    ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = Future()
+
+    async def run() -> None:
+        try:
+            server, end = await open_gallery(gallery, access), asyncio.Event()
+            ready.set_result((asyncio.get_running_loop(), end, server.sockets[0].getsockname()[1]))
+        except BaseException as error:
+            ready.set_exception(error)
+            return
+        await end.wait()
+        server.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(server.wait_closed(), 2 * _CLOSE_SECONDS)  # not for who has asked for nothing yet
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="server", daemon=True)
+    thread.start()
+    loop, end, port = ready.result()
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
+        gallery.show.close()

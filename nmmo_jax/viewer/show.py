@@ -1,5 +1,6 @@
 """One world that several people watch: played in a thread of its own, at the pace that they ask for."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from nmmo_jax.commands.playing import Orders, Play
 from nmmo_jax.replay import Replay
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.overlays import Lens
+from nmmo_jax.viewer.protocol import SLOWEST
 from nmmo_jax.viewer.scene import Totals, slot_of
 
-SLOWEST = 60.0  # seconds per tick
 _HISTORY_BYTES = 512 * 2**20  # of frames that are kept to go back to, of each realm
 _ARRAY_BYTES = 160  # of an array beside its numbers
 _RATE_SECONDS = 1.0  # over which rates are taken
@@ -37,6 +38,23 @@ class Now(NamedTuple):
     cores: Any  # what the agents remember then; None: nothing is known
 
 
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One tick."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Choose:
+    """Another realm."""
+
+    realm: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Rewind:
+    """The replay from its beginning."""
+
+
 class Show:
     """A world that goes on: live, or through a replay.
 
@@ -49,12 +67,13 @@ class Show:
 
     def __init__(self, source: Play | Replay, realms: int, minds: Minds, seconds: float = 0.6):
         self._plays = {source.index: source} if isinstance(source, Play) else {}
+        self._stages: dict[int, Stage] = {}  # by realm, of those that have been shown
         self.live = isinstance(source, Play)
         self.realms, self.realm = realms, source.index if isinstance(source, Play) else 0
         self._minds, self.paused, self.seconds = minds, False, seconds
         self.lock = threading.Lock()  # of the replay that is being written
         self._control = threading.Condition()
-        self._asked: list[Callable[[], None]] = []
+        self._asked: dict[type, Step | Choose | Rewind] = {}  # the last of each kind that was asked for, in that order
         self._orders: dict[int, tuple[int, int, int]] = {}  # by uid: move, style, uid of the target
         self._listener: Callable[[], None] = lambda: None
         self._closed, self.failed = False, None
@@ -88,9 +107,15 @@ class Show:
             self._thread.join()
 
     def pace(self, seconds: float | None = None, paused: bool | None = None) -> None:
-        """Seconds per tick, and whether it stands still."""
+        """Seconds per tick, and whether it stands still.
+
+        Raises:
+          ValueError: so many seconds are not allowed.
+        """
+        if seconds is not None and not 0 <= seconds <= SLOWEST:
+            raise ValueError(f"seconds {seconds}: allowed are 0 to {SLOWEST:g}")
         with self._control:
-            self.seconds = self.seconds if seconds is None else min(max(seconds, 0.0), SLOWEST)
+            self.seconds = self.seconds if seconds is None else seconds
             self.paused = self.paused if paused is None else paused
             self._control.notify()
         self._listener()
@@ -98,7 +123,7 @@ class Show:
     def step(self) -> None:
         """One tick, then a pause."""
         self.pace(paused=True)
-        self._ask(self._advance)  # which is asked for once, however often it was before it is done
+        self._ask(Step())
 
     def choose(self, realm: int) -> None:
         """Shows another realm, from its beginning or where it was left.
@@ -110,7 +135,7 @@ class Show:
             raise ValueError(
                 f"realm {realm}: allowed are 0 to {self.realms - 1}" if self.live else "a replay has one realm"
             )
-        self._ask(lambda: self._change(realm))
+        self._ask(Choose(realm))
 
     def rewind(self) -> None:
         """A replay from its beginning.
@@ -120,7 +145,7 @@ class Show:
         """
         if self.live:
             raise ValueError("a live world does not begin again: go back in the timeline")
-        self._ask(self._again)
+        self._ask(Rewind())
 
     def take(self, uid: int) -> None:
         """An agent does nothing from now on but what ``act`` says.
@@ -152,36 +177,48 @@ class Show:
         """Whether somebody plays that agent."""
         return uid in self._orders
 
-    def _ask(self, what: Callable[[], None]) -> None:
+    def _ask(self, request: Step | Choose | Rewind) -> None:
         with self._control:
-            if what not in self._asked:
-                self._asked.append(what)
+            self._asked.pop(type(request), None)
+            self._asked[type(request)] = request
             self._control.notify()
 
     def _run(self) -> None:
         due = time.perf_counter()
         try:
-            while not self._closed:
+            while True:
                 with self._control:
                     due = min(due, time.perf_counter() + self.seconds)  # the pace may be another now
                     if not (self._asked or self._closed):
                         wait = None if self.paused else due - time.perf_counter()
                         if wait is None or wait > 0:
                             self._control.wait(wait)
-                    asked, self._asked = self._asked, []
-                for one in asked:
-                    one()
-                if not (self.paused or self._closed) and time.perf_counter() >= due:
+                    if self._closed:
+                        return
+                    request = self._asked.pop(next(iter(self._asked))) if self._asked else None
+                if request is not None:
+                    self._obey(request)
+                if self.paused:
+                    due = time.perf_counter()
+                    self._since, self._ticks, self._steps = due, 0, 0
+                elif time.perf_counter() >= due:
                     began = time.perf_counter()
                     self._advance()
                     due = max(due, began - self.seconds) + self.seconds
-                elif self.paused:
-                    due = time.perf_counter()
-                    self._since, self._ticks, self._steps = due, 0, 0
         except Exception as error:
             self.failed = f"the play ended: {type(error).__name__}: {error}"
             self._listener()
             raise
+
+    def _obey(self, request: Step | Choose | Rewind) -> None:
+        match request:
+            case Step():
+                self._advance()
+            case Choose(realm):
+                if realm != self.realm:
+                    self._change(realm)
+            case Rewind():
+                self._again()
 
     def _advance(self) -> None:
         if self.live:
@@ -233,7 +270,12 @@ class Show:
 
     def _show(self, replay: Replay) -> None:
         self._session += 1
-        stage = Stage(self._session, replay, Totals(replay), Lens(replay, self._minds, self.lock))
+        known = self._stages.get(self.realm)
+        if known is None:
+            stage = Stage(self._session, replay, Totals(replay), Lens(replay, self._minds, self.lock))
+        else:
+            stage = known._replace(session=self._session)
+        self._stages[self.realm] = stage
         self.now = Now(stage, len(replay), self._plays[self.realm].cores) if self.live else Now(stage, 0, None)
 
     def _trim(self, play: Play) -> None:
@@ -246,6 +288,7 @@ class Show:
                 play.replay = replay.cut(first, len(replay))
             rest = Lens(play.replay, self._minds, self.lock), self.stage.totals.after(first, play.replay)
             stage = self.stage._replace(replay=play.replay, lens=rest[0], totals=rest[1])
+            self._stages[self.realm] = stage
             self.now = Now(stage, len(play.replay), play.cores)
 
     def _measure(self) -> None:

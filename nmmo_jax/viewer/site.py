@@ -1,46 +1,71 @@
-"""The files of the client, and who may have them."""
+"""The files of the client, and the answers to who asks for them."""
 
 from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from urllib.parse import urlsplit
 
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from nmmo_jax.viewer.access import Access
+
 STREAM = "/ws"
-_LOCAL = ("127.0.0.1", "localhost", "::1")
-_EVERYWHERE = ("", "0.0.0.0", "::")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", "": "text/plain"}
 _POLICY = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
 _POLICY += "img-src 'self' data: blob:; connect-src 'self' ws: wss:"
+_NOT_ALLOWED = b"HTTP/1.1 405 Method Not Allowed\r\nAllow: GET, HEAD\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_LONGEST_METHOD = 32  # characters
+
+
+class Connection(ServerConnection):
+    """Answers methods other than GET and HEAD, whose bodies websockets does not read."""
+
+    _begun = b""  # until the method is known
+    _refused = False
+
+    def data_received(self, data: bytes) -> None:
+        """As of ``asyncio.Protocol``."""
+        if self._begun is None:
+            super().data_received(data)
+        elif not self._refused:
+            self._begun += data
+            method, space, _ = self._begun.partition(b" ")
+            if space and method not in (b"GET", b"HEAD"):
+                self._refused = True  # and what comes is not read: the browser closes, or the server after a while
+                self.transport.write(_NOT_ALLOWED)
+                self.transport.write_eof()
+            elif space or len(self._begun) > _LONGEST_METHOD:
+                data, self._begun = self._begun, None
+                super().data_received(data)
 
 
 class Site:
     """The files of the client, read once: nothing else can be asked for."""
 
-    def __init__(self, host: str):
-        # Under other names it could be asked for by a page whose name now means this machine.
-        self._hosts = None if host in _EVERYWHERE else {*_LOCAL, host.strip("[]").lower()}
+    def __init__(self, access: Access):
+        self._access = access
         self._files = dict(_found(files("nmmo_jax.viewer") / "static", ""))
         self._files["/"] = self._files["/index.html"]
 
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """A file, a refusal, or None for the stream."""
-        origin = request.headers.get("Origin")
-        try:
-            host = urlsplit(f"//{request.headers.get('Host', '')}")
-            asks = None if origin is None else urlsplit(origin).netloc
-        except ValueError:
-            return connection.respond(HTTPStatus.BAD_REQUEST, "No such name.\n")
-        if self._hosts is not None and host.hostname not in self._hosts:
-            return connection.respond(HTTPStatus.FORBIDDEN, "This server is not known under that name.\n")
-        if asks is not None and asks != host.netloc:
-            return connection.respond(HTTPStatus.FORBIDDEN, "Other sites may not look on.\n")
-        path = request.path.split("?")[0]
+        response = self._answer(connection, request)
+        if response is not None and request.method == "HEAD":
+            response.body = b""
+        return response
+
+    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        port = connection.local_address[1]
+        if (refusal := self._access.refusal(request, port)) is not None:
+            return connection.respond(*refusal)
+        path = request.path.partition("?")[0]
         if path == STREAM:
-            return None
+            if request.method == "GET":
+                return None
+            response = connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, "This is a WebSocket.\n")
+            response.headers["Allow"] = "GET"
+            return response
         if path not in self._files:
             return connection.respond(HTTPStatus.NOT_FOUND, "There is no such file.\n")
         kind, body = self._files[path]
@@ -50,6 +75,8 @@ class Site:
             "Cache-Control": "no-cache",
         }
         fields |= {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Connection": "close"}
+        if self._access.shown(request):
+            fields["Set-Cookie"] = self._access.cookie(port)
         return Response(HTTPStatus.OK.value, "OK", Headers(fields), body)
 
 

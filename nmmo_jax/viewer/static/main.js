@@ -263,8 +263,10 @@ document.addEventListener("visibilitychange", () => document.hidden || (stage.wa
 setInterval(() => world.ready && refresh(), 1000);
 open("world", !NARROW.matches);
 
+const address = new URL("ws", document.baseURI); // beside this page: a proxy may have put it under some path
+address.protocol = address.protocol.replace("http", "ws");
 connection = new Connection(
-  `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`,
+  address.href,
   receive,
   ({ name, text }) => {
     byId("connection").textContent = text;
