@@ -93,7 +93,7 @@ def as_orders(action: Action, config: Config) -> Orders:
     """
     n = config.num_agents
     if not isinstance(action, Action):
-        raise ValueError(f"action={action!r}: must be an Action(move=..., style=..., target=...)")
+        raise ValueError(f"action: {type(action).__name__}: must be an Action(move=..., style=..., target=...)")
 
     def known(name: str, size: int, nothing: int) -> jax.Array:
         value = getattr(action, name)

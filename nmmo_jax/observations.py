@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Int16, Int32, UInt8
 
 from nmmo_jax.actions import action_mask, heads
 from nmmo_jax.bits import lowest_bits, pack_two
-from nmmo_jax.components import Agents, Realm, observed_material
+from nmmo_jax.components import Agents, Realm, check_realm, observed_material
 from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
 from nmmo_jax.neighbours import find_neighbours
 from nmmo_jax.world.materials import NUM_MATERIALS
@@ -60,6 +60,7 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
       leaving: slots whose agent was just truncated. Each gets its final row, its own view as if
         it still stood there; the others do not see it.
     """
+    check_realm(realm, config)
     rules = as_rules(rules, config)
     observer = realm.agents.alive if leaving is None else realm.agents.alive | leaving
     visible_slot = find_visible(realm.agents, observer, rules, config)
@@ -74,6 +75,20 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
         visible_slot=visible_slot,
         mask=action_mask(realm, observer & (realm.agents.health > 0), visible_slot, distance, rules, config),
     )
+
+
+def check_observation(obs: Any, config: Config, number: int) -> None:
+    """Raises ``ValueError`` where observations ``[number, N, ...]`` are not those of this configuration."""
+    if not isinstance(obs, Observation):
+        raise ValueError(f"obs: {type(obs).__name__}: must be an Observation")
+    for name, spec in observation_spec(config).items():
+        field, _, argument = name.partition(".")
+        leaf = getattr(obs, field)[argument] if argument else getattr(obs, field)
+        if jnp.shape(leaf) != (number, *spec.shape):
+            raise ValueError(
+                f"obs.{name}: shape {jnp.shape(leaf)}: must be {(number, *spec.shape)}, as num_agents="
+                f"{config.num_agents}, view={config.view}, num_visible={config.num_visible}, for {number} realms"
+            )
 
 
 def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, config: Config) -> Int32[Array, "N V"]:

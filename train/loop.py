@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
 
 from nmmo_jax.autoreset import autoreset
 from nmmo_jax.config import RULE_FIELDS, Rules
-from nmmo_jax.draws import fold_in, words
+from nmmo_jax.draws import as_key, fold_in, words
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 from train.losses import advantages, normalise
@@ -116,6 +116,7 @@ def make_train(
         return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype).at[-1].set(leaf), obs)
 
     def begin(pool, key):
+        key = as_key(key)
         keys = jax.vmap(fold_in, (None, 0))(fold_in(key, RULES), jnp.arange(settings.realms))
         rules = jax.vmap(levels.god.rules)(keys)
         tiles = None if pool is None else pool.tiles(jnp.arange(settings.realms) % len(pool))
@@ -132,7 +133,7 @@ def make_train(
     specs = _specs(example)
     if seeds is not None:
         # One after another: QR of a batch, which networks begin with, can wait for itself on a CPU of few cores.
-        begin = _over(begin)
+        begin = _over(begin, seeds)
         example = jax.eval_shape(begin, pool, jax.random.split(jax.random.key(0), seeds))
         specs = jax.tree.map(lambda spec: PartitionSpec(SEEDS, *spec), specs, is_leaf=_is_spec)
     shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=_is_spec)
@@ -345,6 +346,6 @@ def _is_spec(leaf: Any) -> bool:
     return isinstance(leaf, PartitionSpec)
 
 
-def _over(begin: Any) -> Any:
+def _over(begin: Any, seeds: int) -> Any:
     """``begin`` of one key for an axis of keys."""
-    return lambda pool, keys: jax.lax.map(functools.partial(begin, pool), keys)
+    return lambda pool, keys: jax.lax.map(functools.partial(begin, pool), as_key(keys, "keys", (seeds,)))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int32, PRNGKeyArray
 from nmmo_jax.actions import Action
 from nmmo_jax.bits import count_bits, nth_bit, pack
 from nmmo_jax.components import Realm
-from nmmo_jax.draws import choose, fold_in, words
+from nmmo_jax.draws import bits, choose, fold_in, words
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.policies.foraging import MOVES, Mask, forage, heading, in_peace
 from nmmo_jax.policies.planner import planner
@@ -38,7 +38,7 @@ def random(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
 
 def wanderer(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     """Walks about, mostly straight on, around stone and water, and never onto lava."""
-    word = jax.random.bits(key, (obs.self.shape[0], MOVES), jnp.uint8).astype(jnp.int32)
+    word = bits(key, (obs.self.shape[0], MOVES), jnp.uint8).astype(jnp.int32)
     ahead = (jnp.arange(MOVES) == heading(obs)[:, None]) & (word[:, :1] >= STRAY)
     safe = safe_moves(obs, mask).at[:, 0].set(False)
     score = jnp.where(safe, 1 + word + 256 * ahead, 0)

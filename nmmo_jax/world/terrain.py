@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int32, PRNGKeyArray, UInt8, UInt32
 
 from nmmo_jax.config import Config
+from nmmo_jax.draws import bits
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.noise import PERIOD, POSITION_BITS, STRETCH, VALUE_BITS, permutation, simplex
 
@@ -35,7 +36,7 @@ def generate(key: PRNGKeyArray, config: Config) -> UInt8[Array, "R C"]:
       ValueError: the map has no room for the border and the ring.
     """
     check_size(config)
-    words = jax.random.bits(key, (PERIOD + 1,), jnp.uint32)
+    words = bits(key, (PERIOD + 1,))
     material = materials(heights(permutation(words[:PERIOD]), words[PERIOD], config.rows, config.columns))
     row, col = jnp.arange(config.rows)[:, None], jnp.arange(config.columns)[None, :]
     to_row_edge = jnp.minimum(row, config.rows - 1 - row)
