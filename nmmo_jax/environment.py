@@ -10,7 +10,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float32, Int32
 
 from nmmo_jax.actions import Action, Orders, as_orders
+from nmmo_jax.bits import order
 from nmmo_jax.components import (
+    NEVER,
     Births,
     Draws,
     Outcome,
@@ -80,14 +82,14 @@ def in_sequence(
     """The turns of all agents one after another, oldest first."""
     agents = realm.agents
     present = agents.alive
-    order = jnp.argsort(jnp.where(present, agents.uid, jnp.iinfo(jnp.int32).max))
-    slots = jnp.arange(config.num_agents)
+    oldest_first = order(jnp.where(present, agents.uid, NEVER))
+    slots = jnp.arange(config.num_agents, dtype=jnp.int32)
 
     def one(k, carry):
         realm, outcome = carry
-        return turn(realm, outcome, (slots == order[k]) & present, orders, draws, rules, config)
+        return turn(realm, outcome, (slots == oldest_first[k]) & present, orders, draws, rules, config)
 
-    return jax.lax.fori_loop(0, present.sum(), one, (realm, outcome))
+    return jax.lax.fori_loop(0, present.sum(dtype=jnp.int32), one, (realm, outcome))
 
 
 def transition(

@@ -110,9 +110,10 @@ def find_in_pairs(
         jnp.abs(agents.row[:, None] - agents.row[None, :]), jnp.abs(agents.col[:, None] - agents.col[None, :])
     )
     # Axes: whom is seen, by whom. The observer comes last, so that words of different observers lie side by side.
-    oneself = jnp.eye(agents.alive.size, dtype=bool)
+    slot = jnp.arange(agents.alive.size, dtype=jnp.int32)
+    oneself = slot[:, None] == slot[None, :]
     sees = agents.alive[:, None] & observer[None, :] & ~oneself & (distance <= config.radius)
-    inside, near = pack_two(sees, sees & (distance <= near))
+    inside, near = pack_two(sees, sees & (distance.astype(jnp.int32) <= near))
     bits = lowest_bits(jnp.concatenate([near, inside & ~near]), config.num_visible - 1)
     slot = bits % (32 * len(near))  # the second half of the words means the same slots
     return jnp.where(bits >= 0, slot, -1).T
@@ -134,8 +135,9 @@ def _features(agents: Agents) -> Int16[Array, "N F"]:
 
 def _relative(seen: Int16[Array, "*B F"], observer: Int16[Array, "*B F"]) -> Int16[Array, "*B F"]:
     """What was seen, from where the observer stands: all columns alike, which is faster than taking them apart."""
-    seen = jnp.where(_IS_DIFFERENCE, seen - observer, seen)
-    return jnp.where(_IS_SAMENESS, seen == observer, seen).astype(jnp.int16)
+    difference, sameness = (flags.reshape(*[1] * (seen.ndim - 1), -1) for flags in (_IS_DIFFERENCE, _IS_SAMENESS))
+    seen = jnp.where(difference, seen - observer, seen)
+    return jnp.where(sameness, (seen == observer).astype(jnp.int16), seen)
 
 
 def _window(
@@ -168,7 +170,7 @@ def _window(
     planes = with_agents(jnp.zeros(shape, jnp.uint8), slice(half))
     planes = planes.at[0, radius : radius + config.rows, radius : radius + config.columns].set(observed_material(realm))
     planes = with_agents(planes, slice(half, None))
-    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(planes, (0, row, col), (2, view, view)))
+    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(planes, (np.int32(0), row, col), (2, view, view)))
     window = crop(jnp.where(observer, agents.row.astype(jnp.int32), empty), agents.col.astype(jnp.int32))
     if leaving is not None:
         alone = window[:, 1, radius, radius] < 255

@@ -95,7 +95,7 @@ class Vectorized:
 
     def _keys(self, key: jax.Array) -> jax.Array:
         key = as_key(key, hint="each realm's own is made of it, fold_in(key, number of the realm)")
-        return fold_in(key, self.first_realm + jnp.arange(self.num_realms))
+        return fold_in(key, self.first_realm + jnp.arange(self.num_realms, dtype=jnp.int32))
 
     def _rules(self, rules: Rules | None) -> tuple[Rules, Rules]:
         rules = as_rules(self.rules if rules is None else rules, self.config, batched=True)

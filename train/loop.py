@@ -117,9 +117,9 @@ def make_train(
 
     def begin(pool, key):
         key = as_key(key)
-        keys = jax.vmap(fold_in, (None, 0))(fold_in(key, RULES), jnp.arange(settings.realms))
+        keys = jax.vmap(fold_in, (None, 0))(fold_in(key, RULES), jnp.arange(settings.realms, dtype=jnp.int32))
         rules = jax.vmap(levels.god.rules)(keys)
-        tiles = None if pool is None else pool.tiles(jnp.arange(settings.realms) % len(pool))
+        tiles = None if pool is None else pool.tiles(jnp.arange(settings.realms, dtype=jnp.int32) % len(pool))
         obs, world = worlds_of(pool, settings.realms).reset(fold_in(key, WORLD), rules, tiles)
         config = env.config
         shape = (config.num_populations, settings.realms, config.num_agents // config.num_populations)
@@ -235,7 +235,7 @@ def learn(
     params, optimiser = state.params, state.optimiser
     example = rows.batch(levels, rows.shuffled(key, size), jnp.zeros((), jnp.int32), size, worlds, steps, *[target] * 2)
     told = jax.eval_shape(levels.sword.loss, params, example)[1]  # what a Sword tells is its own affair
-    total = dict.fromkeys((*told, "gradient_norm"), jnp.zeros(config.num_populations))
+    total = dict.fromkeys((*told, "gradient_norm"), jnp.zeros(config.num_populations, jnp.float32))
     skipped = jnp.zeros(config.num_populations, jnp.int32)
     for epoch in range(settings.epochs):
         order = rows.shuffled(fold_in(key, epoch), size)
@@ -256,7 +256,7 @@ class Rows:
         self.groups, self.populations = realms // self.shape[1], config.num_populations
         grouped = alive.reshape(ticks, self.groups, self.shape[1], self.populations, self.shape[2])
         self.alive = grouped.transpose(1, 3, 0, 2, 4).reshape(self.groups, self.populations, -1)
-        self.number = self.alive.sum(axis=-1)  # [G, P]
+        self.number = self.alive.sum(axis=-1, dtype=jnp.int32)  # [G, P]
 
     def batches(self, size: int) -> Int32[Array, ""]:
         """Minibatches with ``size`` rows of each group and population, until the most living have been taken."""
@@ -273,7 +273,7 @@ class Rows:
             index = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.int32), word.shape)
             return jax.lax.sort((word, index), num_keys=1)[1]
 
-        order = jax.vmap(one)(self.first_group + jnp.arange(self.groups), self.alive)
+        order = jax.vmap(one)(self.first_group + jnp.arange(self.groups, dtype=jnp.int32), self.alive)
         return jnp.pad(order, ((0, 0), (0, 0), (0, -rows % size)))
 
     def batch(
@@ -290,7 +290,7 @@ class Rows:
         """The minibatch of that index, ``[P, G * size, ...]``."""
         _, realms, agents = self.shape
         row = jax.lax.dynamic_slice_in_dim(order, index * size, size, axis=2)
-        weight = (index * size + jnp.arange(size) < self.number[..., None]).astype(jnp.float32)
+        weight = (index * size + jnp.arange(size, dtype=jnp.int32) < self.number[..., None]).astype(jnp.float32)
         group = jnp.arange(self.groups, dtype=jnp.int32)[:, None, None]
         population = jnp.arange(self.populations, dtype=jnp.int32)[:, None]
         tick, realm = row // (realms * agents), row // agents % realms + group * realms

@@ -126,7 +126,7 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
     listed = [one.name for head in heads(config) for one in head.arguments if one.among_visible]
 
     def initial(shape: tuple[int, ...]) -> Core:
-        return jnp.zeros((*shape, options.hidden)) if options.core == "gru" else ()
+        return jnp.zeros((*shape, options.hidden), jnp.float32) if options.core == "gru" else ()
 
     def forward(params: Params, rows: tuple[Inputs, Core], value: bool) -> tuple[Logits, Core]:
         inputs, core = rows
@@ -236,5 +236,5 @@ def nothing_seen(config: Config, rules: bool = False) -> Inputs:
         self=jnp.zeros(NUM_FEATURES, jnp.int16),
         visible=jnp.zeros((visible, NUM_FEATURES), jnp.int16),
         listed=jnp.zeros(visible, bool),
-        rules=jnp.zeros(NUM_RULES) if rules else None,
+        rules=jnp.zeros(NUM_RULES, jnp.float32) if rules else None,
     )

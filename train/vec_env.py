@@ -144,7 +144,7 @@ class VecEnv:
 
     def _begin(self, key: jax.Array, tiles: Any) -> tuple[Any, ...]:
         if isinstance(tiles, MapPool):
-            keys = jax.vmap(fold_in, (None, 0))(key, jnp.arange(self.num_realms))
+            keys = jax.vmap(fold_in, (None, 0))(key, jnp.arange(self.num_realms, dtype=jnp.int32))
             tiles = jax.vmap(lambda key: tiles.sample(fold_in(key, Stream.EPISODE)))(keys)
         obs, realms = self._many.reset(key, tiles=tiles, initial_population=self._births)
         agents = realms.agents

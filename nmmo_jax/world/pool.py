@@ -53,11 +53,12 @@ class MapPool:
           ValueError: names the argument, its value and what is allowed.
         """
         cls.check(seed, count, config, split)
-        count, first = int(count), check_int("first", first, 0, 2**32 - 1)
+        count, first = int(count), check_int("first", first, 0, 2**31)
         key = fold_in(_as_key(seed), SPLITS[split])
         batch = max(1, min(_BATCH, _BATCH_TILES // (config.rows * config.columns)))
         size = (config.rows, config.columns, config.border)
-        batches = [_generate(key, first + start + jnp.arange(batch), *size) for start in range(0, count, batch)]
+        index = first + np.arange(batch, dtype=np.uint32)
+        batches = [_generate(key, index + start, *size) for start in range(0, count, batch)]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *batches)
 
     @staticmethod
