@@ -36,7 +36,6 @@ from nmmo_jax.systems.vitals import vitals
 from nmmo_jax.world.terrain import generate
 from nmmo_jax.world.tiles import check_map, check_spawns, make_tiles
 
-
 _MANY = "vectorize plays many realms, with one key too"
 
 

@@ -120,7 +120,11 @@ def _sort(config: Config, row: Int32[Array, "R N"], col: Int32[Array, "R N"], pr
     cell = jnp.where(present, cell_at(row, col), strips * cells)
     count = jax.vmap(lambda cell: jnp.zeros(strips * cells + 1, jnp.int32).at[cell].add(1))(cell)
     words = jax.lax.sort(cell.astype(jnp.uint32) << bits | jnp.arange(n, dtype=jnp.uint32)[None], dimension=1)
-    return (words & np.uint32(2**bits - 1)).astype(jnp.int32), jnp.cumsum(count, axis=1, dtype=jnp.int32) - count, cell_at
+    return (
+        (words & np.uint32(2**bits - 1)).astype(jnp.int32),
+        jnp.cumsum(count, axis=1, dtype=jnp.int32) - count,
+        cell_at,
+    )
 
 
 def _read_runs(

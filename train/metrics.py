@@ -46,7 +46,10 @@ def visit(
       births: of that tick; who was born has visited nothing.
     """
     agents = before.agents
-    realm, slot = jnp.arange(len(visited), dtype=jnp.int32)[:, None], jnp.arange(visited.shape[1], dtype=jnp.int32)[None]
+    realm, slot = (
+        jnp.arange(len(visited), dtype=jnp.int32)[:, None],
+        jnp.arange(visited.shape[1], dtype=jnp.int32)[None],
+    )
     tile = agents.row.astype(jnp.int32) * before.tiles.material.shape[-1] + agents.col.astype(jnp.int32)
     word, bit = tile // 32, jnp.uint32(1) << (tile % 32).astype(jnp.uint32)
     known = visited[realm, slot, word]

@@ -24,7 +24,8 @@ from jaxtyping import Array, Int, Int32
 from nmmo_jax.commands.players import Players
 from nmmo_jax.components import Cause, Realm, Tiles
 from nmmo_jax.config import RULE_FIELDS, STYLES, Rules, as_rules, check_int, rule_ndim
-from nmmo_jax.draws import fold_in, split
+from nmmo_jax.draws import fold_in
+from nmmo_jax.draws import split as split_key
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.materials import Material
@@ -119,7 +120,7 @@ class Census:
           rules: scalars, or with a realm axis; default, those of the environment.
           first: global index of the first realm.
         """
-        key, policy_key = split(jax.random.key(seed))
+        key, policy_key = split_key(jax.random.key(seed))
         realm = self._reset(key, tiles, self.rules(rules), jnp.int32(first), initial_population)
         shared, split = self._shardings()
         visited = nothing_visited(self.realms, self.env.config)
