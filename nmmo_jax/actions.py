@@ -93,7 +93,7 @@ def as_orders(action: Action, config: Config) -> Orders:
     """
     n = config.num_agents
     if not isinstance(action, Action):
-        raise ValueError(f"action={action!r}: must be an Action(move=..., style=..., target=...)")
+        raise ValueError(f"action: {type(action).__name__}: must be an Action(move=..., style=..., target=...)")
 
     def known(name: str, size: int, nothing: int) -> jax.Array:
         value = getattr(action, name)
@@ -129,15 +129,22 @@ def action_mask(
     """
     agents = realm.agents
     directions = jnp.asarray(DIRECTIONS, jnp.int32)
-    row, col = agents.row[:, None] + directions[:, 0], agents.col[:, None] + directions[:, 1]
+    row = agents.row.astype(jnp.int32)[:, None] + directions[None, :, 0]
+    col = agents.col.astype(jnp.int32)[:, None] + directions[None, :, 1]
     enters = can_enter(realm.tiles, row, col, config)
     move = enters & (able & (agents.freeze <= 1))[:, None]  # the coming vitals count freeze down first
-    move |= jnp.arange(move.shape[1]) == 0
+    move |= _is_first(move)
 
     age = agents.age.at[visible_slot].get(mode="clip")
     blocked = rules.immunity_blocks_drain & (age + 1 < rules.immunity_ticks)
     legal = (visible_slot >= 0) & ~blocked & able[:, None] & rules.attacks_enabled
-    target = legal[:, None, :] & (distance[:, None, :] <= rules.attack_range[:, None])
-    target |= jnp.arange(target.shape[2]) == 0
-    style = able[:, None] | (jnp.arange(len(STYLES)) == 0)
+    target = legal[:, None, :] & (distance.astype(jnp.int32)[:, None, :] <= rules.attack_range[None, :, None])
+    target |= _is_first(target)
+    style = jnp.broadcast_to(able[:, None], (able.size, len(STYLES)))
+    style |= _is_first(style)
     return {"move": move, "style": style, "target": target}
+
+
+def _is_first(mask: jax.Array) -> Bool[np.ndarray, "..."]:
+    """Whether it is the first choice, of as many axes as the mask."""
+    return (np.arange(mask.shape[-1]) == 0).reshape(*[1] * (mask.ndim - 1), -1)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Int32
 
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm, Tiles
-from nmmo_jax.config import Rules, as_rules
+from nmmo_jax.config import Rules, as_rules, check_int
 from nmmo_jax.draws import Stream, fold_in
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
@@ -33,8 +33,19 @@ class AutoReset:
     def __init__(self, env: Environment, pool: MapPool | None, initial_population: int):
         if env.config.horizon is None:
             raise ValueError("horizon=None: autoreset needs Config.horizon, the tick at which a realm starts anew")
-        self.env, self.pool, self.initial_population = env, pool, initial_population
+        births = check_int("initial_population", initial_population, 0, env.config.num_agents)
+        self.env, self.pool, self.initial_population = env, pool, births
         self.config, self.rules = env.config, env.rules
+
+    def __eq__(self, other: object) -> bool:
+        """By value, as of environments; the pool must be the same object."""
+        return self._value() == other._value() if isinstance(other, AutoReset) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    def _value(self) -> tuple[Any, ...]:
+        return self.env, id(self.pool), self.initial_population
 
     def reset(
         self,
@@ -59,6 +70,8 @@ class AutoReset:
 
     def advance(self, key: jax.Array, episode: Episode, action: Action, rules: Rules | None = None) -> Step:
         """One tick without starting anew."""
+        if not isinstance(episode, Episode):
+            raise ValueError(f"episode: {type(episode).__name__}: must be an Episode, as reset gives it")
         key = fold_in(key, episode.number)
         obs, realm, reward, terminated, truncated, info = self.env.step(key, episode.realm, action, rules)
         info = info.replace(final_observation=obs)

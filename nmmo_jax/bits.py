@@ -66,7 +66,8 @@ def nth_bit(words: UInt32[Array, "W *B"], n: Int32[Array, "*K"]) -> Int32[Array,
         word, rank = jnp.where(here, candidate, word), jnp.where(here, left, rank)
         return (left - bits, word, rank, jnp.where(here, position, start)), None
 
-    left = jnp.broadcast_to(n, jnp.broadcast_shapes(n.shape, words.shape[1:]))
+    left = jnp.broadcast_to(n, np.broadcast_shapes(n.shape, words.shape[1:]))
+    words = words.reshape(len(words), *[1] * (left.ndim + 1 - words.ndim), *words.shape[1:])
     carry = (left, jnp.zeros(left.shape, jnp.uint32), jnp.zeros_like(left), jnp.full_like(left, -1))
     position = 32 * jnp.arange(words.shape[0], dtype=jnp.int32)
     (_, word, rank, start), _ = jax.lax.scan(search, carry, (words, position), unroll=min(words.shape[0], 16))
@@ -81,11 +82,16 @@ def nth_bit(words: UInt32[Array, "W *B"], n: Int32[Array, "*K"]) -> Int32[Array,
     return jnp.where(start >= 0, bit, -1)
 
 
+def order(keys: Int32[Array, "M"] | UInt32[Array, "M"]) -> Int32[Array, "M"]:
+    """Indices in the order of ascending keys, equal ones as they come."""
+    return jax.lax.sort((keys, jnp.arange(keys.size, dtype=jnp.int32)), num_keys=1)[1]
+
+
 def _first_set_by_rank(mask: Bool[Array, "M *B"], count: int) -> Int32[Array, "K *B"]:
     flat = mask.reshape(mask.shape[0], -1)
     rank = jnp.cumsum(flat, axis=0, dtype=jnp.int32) - 1
     place = jnp.where(flat & (rank < count), rank, count)
     index = jnp.broadcast_to(jnp.arange(flat.shape[0], dtype=jnp.int32)[:, None], flat.shape)
     found = jnp.full((count, flat.shape[1]), -1, jnp.int32)
-    found = found.at[place, jnp.arange(flat.shape[1])].set(index, mode="drop")
+    found = found.at[place, jnp.arange(flat.shape[1], dtype=jnp.int32)[None]].set(index, mode="drop")
     return found.reshape(count, *mask.shape[1:])

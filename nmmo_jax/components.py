@@ -6,6 +6,7 @@ R x C = ``Config.rows`` x ``Config.columns``, P = ``Config.num_populations``, S 
 
 import dataclasses
 from enum import IntEnum
+from typing import Any
 
 import flax.struct
 import jax
@@ -142,19 +143,13 @@ def empty_outcome(config: Config) -> Outcome:
 def empty_agents(config: Config) -> Agents:
     """A table in which every slot is empty."""
     n = config.num_agents
-    short = jnp.zeros(n, jnp.int16)
-    return Agents(
+    short = ("population", "row", "col", "health", "food", "water", "freeze")
+    return Agents(  # an array for each, so that they can be donated
         alive=jnp.zeros(n, bool),
         uid=jnp.full(n, NO_UID, jnp.int32),
-        population=short,
-        row=short,
-        col=short,
-        health=short,
-        food=short,
-        water=short,
-        freeze=short,
         age=jnp.zeros(n, jnp.int32),
         damage=jnp.full(n, NO_DAMAGE, jnp.int32),
+        **{name: jnp.zeros(n, jnp.int16) for name in short},
     )
 
 
@@ -162,8 +157,42 @@ def empty_probes(config: Config) -> Probes:
     """The instruments that ``config`` switches on, at their beginning."""
     n, populations = config.num_agents, config.num_populations
     visits = jnp.zeros((populations, config.rows, config.columns), jnp.int32) if config.visits else None
-    nobody = jnp.full(n, NO_UID, jnp.int32)
-    return Probes(visits=visits, killer=Killer(uid=nobody, style=nobody) if config.events else None)
+    killer = Killer(uid=jnp.full(n, NO_UID, jnp.int32), style=jnp.full(n, -1, jnp.int32)) if config.events else None
+    return Probes(visits=visits, killer=killer)
+
+
+def check_realm(realm: Any, config: Config, number: int | None = None) -> None:
+    """Raises ``ValueError`` where a realm was made by another configuration; all that it looks at is known inside jit.
+
+    Args:
+      number: of realms, where there is an axis for them in front.
+    """
+    if not isinstance(realm, Realm):
+        raise ValueError(f"realm: {type(realm).__name__}: must be a Realm")
+    front, n, populations = () if number is None else (number,), config.num_agents, config.num_populations
+    expected: dict[str, tuple[Any, tuple[int, ...], str]] = {
+        "agents.alive": (realm.agents.alive, (n,), f"num_agents={n}"),
+        "tiles.material": (
+            realm.tiles.material,
+            (config.rows, config.columns),
+            f"rows={config.rows}, columns={config.columns}",
+        ),
+    }
+    visits, killer = realm.probes.visits, realm.probes.killer
+    if config.visits or visits is not None:
+        shape = (populations, config.rows, config.columns)
+        expected["probes.visits"] = (visits, shape, f"visits={config.visits}, num_populations={populations}")
+    if config.events or killer is not None:
+        expected["probes.killer"] = (None if killer is None else killer.uid, (n,), f"events={config.events}")
+    for name, (leaf, shape, setting) in expected.items():
+        if leaf is None:
+            raise ValueError(f"realm.{name}=None: made without this probe, which {setting} needs: reset with it on")
+        if jnp.shape(leaf) != (*front, *shape):
+            many = "; vectorize plays many realms" if not front and jnp.ndim(leaf) > len(shape) else ""
+            axis = f"num_realms={number}, " if front else ""
+            raise ValueError(
+                f"realm.{name}: shape {jnp.shape(leaf)}: must be {(*front, *shape)}, as {axis}{setting}{many}"
+            )
 
 
 def observed_material(realm: Realm) -> UInt8[Array, "R C"]:

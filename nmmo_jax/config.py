@@ -71,26 +71,27 @@ class Config:
     ledger: bool = False
 
     def __post_init__(self):
-        _check_int("num_agents", self.num_agents, 1, MAX_AGENTS)
-        _check_int("num_populations", self.num_populations, 1, min(self.num_agents, MAX_POPULATIONS))
-        _check_int("rows", self.rows, 1, MAX_SIDE)
-        _check_int("columns", self.columns, 1, MAX_SIDE)
-        _check_int("view", self.view, 1, 255)
+        keep_plain(self)
+        check_int("num_agents", self.num_agents, 1, MAX_AGENTS)
+        check_int("num_populations", self.num_populations, 1, min(self.num_agents, MAX_POPULATIONS))
+        check_int("rows", self.rows, 1, MAX_SIDE)
+        check_int("columns", self.columns, 1, MAX_SIDE)
+        check_int("view", self.view, 1, 255)
         if self.view % 2 == 0:
             raise ValueError(f"view={self.view}: must be odd, so that the observer stands in the middle")
-        _check_int("num_visible", self.num_visible, 1, MAX_AGENTS)
-        _check_int("border", self.border, 0, MAX_SIDE)
+        check_int("num_visible", self.num_visible, 1, MAX_AGENTS)
+        check_int("border", self.border, 0, MAX_SIDE)
         _check_choice("layout", self.layout, LAYOUTS)
         _check_choice("resolution", self.resolution, RESOLUTIONS)
         _check_choice("reward", self.reward, REWARDS)
-        _check_int("max_spawns", self.max_spawns, 1, MAX_AGENTS)
+        check_int("max_spawns", self.max_spawns, 1, MAX_AGENTS)
         if self.max_lifetime is not None:
-            _check_int("max_lifetime", self.max_lifetime, 1, MAX_TICKS)
+            check_int("max_lifetime", self.max_lifetime, 1, MAX_TICKS)
         if self.horizon is not None:
-            _check_int("horizon", self.horizon, 1, MAX_TICKS)
+            check_int("horizon", self.horizon, 1, MAX_TICKS)
         for name in ("reproduction", "visits", "ledger"):
-            _check_bool(name, getattr(self, name))
-        _check_int("events", self.events, 0, 2**24)
+            check_bool(name, getattr(self, name))
+        check_int("events", self.events, 0, 2**24)
         if self.layout == "blocks" and self.num_agents % self.num_populations:
             raise ValueError(
                 f"num_agents={self.num_agents}: must be divisible by num_populations={self.num_populations} "
@@ -167,6 +168,33 @@ class Rules(flax.struct.PyTreeNode):
     newborn_food: Any = _rule("food", "reproduction: of an agent born by another; at most max_food", 12)
     newborn_water: Any = _rule("water", "reproduction: of an agent born by another; at most max_water", 12)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all values are equal, in the types they are declared with; what is traced equals itself alone."""
+        return rule_values(self) == rule_values(other) if isinstance(other, Rules) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(rule_values(self))
+
+
+def rule_values(rules: Rules) -> tuple[Any, ...]:
+    """What rules are compared and hashed by."""
+    return tuple(_value(getattr(rules, name), field.metadata["dtype"]) for name, field in RULE_FIELDS.items())
+
+
+def _value(leaf: Any, dtype: str) -> Any:
+    """A rule as something that is compared and hashed by value."""
+    if is_traced(leaf):
+        return id(leaf)
+    try:
+        array = np.asarray(leaf)
+    except ValueError:  # rows of different length, or a list of what is traced
+        return id(leaf)
+    if array.dtype.kind not in "biuf":
+        return leaf  # what tree functions put in place of numbers
+    same = array.astype(dtype)
+    array = same if (same == array).all() or dtype == "float32" else array.astype(np.float64)
+    return array.shape, array.tobytes()
+
 
 RULE_FIELDS = {field.name: field for field in dataclasses.fields(Rules)}
 STYLE_RULES = ("attack_range", "attack_damage")
@@ -201,7 +229,7 @@ def as_rules(rules: Rules, config: Config, batched: bool = False) -> Rules:
       ValueError: names the field, the value and what is allowed.
     """
     if not isinstance(rules, Rules):
-        raise ValueError(f"rules={rules!r}: must be a Rules")
+        raise ValueError(f"rules: {type(rules).__name__}: must be a Rules")
     if rules.population_cap is None:
         rules = rules.replace(population_cap=config.num_agents)
     leaves = {name: _rule_array(name, getattr(rules, name)) for name in RULE_FIELDS}
@@ -271,14 +299,47 @@ def _validate_known(rules: Rules, config: Config) -> None:
         raise ValueError(f"rules.population_cap={cap}: allowed are 0 to the capacity num_agents={config.num_agents}")
 
 
-def _check_int(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise ValueError(f"{name}={value!r}: allowed are whole numbers from {low} to {high}")
+def plain(value: Any) -> Any:
+    """A number (or name) of NumPy or JAX, a 0-d array too, as Python's own; all else as it is."""
+    if is_traced(value) or not isinstance(value, np.generic | np.ndarray | jax.Array) or value.ndim:
+        return value
+    return value.item() if isinstance(value.dtype, np.dtype) else value  # keys of JAX are of other types
 
 
-def _check_bool(name: str, value: Any) -> None:
-    if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name}={value!r}: allowed are True and False")
+def keep_plain(settings: Any) -> None:
+    """Makes every number in the fields of a frozen dataclass, while it is being made, Python's own."""
+    for field in dataclasses.fields(settings):
+        object.__setattr__(settings, field.name, plain(getattr(settings, field.name)))
+
+
+def check_int(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """A whole number as Python's own; NumPy's and JAX's are taken too.
+
+    Raises:
+      ValueError: it is none, or not from ``low`` to ``high``.
+    """
+    number = plain(value)
+    if isinstance(number, bool) or not isinstance(number, int) or number < low or (high is not None and number > high):
+        must = f"must be a whole number, at least {low}"
+        must = must if high is None else f"allowed are whole numbers from {low} to {high}"
+        raise ValueError(f"{name}={number!r}: {must}")
+    return number
+
+
+def check_float(name: str, value: Any, low: float, high: float) -> float:
+    """A number as Python's own, ``check_int`` of any number."""
+    number = plain(value)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
+        raise ValueError(f"{name}={number!r}: allowed are numbers from {low:g} to {high:g}")
+    return number
+
+
+def check_bool(name: str, value: Any) -> bool:
+    """True or False as Python's own, ``check_int`` of switches."""
+    switch = plain(value)
+    if not isinstance(switch, bool):
+        raise ValueError(f"{name}={switch!r}: allowed are True and False")
+    return switch
 
 
 def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
@@ -302,7 +363,7 @@ def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
         if field not in config_fields and field not in RULE_FIELDS:
             known = config_fields | RULE_FIELDS.keys()
             raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules{near(field, known)}")
-    values = {**PRESETS[name], **overrides}
+    values = {field: plain(value) for field, value in {**PRESETS[name], **overrides}.items()}
     config = Config(**{k: values.pop(k) for k in config_fields & values.keys()})
     if values.get("population_cap") is None:
         values["population_cap"] = config.num_agents

@@ -29,7 +29,7 @@ def digest(realm: Realm) -> UInt32[Array, "2"]:
         tiles.material,
         jnp.where(forest, jnp.maximum(tiles.ready_tick - realm.tick, 0), 0),
     ]
-    columns += [jnp.where(agents.alive, column, -1) for column in jax.tree.leaves(agents)]
+    columns += [jnp.where(agents.alive, column.astype(jnp.int32), -1) for column in jax.tree.leaves(agents)]
     lanes = [jnp.stack([_hash(column, salt, lane) for salt, column in enumerate(columns)]) for lane in _LANES]
     return jnp.stack([_mix(lane.sum(dtype=jnp.uint32)) for lane in lanes])
 

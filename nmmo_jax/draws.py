@@ -5,18 +5,22 @@ a birth on the spawn ring draws depends on (key, tick, attempt). A world forked 
 differs only in what that agent caused. Words come from Threefry-2x32 with the uid as counter: the same bits for
 any number of agents, realms or devices.
 
-``fold_in`` and ``words`` are JAX's own Threefry written out: its rolled loop costs 40 microseconds per call on a CPU
-however little there is to draw, and a tick makes ten such calls.
+``fold_in``, ``split``, ``bits`` and ``words`` are JAX's own Threefry written out. Its rolled loop costs 40 microseconds
+per call on a CPU however little there is to draw, and a tick makes ten such calls; and which words it gives is a matter
+of settings (``jax_threefry_partitionable``, ``jax_default_prng_impl``), while these are always those of its defaults.
 """
 
+import math
 from enum import IntEnum
+from typing import Any
 
 import jax
+import jax.extend.random
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt32
 
-from nmmo_jax.components import NEVER, Draws, Realm
+from nmmo_jax.components import NEVER, Draws, Realm, check_realm
 from nmmo_jax.config import Config, Rules, as_rules
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))  # bits, of four rounds in turn
@@ -36,6 +40,7 @@ class Stream(IntEnum):
 
 def draw(key: jax.Array, realm: Realm, rules: Rules, config: Config) -> Draws:
     """All the chance of one tick. ``key`` is the tick's own: ``step`` folds ``realm.tick`` into the run's key."""
+    check_realm(realm, config)
     rules = as_rules(rules, config)
     word, _ = words(fold_in(key, Stream.REGROWTH), realm.agents.uid, jnp.zeros_like(realm.agents.uid))
     draws = Draws(
@@ -56,10 +61,57 @@ def birth_words(key: jax.Array, attempts: int) -> UInt32[Array, "A 3"]:
     return jnp.stack([coin, population, tile], axis=-1)
 
 
+def as_key(key: Any, name: str = "key", shape: tuple[int, ...] = (), hint: str = "") -> PRNGKeyArray:
+    """A key that was given, checked, as a Threefry key. Shapes are known inside jit too, so that it checks there.
+
+    Args:
+      key: of ``jax.random.key`` or, as raw uint32 words, of ``jax.random.PRNGKey``. Of one of another kind than
+        Threefry, the last two words are the key.
+      name: what the error calls it.
+      shape: how many keys it must be; ``()`` is one.
+      hint: what else the error says.
+
+    Raises:
+      ValueError: names it and its shape, and says what is allowed.
+    """
+    must = "must be one key, jax.random.key(seed)" if shape == () else f"must be keys of shape {shape}"
+    must += f"; {hint}" if hint else ""
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise ValueError(f"{name}={key!r}: {must}")
+    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if key.shape != shape:
+            raise ValueError(f"{name}: keys of shape {key.shape}: {must}")
+        if str(jax.random.key_impl(key)) == "threefry2x32":
+            return key
+        data = jax.random.key_data(key)
+    else:
+        if key.dtype != jnp.uint32 or key.shape[:-1] != shape or key.shape[-1:] not in ((2,), (4,)):
+            raise ValueError(f"{name}: {key.dtype} of shape {key.shape}: {must}")
+        data = jnp.asarray(key)
+    return jax.random.wrap_key_data(data[..., -2:], impl="threefry2x32")
+
+
 def fold_in(key: PRNGKeyArray, data: jax.Array | int) -> PRNGKeyArray:
-    """``jax.random.fold_in`` of a Threefry key, to the last bit."""
+    """``jax.random.fold_in`` of a Threefry key, to the last bit; of an array of numbers, a key for each."""
     data = jnp.asarray(data, jnp.uint32)
     return jax.random.wrap_key_data(jnp.stack(words(key, jnp.zeros_like(data), data), axis=-1), impl="threefry2x32")
+
+
+def split(key: PRNGKeyArray, number: int = 2) -> PRNGKeyArray:
+    """``jax.random.split`` into ``[number]`` keys, to the last bit."""
+    return fold_in(key, jnp.arange(number, dtype=jnp.uint32))
+
+
+def bits(key: PRNGKeyArray, shape: tuple[int, ...] = (), dtype: Any = jnp.uint32) -> jax.Array:
+    """``jax.random.bits``, to the last bit, of at most 32 each; fewer than 2^32 of them."""
+    counter = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    high, low = words(key, jnp.zeros_like(counter), counter)
+    return (high ^ low).astype(dtype)
+
+
+def for_jax(keys: PRNGKeyArray) -> PRNGKeyArray:
+    """Keys with which the functions of ``jax.random``, and whoever calls them, draw as they do by JAX's defaults."""
+    return jax.random.wrap_key_data(jax.random.key_data(keys), impl=_DEFAULTS)
 
 
 def words(key: PRNGKeyArray, high: jax.Array, low: jax.Array) -> tuple[UInt32[Array, "*K"], UInt32[Array, "*K"]]:
@@ -67,8 +119,8 @@ def words(key: PRNGKeyArray, high: jax.Array, low: jax.Array) -> tuple[UInt32[Ar
 
     Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011).
     """
-    data = jax.random.key_data(key).reshape(-1)
-    first, second = data[-2], data[-1]
+    data = jax.random.key_data(as_key(key))
+    first, second = data[0], data[1]
     schedule = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
     x, y = high.astype(jnp.uint32) + first, low.astype(jnp.uint32) + second
     for step in range(1, 6):
@@ -77,6 +129,21 @@ def words(key: PRNGKeyArray, high: jax.Array, low: jax.Array) -> tuple[UInt32[Ar
             y = x ^ ((y << rotation) | (y >> (32 - rotation)))
         x, y = x + schedule[step % 3], y + schedule[(step + 1) % 3] + np.uint32(step)
     return x, y
+
+
+def _threefry(data: UInt32[Array, "2"]) -> PRNGKeyArray:
+    return jax.random.wrap_key_data(data, impl="threefry2x32")
+
+
+_DEFAULTS = jax.extend.random.define_prng_impl(
+    key_shape=(2,),
+    seed=lambda seed: jax.random.key_data(jax.random.key(seed, impl="threefry2x32")),
+    split=lambda data, shape: jax.random.key_data(split(_threefry(data), math.prod(shape))).reshape(*shape, 2),
+    random_bits=lambda data, width, shape: bits(_threefry(data), shape, jnp.dtype(f"uint{width}")),
+    fold_in=lambda data, number: jax.random.key_data(fold_in(_threefry(data), number)),
+    name="threefry2x32_defaults",
+    tag="fry",
+)
 
 
 def choose(word: UInt32[Array, "*B"], n: jax.Array | int) -> Int32[Array, "*B"]:

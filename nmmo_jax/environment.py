@@ -1,5 +1,6 @@
 """The environment of one realm, and the schedule: the order of the systems in a tick."""
 
+import functools
 from typing import Any
 
 import flax.struct
@@ -9,18 +10,21 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float32, Int32
 
 from nmmo_jax.actions import Action, Orders, as_orders
+from nmmo_jax.bits import order
 from nmmo_jax.components import (
+    NEVER,
     Births,
     Draws,
     Outcome,
     Realm,
     Tiles,
+    check_realm,
     empty_agents,
     empty_outcome,
     empty_probes,
 )
-from nmmo_jax.config import Config, Rules, as_rules, is_traced, preset
-from nmmo_jax.draws import Stream, birth_words, coin, draw, fold_in
+from nmmo_jax.config import Config, Rules, as_rules, check_int, is_traced, preset, rule_values
+from nmmo_jax.draws import Stream, as_key, birth_words, coin, draw, fold_in
 from nmmo_jax.events import Events, collect_events
 from nmmo_jax.ledger import Ledger, account
 from nmmo_jax.observations import ArraySpec, Observation, observation_spec, observe
@@ -31,6 +35,8 @@ from nmmo_jax.systems.reproduction import reproduce
 from nmmo_jax.systems.vitals import vitals
 from nmmo_jax.world.terrain import generate
 from nmmo_jax.world.tiles import check_map, check_spawns, make_tiles
+
+_MANY = "vectorize plays many realms, with one key too"
 
 
 class Info(flax.struct.PyTreeNode):
@@ -75,14 +81,14 @@ def in_sequence(
     """The turns of all agents one after another, oldest first."""
     agents = realm.agents
     present = agents.alive
-    order = jnp.argsort(jnp.where(present, agents.uid, jnp.iinfo(jnp.int32).max))
-    slots = jnp.arange(config.num_agents)
+    oldest_first = order(jnp.where(present, agents.uid, NEVER))
+    slots = jnp.arange(config.num_agents, dtype=jnp.int32)
 
     def one(k, carry):
         realm, outcome = carry
-        return turn(realm, outcome, (slots == order[k]) & present, orders, draws, rules, config)
+        return turn(realm, outcome, (slots == oldest_first[k]) & present, orders, draws, rules, config)
 
-    return jax.lax.fori_loop(0, present.sum(), one, (realm, outcome))
+    return jax.lax.fori_loop(0, present.sum(dtype=jnp.int32), one, (realm, outcome))
 
 
 def transition(
@@ -96,6 +102,7 @@ def transition(
     Returns:
       realm, reward, terminated, truncated, info; the last four belong to who held the slot before.
     """
+    check_realm(realm, config)
     rules = as_rules(rules, config)
     before = realm
     orders = as_orders(action, config)
@@ -160,8 +167,23 @@ class Environment:
         if newborn is not None and not callable(newborn):
             raise ValueError(f"newborn={newborn!r}: must be a function of (word, room, realm), or None")
         self.config = Config() if config is None else config
+        if not isinstance(self.config, Config):
+            raise ValueError(f"config={config!r}: must be a Config")
         self.rules = as_rules(Rules() if rules is None else rules, self.config, batched=True)
         self.newborn = newborn
+
+    def __eq__(self, other: object) -> bool:
+        """By value, so that ``jit`` does not trace again for an equal one; ``newborn`` by equality of functions."""
+        if not isinstance(other, Environment):
+            return NotImplemented
+        return (self.config, self.newborn, self._numbers) == (other.config, other.newborn, other._numbers)
+
+    def __hash__(self) -> int:
+        return hash((self.config, self.newborn, self._numbers))
+
+    @functools.cached_property
+    def _numbers(self) -> tuple[Any, ...]:
+        return rule_values(self.rules)
 
     def reset(
         self,
@@ -180,15 +202,10 @@ class Environment:
           initial_population: births before the first tick, as many as the cap allows; ``spawn_rate`` is ignored.
 
         Raises:
-          ValueError: rules or map out of range, where their values are known.
+          ValueError: rules or map out of range, where their values are known; more than one key.
         """
-        config, rules = self.config, self._rules(rules)
-        if isinstance(initial_population, bool) or not isinstance(initial_population, int):
-            raise ValueError(f"initial_population={initial_population!r}: must be a whole number")
-        if not 0 <= initial_population <= config.num_agents:
-            raise ValueError(
-                f"initial_population={initial_population}: allowed are 0 to num_agents={config.num_agents}"
-            )
+        key, config, rules = as_key(key, hint=_MANY), self.config, self._rules(rules)
+        initial_population = check_int("initial_population", initial_population, 0, config.num_agents)
         if tiles is None:
             tiles = make_tiles(generate(fold_in(key, Stream.TERRAIN), config))
         elif not isinstance(tiles, Tiles):
@@ -200,6 +217,7 @@ class Environment:
                 f"tiles: shape {tiles.material.shape}: must be ({config.rows}, {config.columns}), "
                 "the configured rows and columns"
             )
+        tiles = jax.tree.map(jnp.copy, tiles)  # who gave them keeps them, also where the realm is donated
         realm = Realm(
             tick=jnp.zeros((), jnp.int32),
             next_uid=jnp.zeros((), jnp.int32),
@@ -218,7 +236,8 @@ class Environment:
         self, key: jax.Array, realm: Realm, action: Action, rules: Rules | None = None
     ) -> tuple[Observation, Realm, Float32[Array, "N"], Bool[Array, "N"], Bool[Array, "N"], Info]:
         """One tick. The same ``key`` serves a whole run: the tick is folded into it."""
-        config, rules = self.config, self._rules(rules)
+        key, config, rules = as_key(key, hint=_MANY), self.config, self._rules(rules)
+        check_realm(realm, config)
         draws = draw(fold_in(key, realm.tick), realm, rules, config)
         realm, reward, terminated, truncated, info = transition(realm, action, draws, rules, config, self.newborn)
         leaving = truncated if config.max_lifetime is not None else None

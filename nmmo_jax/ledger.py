@@ -69,12 +69,12 @@ def account(
       played: the realm after all have acted, before cull.
       leaves: who was culled.
     """
-    populations = jnp.arange(config.num_populations)[:, None]
-    own = (before.agents.population == populations) & before.agents.alive
-    born = births.population == populations  # failed attempts have population -1
+    populations = jnp.arange(config.num_populations, dtype=jnp.int32)[:, None]
+    own = (before.agents.population[None].astype(jnp.int32) == populations) & before.agents.alive[None]
+    born = births.population[None] == populations  # failed attempts have population -1
 
     def total(amount: jax.Array) -> jax.Array:
-        return jnp.where(own, amount, 0).sum(axis=1, dtype=jnp.int32)
+        return jnp.where(own, amount.astype(jnp.int32)[None], 0).sum(axis=1, dtype=jnp.int32)
 
     def left(stat: jax.Array) -> jax.Array:
         return total(jnp.where(leaves, stat, 0))
@@ -89,7 +89,7 @@ def account(
         from_parents = {"food": offspring * rules.newborn_food, "water": offspring * rules.newborn_water}
         costs = {"food": rules.birth_food_cost, "water": rules.birth_water_cost}
         to_offspring = {
-            stat: total(jnp.where(parents, jnp.minimum(cost, getattr(played.agents, stat)), 0))
+            stat: total(jnp.where(parents, jnp.minimum(cost, getattr(played.agents, stat).astype(jnp.int32)), 0))
             for stat, cost in costs.items()
         }
     return Ledger(

@@ -119,8 +119,12 @@ def _sort(config: Config, row: Int32[Array, "R N"], col: Int32[Array, "R N"], pr
 
     cell = jnp.where(present, cell_at(row, col), strips * cells)
     count = jax.vmap(lambda cell: jnp.zeros(strips * cells + 1, jnp.int32).at[cell].add(1))(cell)
-    words = jax.lax.sort(cell.astype(jnp.uint32) << bits | jnp.arange(n, dtype=jnp.uint32), dimension=1)
-    return (words & np.uint32(2**bits - 1)).astype(jnp.int32), jnp.cumsum(count, axis=1) - count, cell_at
+    words = jax.lax.sort(cell.astype(jnp.uint32) << bits | jnp.arange(n, dtype=jnp.uint32)[None], dimension=1)
+    return (
+        (words & np.uint32(2**bits - 1)).astype(jnp.int32),
+        jnp.cumsum(count, axis=1, dtype=jnp.int32) - count,
+        cell_at,
+    )
 
 
 def _read_runs(
@@ -147,8 +151,8 @@ def _read_runs(
     def advance(step, found):
         # The k-th of two sorted lists together: the least, over how many come from the second, of the larger end.
         one, other = candidate(2 * step), candidate(2 * step + 1)
-        with_one = jnp.maximum(shifted(found, 1), jnp.minimum(one, other))
-        with_both = jnp.maximum(shifted(found, 2), jnp.maximum(one, other))
+        with_one = jnp.maximum(shifted(found, 1), jnp.minimum(one, other)[None])
+        with_both = jnp.maximum(shifted(found, 2), jnp.maximum(one, other)[None])
         return jnp.minimum(found, jnp.minimum(with_one, with_both))
 
     found = jnp.full((others, total.size), NOBODY, jnp.int32)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Int16, Int32, UInt8
 
 from nmmo_jax.actions import action_mask, heads
 from nmmo_jax.bits import lowest_bits, pack_two
-from nmmo_jax.components import Agents, Realm, observed_material
+from nmmo_jax.components import Agents, Realm, check_realm, observed_material
 from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
 from nmmo_jax.neighbours import find_neighbours
 from nmmo_jax.world.materials import NUM_MATERIALS
@@ -60,6 +60,7 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
       leaving: slots whose agent was just truncated. Each gets its final row, its own view as if
         it still stood there; the others do not see it.
     """
+    check_realm(realm, config)
     rules = as_rules(rules, config)
     observer = realm.agents.alive if leaving is None else realm.agents.alive | leaving
     visible_slot = find_visible(realm.agents, observer, rules, config)
@@ -74,6 +75,20 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
         visible_slot=visible_slot,
         mask=action_mask(realm, observer & (realm.agents.health > 0), visible_slot, distance, rules, config),
     )
+
+
+def check_observation(obs: Any, config: Config, number: int) -> None:
+    """Raises ``ValueError`` where observations ``[number, N, ...]`` are not those of this configuration."""
+    if not isinstance(obs, Observation):
+        raise ValueError(f"obs: {type(obs).__name__}: must be an Observation")
+    for name, spec in observation_spec(config).items():
+        field, _, argument = name.partition(".")
+        leaf = getattr(obs, field)[argument] if argument else getattr(obs, field)
+        if jnp.shape(leaf) != (number, *spec.shape):
+            raise ValueError(
+                f"obs.{name}: shape {jnp.shape(leaf)}: must be {(number, *spec.shape)}, as num_agents="
+                f"{config.num_agents}, view={config.view}, num_visible={config.num_visible}, for {number} realms"
+            )
 
 
 def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, config: Config) -> Int32[Array, "N V"]:
@@ -95,9 +110,10 @@ def find_in_pairs(
         jnp.abs(agents.row[:, None] - agents.row[None, :]), jnp.abs(agents.col[:, None] - agents.col[None, :])
     )
     # Axes: whom is seen, by whom. The observer comes last, so that words of different observers lie side by side.
-    oneself = jnp.eye(agents.alive.size, dtype=bool)
+    slot = jnp.arange(agents.alive.size, dtype=jnp.int32)
+    oneself = slot[:, None] == slot[None, :]
     sees = agents.alive[:, None] & observer[None, :] & ~oneself & (distance <= config.radius)
-    inside, near = pack_two(sees, sees & (distance <= near))
+    inside, near = pack_two(sees, sees & (distance.astype(jnp.int32) <= near))
     bits = lowest_bits(jnp.concatenate([near, inside & ~near]), config.num_visible - 1)
     slot = bits % (32 * len(near))  # the second half of the words means the same slots
     return jnp.where(bits >= 0, slot, -1).T
@@ -119,8 +135,9 @@ def _features(agents: Agents) -> Int16[Array, "N F"]:
 
 def _relative(seen: Int16[Array, "*B F"], observer: Int16[Array, "*B F"]) -> Int16[Array, "*B F"]:
     """What was seen, from where the observer stands: all columns alike, which is faster than taking them apart."""
-    seen = jnp.where(_IS_DIFFERENCE, seen - observer, seen)
-    return jnp.where(_IS_SAMENESS, seen == observer, seen).astype(jnp.int16)
+    difference, sameness = (flags.reshape(*[1] * (seen.ndim - 1), -1) for flags in (_IS_DIFFERENCE, _IS_SAMENESS))
+    seen = jnp.where(difference, seen - observer, seen)
+    return jnp.where(sameness, (seen == observer).astype(jnp.int16), seen)
 
 
 def _window(
@@ -153,7 +170,7 @@ def _window(
     planes = with_agents(jnp.zeros(shape, jnp.uint8), slice(half))
     planes = planes.at[0, radius : radius + config.rows, radius : radius + config.columns].set(observed_material(realm))
     planes = with_agents(planes, slice(half, None))
-    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(planes, (0, row, col), (2, view, view)))
+    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(planes, (np.int32(0), row, col), (2, view, view)))
     window = crop(jnp.where(observer, agents.row.astype(jnp.int32), empty), agents.col.astype(jnp.int32))
     if leaving is not None:
         alone = window[:, 1, radius, radius] < 255

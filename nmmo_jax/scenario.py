@@ -102,8 +102,8 @@ def make_realm(
     ready = pad_map(_whole("ready_tick", ready_tick, 0, NEVER, material.shape), config).astype(np.int32)
     tiles = _make_tiles(jnp.asarray(pad_map(material, config)), material.shape).replace(ready_tick=jnp.asarray(ready))
     return Realm(
-        tick=jnp.asarray(tick, jnp.int32),
-        next_uid=jnp.asarray(next_uid, jnp.int32),
+        tick=jnp.array(tick, jnp.int32),  # copied, as all that is given: a realm can be donated
+        next_uid=jnp.array(next_uid, jnp.int32),
         tiles=tiles,
         agents=_fill(empty_agents(config), slot, values),
         probes=empty_probes(config),

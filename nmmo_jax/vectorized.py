@@ -8,10 +8,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from nmmo_jax.actions import Action
-from nmmo_jax.autoreset import AutoReset
-from nmmo_jax.components import Tiles
-from nmmo_jax.config import RULE_FIELDS, Rules, as_rules, is_traced, rule_ndim
-from nmmo_jax.draws import fold_in
+from nmmo_jax.autoreset import AutoReset, Episode
+from nmmo_jax.components import Realm, Tiles, check_realm
+from nmmo_jax.config import RULE_FIELDS, Rules, as_rules, check_int, is_traced, plain, rule_ndim
+from nmmo_jax.draws import as_key, fold_in
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
 from nmmo_jax.world.tiles import check_map, check_spawns
@@ -27,10 +27,19 @@ class Vectorized:
     """
 
     def __init__(self, env: Environment | AutoReset, num_realms: int, first_realm: int | jax.Array = 0):
-        if isinstance(num_realms, bool) or not isinstance(num_realms, int) or num_realms < 1:
-            raise ValueError(f"num_realms={num_realms!r}: must be a whole number, at least 1")
-        self.env, self.num_realms, self.first_realm = env, num_realms, first_realm
+        self.env, self.num_realms, self.first_realm = env, check_int("num_realms", num_realms, 1), plain(first_realm)
         self.config, self.rules = env.config, env.rules
+
+    def __eq__(self, other: object) -> bool:
+        """By value, as of environments; a traced ``first_realm`` equals itself alone."""
+        return self._value() == other._value() if isinstance(other, Vectorized) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    def _value(self) -> tuple[Any, ...]:
+        first = self.first_realm
+        return self.env, self.num_realms, first if isinstance(first, int) else id(first)
 
     def reset(
         self,
@@ -57,6 +66,7 @@ class Vectorized:
     def advance(self, key: jax.Array, realm: Any, action: Action, rules: Rules | None = None) -> Step:
         """One tick of all realms, without starting anew: ``renew`` then does what is left of ``step``."""
         rules, axes = self._rules(rules)
+        self._check(realm)
         one = self.env.advance if isinstance(self.env, AutoReset) else self.env.step
         return jax.vmap(one, in_axes=(0, 0, 0, axes))(self._keys(key), realm, action, rules)
 
@@ -74,11 +84,18 @@ class Vectorized:
     def observe(self, realm: Any, rules: Rules | None = None) -> Observation:
         """What the agents of all realms see now."""
         rules, axes = self._rules(rules)
+        self._check(realm)
         return jax.vmap(self.env.observe, in_axes=(0, axes))(realm, rules)
 
+    def _check(self, state: Any) -> None:
+        kind = Episode if isinstance(self.env, AutoReset) else Realm
+        if not isinstance(state, kind):
+            raise ValueError(f"realm: {type(state).__name__}: must be {kind.__name__}, as reset gives it")
+        check_realm(state.realm if isinstance(state, Episode) else state, self.config, self.num_realms)
+
     def _keys(self, key: jax.Array) -> jax.Array:
-        index = self.first_realm + jnp.arange(self.num_realms)
-        return jax.vmap(fold_in, in_axes=(None, 0))(key, index)
+        key = as_key(key, hint="each realm's own is made of it, fold_in(key, number of the realm)")
+        return fold_in(key, self.first_realm + jnp.arange(self.num_realms, dtype=jnp.int32))
 
     def _rules(self, rules: Rules | None) -> tuple[Rules, Rules]:
         rules = as_rules(self.rules if rules is None else rules, self.config, batched=True)

@@ -215,7 +215,7 @@ def test_evaluation_sees_other_maps():
 
 
 def test_bad_maps():
-    with pytest.raises(ValueError, match=r"maps=-1: must be a whole number, at least 0"):
+    with pytest.raises(ValueError, match=r"maps=-1: allowed are whole numbers from 0 to 65536"):
         experiment("law16", maps=-1)
     with pytest.raises(ValueError, match=r"maps=70000: allowed are whole numbers from 0 to 65536"):
         experiment("law16", maps=70_000)

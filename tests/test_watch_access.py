@@ -7,14 +7,11 @@ import socket
 
 import pytest
 from proxy import PREFIX, proxied
-
-from nmmo_jax import cli
-
-pytest.importorskip("websockets", reason="the extra 'watch' is not installed")
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import InvalidStatus
 
+from nmmo_jax import cli
 from nmmo_jax.viewer.access import Access
 from nmmo_jax.viewer.site import Connection, Site
 

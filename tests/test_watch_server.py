@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect
 
 from nmmo_jax import make
 from nmmo_jax.commands.players import players
@@ -23,16 +24,12 @@ from nmmo_jax.commands.playing import Play
 from nmmo_jax.replay_file import load_replay
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer import show as show_module
+from nmmo_jax.viewer.access import Access
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.scene import slot_of
+from nmmo_jax.viewer.server import Gallery, open_gallery, opened
 from nmmo_jax.viewer.show import Show
 from nmmo_jax.world.pool import MapPool
-
-pytest.importorskip("websockets", reason="the extra 'watch' is not installed")
-from websockets.asyncio.client import connect
-
-from nmmo_jax.viewer.access import Access
-from nmmo_jax.viewer.server import Gallery, open_gallery, opened
 
 WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
 NAMES = ("random",)

@@ -67,12 +67,12 @@ class Encoder(nn.Module):
         constant.
         """
         area = self.config.view**2
-        embedding = self.param("materials", nn.initializers.normal(1.0), (NUM_MATERIALS, NUM_MATERIALS))
+        embedding = self.param("materials", nn.initializers.normal(1.0, jnp.float32), (NUM_MATERIALS, NUM_MATERIALS))
         tiles, tiles_bias = Dense(area * (NUM_MATERIALS + 1), self.hidden, name="tiles")()
         own, own_bias = Dense(NUM_FEATURES, self.hidden, name="self")()
         agents, agents_bias = Dense(NUM_FEATURES, self.hidden, name="agents")()
         mix, mix_bias = Dense(3 * self.hidden, self.hidden, name="mix")()
-        query = (jnp.concatenate([agents, agents_bias[None]]).T, jnp.zeros(NUM_FEATURES + 1))
+        query = (jnp.concatenate([agents, agents_bias[None]]).T, jnp.zeros(NUM_FEATURES + 1, jnp.float32))
         ends = [Dense(self.hidden, size, name=name)() if size else query for name, size in self.outputs]
         kernel, bias = (jnp.concatenate(parts, axis=-1) for parts in zip(*ends, strict=True))
 

@@ -70,12 +70,12 @@ class Default(nn.Module):
 
     def _encode(self, inputs: Inputs) -> Float32[Array, "B H"]:
         config, width, area = self.config, self.hidden // 2, self.config.view**2
-        orthogonal = nn.initializers.orthogonal(math.sqrt(2))
+        orthogonal = nn.initializers.orthogonal(math.sqrt(2), dtype=jnp.float32)
         own = scaled(inputs.self, config)
         if inputs.rules is not None:
             own = jnp.concatenate([own, inputs.rules], axis=-1)
         tiles = self.param("tiles", orthogonal, (NUM_MATERIALS + 1, area, width)) * _nearness(config)[:, None]
-        bias = self.param("tiles_bias", nn.initializers.zeros, (width,))
+        bias = self.param("tiles_bias", nn.initializers.zeros, (width,), jnp.float32)
         others = self.param("others", orthogonal, (NUM_FEATURES, self.hidden // 4))
         parts = [
             bias + tile_layer(inputs.tiles, tiles[:-1], tiles[-1], CROWD),
@@ -146,7 +146,7 @@ def _max_forward(visible, listed, kernel, config):
 
     def in_turn(visible, listed, kernel):  # the layers of one agent after another, which are never all in memory
         features, away = scaled_visible(visible, config), jnp.where(listed, 0, NOBODY)
-        best = jnp.full((len(visible), kernel.shape[1]), NOBODY)
+        best = jnp.full((len(visible), kernel.shape[1]), NOBODY, jnp.float32)
         who = jnp.zeros(best.shape, jnp.int32 if number > 255 else jnp.uint8)
         for index in range(1, number):
             layer = _agent(features, index) @ kernel + away[:, index, None]
@@ -168,7 +168,7 @@ def _max_backward(config, residual, cotangent):
     visible, listed, who = residual
 
     def in_turn(visible, who, cotangent):
-        features, total = scaled_visible(visible, config), jnp.zeros((NUM_FEATURES, cotangent.shape[1]))
+        features, total = scaled_visible(visible, config), jnp.zeros((NUM_FEATURES, cotangent.shape[1]), jnp.float32)
         for index in range(1, visible.shape[1]):
             total += _agent(features, index).T @ jnp.where(who == index, cotangent, 0)
         return total

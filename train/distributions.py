@@ -30,7 +30,7 @@ def probabilities(
 ) -> Float32[Array, "*B A"]:
     """Of every choice; 0 where the mask is False. At least one choice must be allowed."""
     p = jax.nn.softmax(jnp.where(mask, logits, IMPOSSIBLE))
-    return jnp.where(mask, p + floor, 0) / (1 + floor * mask.sum(axis=-1, keepdims=True))
+    return jnp.where(mask, p + floor, 0) / (1 + floor * _number(mask))
 
 
 def log_probabilities(
@@ -39,7 +39,7 @@ def log_probabilities(
     """Logarithm of ``probabilities``, exact for the smallest too; ``IMPOSSIBLE`` where the mask is False."""
     log_p = jax.nn.log_softmax(jnp.where(mask, logits, IMPOSSIBLE))
     if floor:
-        log_p = jnp.logaddexp(log_p, math.log(floor)) - jnp.log1p(floor * mask.sum(axis=-1, keepdims=True))
+        log_p = jnp.logaddexp(log_p, math.log(floor)) - jnp.log1p(floor * _number(mask))
     return jnp.where(mask, log_p, IMPOSSIBLE)
 
 
@@ -79,7 +79,7 @@ def sample(
             else:
                 p = probabilities(logits[argument.name], allowed, floor)
                 race = p / waiting[:, start : start + argument.size]
-                before = jnp.argmax(race, axis=-1).astype(jnp.int32)
+                before = jax.lax.argmax(race, race.ndim - 1, jnp.int32)
             choices[argument.name] = before
             start += argument.size
     return choices
@@ -87,7 +87,7 @@ def sample(
 
 def log_prob(choices: Choices, logits: Logits, mask: Masks, config: Config, floor: float = 0.0) -> Float32[Array, "*B"]:
     """Log-probability of the choices of all arguments together, each given those before it."""
-    result = jnp.zeros(())
+    result = jnp.zeros((), jnp.float32)
     for head in heads(config):
         before = None
         for argument in head.arguments:
@@ -101,7 +101,7 @@ def log_prob(choices: Choices, logits: Logits, mask: Masks, config: Config, floo
 
 def entropy(logits: Logits, mask: Masks, config: Config, floor: float = 0.0) -> Float32[Array, "*B"]:
     """Entropy of all arguments together, in nats: of each, its expectation over those before it."""
-    result = jnp.zeros(())
+    result = jnp.zeros((), jnp.float32)
     for head in heads(config):
         before = None
         for argument in head.arguments:
@@ -110,7 +110,7 @@ def entropy(logits: Logits, mask: Masks, config: Config, floor: float = 0.0) -> 
                 rows = rows[..., None, :]
             if _is_order(rows):
                 p = _one_hot(_first(rows, mask[argument.name]), argument.size).astype(jnp.float32)
-                own = jnp.zeros(p.shape[:-1])
+                own = jnp.zeros(p.shape[:-1], jnp.float32)
             else:
                 log_p = log_probabilities(rows, mask[argument.name], floor)
                 p = jnp.exp(log_p)
@@ -136,7 +136,12 @@ def _is_order(logits: jax.Array) -> bool:
 
 def _first(order: Int32[Array, "*B A"], mask: Bool[Array, "*B A"]) -> Int32[Array, "*B"]:
     """Which of the allowed has the highest number."""
-    return jnp.argmax(jnp.where(mask, order, jnp.iinfo(jnp.int32).min), axis=-1).astype(jnp.int32)
+    allowed = jnp.where(mask, order, jnp.iinfo(jnp.int32).min)
+    return jax.lax.argmax(allowed, allowed.ndim - 1, jnp.int32)
+
+
+def _number(mask: Bool[Array, "*B A"]) -> Float32[Array, "*B 1"]:
+    return mask.sum(axis=-1, keepdims=True, dtype=jnp.int32).astype(jnp.float32)
 
 
 def _allowed(argument: Argument, mask: Masks, before: Int32[Array, "*B"] | None) -> Bool[Array, "*B A"]:
@@ -149,4 +154,4 @@ def _allowed(argument: Argument, mask: Masks, before: Int32[Array, "*B"] | None)
 
 def _one_hot(choice: Int32[Array, "*B"], size: int) -> Bool[Array, "*B A"]:
     """Faster than a gather on every backend, for few choices."""
-    return choice[..., None] == jnp.arange(size)
+    return choice[..., None] == jnp.arange(size, dtype=jnp.int32)

@@ -51,7 +51,7 @@ def evaluate(
     """
     many = vectorize(env, realms)
     key = jax.random.key(seed)
-    index = jnp.arange(realms)
+    index = jnp.arange(realms, dtype=jnp.int32)
 
     def tick(carry, _):
         params, obs, realm, core, visited = carry
@@ -68,7 +68,7 @@ def evaluate(
         carry = (params, obs, realm, core, nothing_visited(realms, env.config))
         carry, _ = jax.lax.scan(tick, carry, length=settle)
         _, sums = jax.lax.scan(tick, carry, length=ticks)
-        return jax.tree.map(lambda leaf: leaf.sum(axis=0), sums)
+        return jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), sums)
 
     sums: Sums = jax.tree.map(np.asarray, play(params, core))
     return means(sums, {}, ticks * realms)

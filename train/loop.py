@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
 
 from nmmo_jax.autoreset import autoreset
 from nmmo_jax.config import RULE_FIELDS, Rules
-from nmmo_jax.draws import fold_in, words
+from nmmo_jax.draws import as_key, fold_in, words
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 from train.losses import advantages, normalise
@@ -118,9 +118,10 @@ def make_train(
         return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype).at[-1].set(leaf), obs)
 
     def begin(pool, key):
-        keys = jax.vmap(fold_in, (None, 0))(fold_in(key, RULES), jnp.arange(settings.realms))
+        key = as_key(key)
+        keys = jax.vmap(fold_in, (None, 0))(fold_in(key, RULES), jnp.arange(settings.realms, dtype=jnp.int32))
         rules = jax.vmap(levels.god.rules)(keys)
-        tiles = None if pool is None else pool.tiles(jnp.arange(settings.realms) % len(pool))
+        tiles = None if pool is None else pool.tiles(jnp.arange(settings.realms, dtype=jnp.int32) % len(pool))
         obs, world = worlds_of(pool, settings.realms).reset(fold_in(key, WORLD), rules, tiles)
         config = env.config
         shape = (config.num_populations, settings.realms, config.num_agents // config.num_populations)
@@ -134,7 +135,7 @@ def make_train(
     specs = _specs(example)
     if seeds is not None:
         # One after another: QR of a batch, which networks begin with, can wait for itself on a CPU of few cores.
-        begin = _over(begin)
+        begin = _over(begin, seeds)
         example = jax.eval_shape(begin, pool, jax.random.split(jax.random.key(0), seeds))
         specs = jax.tree.map(lambda spec: PartitionSpec(SEEDS, *spec), specs, is_leaf=_is_spec)
     shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=_is_spec)
@@ -238,7 +239,7 @@ def learn(
     params, optimiser = state.params, state.optimiser
     example = rows.batch(levels, rows.shuffled(key, size), jnp.zeros((), jnp.int32), size, worlds, steps, *[target] * 2)
     told = jax.eval_shape(levels.sword.loss, params, example)[1]  # what a Sword tells is its own affair
-    total = dict.fromkeys((*told, "gradient_norm"), jnp.zeros(config.num_populations))
+    total = dict.fromkeys((*told, "gradient_norm"), jnp.zeros(config.num_populations, jnp.float32))
     skipped = jnp.zeros(config.num_populations, jnp.int32)
     for epoch in range(settings.epochs):
         order = rows.shuffled(fold_in(key, epoch), size)
@@ -259,7 +260,7 @@ class Rows:
         self.groups, self.populations = realms // self.shape[1], config.num_populations
         grouped = alive.reshape(ticks, self.groups, self.shape[1], self.populations, self.shape[2])
         self.alive = grouped.transpose(1, 3, 0, 2, 4).reshape(self.groups, self.populations, -1)
-        self.number = self.alive.sum(axis=-1)  # [G, P]
+        self.number = self.alive.sum(axis=-1, dtype=jnp.int32)  # [G, P]
 
     def batches(self, size: int) -> Int32[Array, ""]:
         """Minibatches with ``size`` rows of each group and population, until the most living have been taken."""
@@ -276,7 +277,7 @@ class Rows:
             index = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.int32), word.shape)
             return jax.lax.sort((word, index), num_keys=1)[1]
 
-        order = jax.vmap(one)(self.first_group + jnp.arange(self.groups), self.alive)
+        order = jax.vmap(one)(self.first_group + jnp.arange(self.groups, dtype=jnp.int32), self.alive)
         return jnp.pad(order, ((0, 0), (0, 0), (0, -rows % size)))
 
     def batch(
@@ -293,7 +294,7 @@ class Rows:
         """The minibatch of that index, ``[P, G * size, ...]``."""
         _, realms, agents = self.shape
         row = jax.lax.dynamic_slice_in_dim(order, index * size, size, axis=2)
-        weight = (index * size + jnp.arange(size) < self.number[..., None]).astype(jnp.float32)
+        weight = (index * size + jnp.arange(size, dtype=jnp.int32) < self.number[..., None]).astype(jnp.float32)
         group = jnp.arange(self.groups, dtype=jnp.int32)[:, None, None]
         population = jnp.arange(self.populations, dtype=jnp.int32)[:, None]
         tick, realm = row // (realms * agents), row // agents % realms + group * realms
@@ -349,6 +350,6 @@ def _is_spec(leaf: Any) -> bool:
     return isinstance(leaf, PartitionSpec)
 
 
-def _over(begin: Any) -> Any:
+def _over(begin: Any, seeds: int) -> Any:
     """``begin`` of one key for an axis of keys."""
-    return lambda pool, keys: jax.lax.map(functools.partial(begin, pool), keys)
+    return lambda pool, keys: jax.lax.map(functools.partial(begin, pool), as_key(keys, "keys", (seeds,)))

@@ -42,7 +42,7 @@ def advantages(
     Source: Schulman et al., High-dimensional continuous control using generalized advantage estimation (2016).
     """
     error = reward + discount * jnp.where(terminated, 0.0, following) - value
-    goes_on = discount * decay * jnp.where(terminated | truncated, 0.0, 1.0)
+    goes_on = discount * decay * (~(terminated | truncated)).astype(jnp.float32)
 
     def back(later, step):
         error, goes_on = step

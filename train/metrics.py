@@ -46,8 +46,11 @@ def visit(
       births: of that tick; who was born has visited nothing.
     """
     agents = before.agents
-    realm, slot = jnp.arange(len(visited))[:, None], jnp.arange(visited.shape[1])
-    tile = agents.row.astype(jnp.int32) * before.tiles.material.shape[-1] + agents.col
+    realm, slot = (
+        jnp.arange(len(visited), dtype=jnp.int32)[:, None],
+        jnp.arange(visited.shape[1], dtype=jnp.int32)[None],
+    )
+    tile = agents.row.astype(jnp.int32) * before.tiles.material.shape[-1] + agents.col.astype(jnp.int32)
     word, bit = tile // 32, jnp.uint32(1) << (tile % 32).astype(jnp.uint32)
     known = visited[realm, slot, word]
     visited = visited.at[realm, slot, word].set(known | bit, unique_indices=True)
@@ -80,7 +83,7 @@ def measure(
     dead = info.cause > 0
     # Not read from the observations: their ring would be copied, as it is written to in the same tick.
     ground = jax.vmap(lambda realm: observed_material(realm)[realm.agents.row, realm.agents.col])(before)
-    forests = (before.tiles.material == Material.FOREST).sum(axis=(1, 2))
+    forests = (before.tiles.material == Material.FOREST).sum(axis=(1, 2), dtype=jnp.int32)
 
     def total(what: jax.Array, of: jax.Array = alive) -> jax.Array:
         shares = jnp.where(of, what, 0).reshape(len(what), config.num_populations, -1)
@@ -102,7 +105,7 @@ def measure(
         forage=total(outcome.forage),
         visits=each(ground, list(GROUND), alive),
         unique=each(ground, list(GROUND), alive & first),
-        food=(forests * rules.regrowth_probability * rules.forage_amount).sum(),
+        food=(forests.astype(jnp.float32) * rules.regrowth_probability * rules.forage_amount.astype(jnp.float32)).sum(),
     )
 
 

@@ -15,7 +15,9 @@ from jaxtyping import Array, Bool, Int16, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action, heads
 from nmmo_jax.components import Realm
-from nmmo_jax.config import Config
+from nmmo_jax.config import Config, check_bool, check_int, keep_plain
+from nmmo_jax.draws import for_jax
+from nmmo_jax.draws import split as split_key
 from nmmo_jax.observations import FEATURES, NUM_FEATURES, Observation
 from nmmo_jax.policies.scripted import slot_of
 from train.classic import Classic
@@ -70,14 +72,12 @@ class NetworkOptions:
     rules_input: bool = False
 
     def __post_init__(self):
-        low, high = HIDDEN
-        if isinstance(self.hidden, bool) or not isinstance(self.hidden, int) or not low <= self.hidden <= high:
-            raise ValueError(f"hidden={self.hidden!r}: allowed are whole numbers from {low} to {high}")
+        keep_plain(self)
+        check_int("hidden", self.hidden, *HIDDEN)
         if self.core not in CORES:
             raise ValueError(f"core={self.core!r}: must be one of {', '.join(CORES)}")
         for name in ("shared_weights", "shared_init", "auto_target", "rules_input"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name}={getattr(self, name)!r}: allowed are True and False")
+            check_bool(name, getattr(self, name))
 
 
 class Kind(NamedTuple):
@@ -126,7 +126,7 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
     listed = [one.name for head in heads(config) for one in head.arguments if one.among_visible]
 
     def initial(shape: tuple[int, ...]) -> Core:
-        return jnp.zeros((*shape, options.hidden)) if options.core == "gru" else ()
+        return jnp.zeros((*shape, options.hidden), jnp.float32) if options.core == "gru" else ()
 
     def forward(params: Params, rows: tuple[Inputs, Core], value: bool) -> tuple[Logits, Core]:
         inputs, core = rows
@@ -139,7 +139,7 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
             inputs, core = nothing_seen(config, options.rules_input), initial(())
             return module.init(key, *((inputs, core) if "core" in kind.options else (inputs,)))["params"]
 
-        keys = jax.random.split(key, 1 if shared else config.num_populations)
+        keys = for_jax(split_key(key, 1 if shared else config.num_populations))
         if options.shared_init:
             keys = jnp.broadcast_to(keys[:1], keys.shape)
         return jax.lax.map(of_one, keys)  # a vmap takes twice as long to compile
@@ -236,5 +236,5 @@ def nothing_seen(config: Config, rules: bool = False) -> Inputs:
         self=jnp.zeros(NUM_FEATURES, jnp.int16),
         visible=jnp.zeros((visible, NUM_FEATURES), jnp.int16),
         listed=jnp.zeros(visible, bool),
-        rules=jnp.zeros(NUM_RULES) if rules else None,
+        rules=jnp.zeros(NUM_RULES, jnp.float32) if rules else None,
     )

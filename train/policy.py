@@ -25,8 +25,9 @@ from nmmo_jax.actions import Action
 from nmmo_jax.commands.text import any_encoding, safe
 from nmmo_jax.components import Realm
 from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
+from nmmo_jax.draws import as_key
 from nmmo_jax.environment import Environment
-from nmmo_jax.observations import Observation
+from nmmo_jax.observations import Observation, check_observation
 from train.checkpoint import Checkpoints, load_params
 from train.networks import clear, to_action
 from train.rollouts import from_populations, to_populations
@@ -38,7 +39,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"  # a folder of checkpoints for
 
 
 class Policy(NamedTuple):
-    """Populations that have learned, in a world.
+    """Populations that have learned, in a world. Can be pickled and copied; its Sword must be of a module.
 
     Attributes:
       config, rules: of the world that it is to be played in.
@@ -137,30 +138,45 @@ def _rounded(leaf: jax.Array) -> jax.Array:
     return leaf.astype(jnp.bfloat16).astype(leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
-def _policy(sword: Sword, env: Environment, params: Any) -> Policy:
-    config = env.config
+@dataclasses.dataclass(frozen=True)
+class _Player:
+    """What the functions of a ``Policy`` are methods of, and can be pickled by."""
 
-    def initial(realms: int) -> Any:
+    sword: Sword
+    env: Environment
+
+    def initial(self, realms: int) -> Any:
+        config = self.env.config
         shape = (config.num_populations, realms, config.num_agents // config.num_populations)
-        return from_populations(sword.network.initial(shape))
+        return from_populations(self.sword.network.initial(shape))
 
-    def given(realm: Realm, core: Any, rules: Rules | None) -> tuple[Rules, Any]:
-        known = as_rules(env.rules if rules is None else rules, config, batched=True)
+    def judge(self, params: Any, obs: Observation, realm: Realm, core: Any, rules: Rules | None = None) -> Any:
+        return self.sword.judge(params, obs, realm, *self._given(obs, realm, core, rules))
+
+    def act(
+        self, params: Any, keys: PRNGKeyArray, obs: Observation, realm: Realm, core: Any, rules: Rules | None = None
+    ) -> tuple[Action, Any]:
+        each, core = self._given(obs, realm, core, rules)
+        keys = as_key(keys, "keys", realm.tick.shape, "one per realm, of the tick")
+        decision, core = self.sword.act(params, keys, obs, realm, each, core)
+        action = jax.vmap(lambda choices, obs: to_action(choices, obs, self.env.config))(decision.choices, obs)
+        return action, from_populations(core)
+
+    def _given(self, obs: Observation, realm: Realm, core: Any, rules: Rules | None) -> tuple[Rules, Any]:
+        config = self.env.config
+        if not isinstance(realm, Realm) or realm.tick.ndim != 1:
+            found = f"tick of shape {realm.tick.shape}" if isinstance(realm, Realm) else type(realm).__name__
+            raise ValueError(f"realm: {found}: must be realms with an axis in front, as vectorize gives them")
+        check_observation(obs, config, len(realm.tick))
+        known = as_rules(self.env.rules if rules is None else rules, config, batched=True)
         each = {name: _per_realm(getattr(known, name), rule_ndim(name), len(realm.tick)) for name in RULE_FIELDS}
         core = to_populations(clear(core, realm.agents.age == 0), config)  # what an agent sees first, it sees at age 0
         return Rules(**each), core
 
-    def judge(params: Any, obs: Observation, realm: Realm, core: Any, rules: Rules | None = None) -> Any:
-        return sword.judge(params, obs, realm, *given(realm, core, rules))
 
-    def act(
-        params: Any, keys: PRNGKeyArray, obs: Observation, realm: Realm, core: Any, rules: Rules | None = None
-    ) -> tuple[Action, Any]:
-        decision, core = sword.act(params, keys, obs, realm, *given(realm, core, rules))
-        action = jax.vmap(lambda choices, obs: to_action(choices, obs, config))(decision.choices, obs)
-        return action, from_populations(core)
-
-    return Policy(config, env.rules, sword.settings, params, initial, act, judge)
+def _policy(sword: Sword, env: Environment, params: Any) -> Policy:
+    player = _Player(sword, env)
+    return Policy(env.config, env.rules, sword.settings, params, player.initial, player.act, player.judge)
 
 
 def _per_realm(rule: jax.Array, ndim: int, realms: int) -> jax.Array:

@@ -82,7 +82,7 @@ def play(
       key, play_key: of the worlds' chance and of the agents'; the same for a whole run.
     """
     config, ticks = many.config, len(worlds.observed.visible_slot) - 1
-    play_keys = jax.vmap(fold_in, (None, 0))(play_key, many.first_realm + jnp.arange(many.num_realms))
+    play_keys = jax.vmap(fold_in, (None, 0))(play_key, many.first_realm + jnp.arange(many.num_realms, dtype=jnp.int32))
 
     def tick(worlds, t):
         world, realm, rules = worlds.world, worlds.realm, worlds.rules
@@ -121,11 +121,11 @@ def play(
         return worlds, (step, final, sums)
 
     worlds = worlds.replace(observed=jax.tree.map(lambda ring: ring.at[0].set(ring[-1]), worlds.observed))
-    worlds, (steps, final, sums) = jax.lax.scan(tick, worlds, jnp.arange(ticks))
+    worlds, (steps, final, sums) = jax.lax.scan(tick, worlds, jnp.arange(ticks, dtype=jnp.int32))
     last = jax.tree.map(lambda ring: ring[-1], worlds.observed)
     last_value = trinity.sword.value(params, last, worlds.realm, worlds.rules, worlds.core)
     following = jnp.concatenate([steps.value[1:], last_value[None]])
     if final is not None:
         value, reached = final
         following = jnp.where(reached[..., None], value, following)
-    return worlds, Rollout(steps, following), jax.tree.map(lambda leaf: leaf.sum(axis=0), sums)
+    return worlds, Rollout(steps, following), jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), sums)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from nmmo_jax import __version__
-from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules
+from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules, check_bool, check_float, check_int, keep_plain
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.spelling import near
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
@@ -64,30 +64,22 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        least_of = dict.fromkeys(("realms", "ticks", "groups", "epochs"), 1)
-        least_of |= dict.fromkeys(("minibatch", "maps", "seed"), 0)
-        for name, least in least_of.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}={value!r}: must be a whole number, at least {least}")
-        if self.maps > MAX_MAPS:
-            raise ValueError(f"maps={self.maps}: allowed are whole numbers from 0 to {MAX_MAPS}")
-        if self.seed >= 2**32:
-            raise ValueError(f"seed={self.seed}: allowed are whole numbers from 0 to 2^32 - 1")
+        keep_plain(self)
+        for name in ("realms", "ticks", "groups", "epochs"):
+            check_int(name, getattr(self, name), 1)
+        for name, most in {"minibatch": None, "maps": MAX_MAPS, "seed": 2**32 - 1}.items():
+            check_int(name, getattr(self, name), 0, most)
         if self.realms % self.groups:
             raise ValueError(f"realms={self.realms}: must be divisible by groups={self.groups}")
         if self.minibatch % self.groups:
             raise ValueError(f"minibatch={self.minibatch}: must be divisible by groups={self.groups}")
-        if not isinstance(self.value_unit, int | float) or not 0 < self.value_unit <= 1e9:
+        check_bool("sample_cap", self.sample_cap)
+        if check_float("value_unit", self.value_unit, 0, 1e9) == 0:
             raise ValueError(f"value_unit={self.value_unit!r}: allowed are numbers above 0, to 1e9")
-        if not isinstance(self.sample_cap, bool):
-            raise ValueError(f"sample_cap={self.sample_cap!r}: allowed are True and False")
         limits = {"discount": 1, "decay": 1, "clip": 1e9, "value_weight": 1e9, "entropy_weight": 1e9}
         limits |= dict.fromkeys(("learning_rate", "epsilon", "weight_decay", "max_norm", "max_gradient"), 1e9)
         for name, most in limits.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-                raise ValueError(f"{name}={value!r}: allowed are numbers from 0 to {most:g}")
+            check_float(name, getattr(self, name), 0, most)
         if not isinstance(self.options, NetworkOptions):
             raise ValueError(
                 f"options={self.options!r}: must be NetworkOptions; each of its fields goes by its own name"

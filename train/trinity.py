@@ -60,6 +60,14 @@ class Sword:
         self.config, self.settings = experiment.env.config, experiment.settings
         self.network = self.make_network()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the network, whose functions cannot be pickled: it is made anew."""
+        return {name: value for name, value in self.__dict__.items() if name != "network"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.network = self.make_network()
+
     def make_network(self):
         """The network of all populations, a ``train.networks.Network``."""
         return make_network(self.config, self.settings.network, self.settings.options)

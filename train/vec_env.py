@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from nmmo_jax.actions import Action, heads
 from nmmo_jax.components import Realm, Tiles
+from nmmo_jax.config import check_int
 from nmmo_jax.draws import Stream, fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import Observation
@@ -30,7 +31,7 @@ class VecEnv:
     >>> observations, rewards, dones, info = env.step({"move": np.ones(len(observations.uid), int)})
 
     Bit for bit the worlds that ``vectorize(env, num_realms)`` plays with ``jax.random.key(seed)``. What is handed out
-    is never written to again.
+    is never written to again. Can be pickled and copied: the copy goes on from the same state.
 
     Args:
       env: configuration and rules; each leaf of the rules may have a realm axis.
@@ -57,18 +58,33 @@ class VecEnv:
     ):
         if not isinstance(env, Environment):
             raise ValueError(f"env={env!r}: must be an Environment, which never starts anew")
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-            raise ValueError(f"seed={seed!r}: allowed are whole numbers from 0 to 2^32 - 1")
+        seed = check_int("seed", seed, 0, 2**32 - 1)
         if not callable(arrays):
             raise ValueError(f"arrays={arrays!r}: must be a function of an array, such as torch.from_dlpack")
+        num_realms = check_int("num_realms", num_realms, 1)
         self.config, self.num_realms = env.config, num_realms
-        self._many, self._key, self._births = vectorize(env, num_realms), jax.random.key(int(seed)), initial_population
-        jax.eval_shape(lambda key: self._begin(key, tiles), self._key)  # checks the map, whose values are known here
+        self._many, self._seed, self._births = vectorize(env, num_realms), seed, initial_population
+        # Checks the map, whose values are known here.
+        jax.eval_shape(lambda key: self._begin(key, tiles), jax.random.key(seed))
         self._tiles = tiles if tiles is None or isinstance(tiles, Tiles | MapPool) else np.asarray(tiles)
-        self._arrays, self._on_host = arrays, jax.default_backend() == "cpu"
+        self._arrays = arrays
         self._state: tuple[Realm, jax.Array] | None = None  # realms, and who is listed where in the observations
+        self._compile()
+
+    def _compile(self) -> None:
+        self._key, self._on_host = jax.random.key(self._seed), jax.default_backend() == "cpu"
         self._start, self._step = jax.jit(self._begin), jax.jit(self._advance, donate_argnums=0)
         _keep_memory()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The worlds as they are, in NumPy's arrays, and the last observations' agents; programs are made anew."""
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_key", "_start", "_step")}
+        return state | jax.device_get({name: state[name] for name in ("_state", "_uid") if name in state})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._state = jax.tree.map(jnp.array, self._state)  # copied: the next step takes their memory
+        self._compile()
 
     @property
     def realms(self) -> Realm:
@@ -128,7 +144,7 @@ class VecEnv:
 
     def _begin(self, key: jax.Array, tiles: Any) -> tuple[Any, ...]:
         if isinstance(tiles, MapPool):
-            keys = jax.vmap(fold_in, (None, 0))(key, jnp.arange(self.num_realms))
+            keys = jax.vmap(fold_in, (None, 0))(key, jnp.arange(self.num_realms, dtype=jnp.int32))
             tiles = jax.vmap(lambda key: tiles.sample(fold_in(key, Stream.EPISODE)))(keys)
         obs, realms = self._many.reset(key, tiles=tiles, initial_population=self._births)
         agents = realms.agents

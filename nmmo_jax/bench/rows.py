@@ -23,6 +23,7 @@ import numpy as np
 import nmmo_jax
 from nmmo_jax.components import Realm
 from nmmo_jax.config import PRESETS, RULE_FIELDS
+from nmmo_jax.draws import fold_in, for_jax, split
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.materials import is_walkable
 
@@ -121,7 +122,7 @@ def _preset(name: str, agents: int | None, populations: int | None) -> Row:
 def scatter(key: jax.Array, realm: Realm) -> Realm:
     """Places the agents of one realm anew, each uniformly over the walkable tiles; runs inside jit."""
     walkable = jnp.cumsum(is_walkable(realm.tiles.material).reshape(-1), dtype=jnp.int32)
-    rank = jax.random.randint(key, realm.agents.row.shape, 0, walkable[-1])
+    rank = jax.random.randint(for_jax(key), realm.agents.row.shape, 0, walkable[-1])
     place = jnp.searchsorted(walkable, rank, side="right").astype(jnp.int32)
     columns = realm.tiles.material.shape[1]
     row, col = ((place // columns).astype(jnp.int16), (place % columns).astype(jnp.int16))
@@ -135,7 +136,7 @@ def start(row: Row, key: jax.Array, realms: int) -> tuple[Any, Realm]:
     def begin(key, tiles):
         obs, realm = many.reset(key, tiles=tiles, initial_population=row.initial_population)
         if row.scattered:
-            realm = jax.vmap(scatter)(jax.random.split(jax.random.fold_in(key, 1), realms), realm)
+            realm = jax.vmap(scatter)(split(fold_in(key, 1), realms), realm)
             obs = many.observe(realm)
         return obs, realm
 

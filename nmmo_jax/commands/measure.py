@@ -24,7 +24,7 @@ from nmmo_jax.commands.players import Players
 from nmmo_jax.commands.statistics import Tally
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
-from nmmo_jax.draws import fold_in
+from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
@@ -123,7 +123,7 @@ def measure(
     """
     longest = longest_chunk(env, realms, ticks)
     began = time.perf_counter()
-    key, policy_key = jax.random.split(jax.random.key(seed))
+    key, policy_key = split(jax.random.key(seed))
     devices = max(d for d in range(1, len(jax.devices()) + 1) if realms % d == 0)
     mesh = jax.make_mesh((devices,), (_AXIS,), (AxisType.Auto,), devices=jax.devices()[:devices])
     map_of_realm = np.arange(realms) % len(pool)

@@ -14,7 +14,7 @@ import numpy as np
 
 from nmmo_jax.actions import Action
 from nmmo_jax.commands.players import Players
-from nmmo_jax.draws import fold_in
+from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
 from nmmo_jax.replay import Frame, Replay, next_frame
 from nmmo_jax.vectorized import vectorize
@@ -58,7 +58,7 @@ class Play:
         title: str = "",
     ):
         self.env, self.players, self.names, self.title = env, players, tuple(names), title
-        self._pool, self._keys = pool, jax.random.split(jax.random.key(seed))
+        self._pool, self._keys = pool, split(jax.random.key(seed))
         self._reset = jax.jit(
             lambda key, index, tiles: vectorize(env, 1, index).reset(key, None, tiles, initial_population)[1]
         )

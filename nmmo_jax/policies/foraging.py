@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action
+from nmmo_jax.draws import bits
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.world.materials import Material
@@ -61,12 +62,12 @@ def heading(obs: Observation) -> Int32[Array, "N"]:
 
 def expected_food(obs: Observation, places: Places) -> Int32[Array, "N"]:
     """Food after the coming vitals, which precede the coming move."""
-    return jnp.minimum(feature(obs, "food") + PORTION * places.on_forest, MOST) - 1
+    return jnp.minimum(feature(obs, "food") + PORTION * places.on_forest.astype(jnp.int32), MOST) - 1
 
 
 def expected_water(obs: Observation, places: Places) -> Int32[Array, "N"]:
     """Water after the coming vitals."""
-    return jnp.minimum(feature(obs, "water") + PORTION * places.beside_water, MOST) - 1
+    return jnp.minimum(feature(obs, "water") + PORTION * places.beside_water.astype(jnp.int32), MOST) - 1
 
 
 def is_thirsty(obs: Observation, places: Places) -> Bool[Array, "N"]:
@@ -98,7 +99,7 @@ def descend(
     key: PRNGKeyArray, goal: Int32[Array, "N 5"], second: Int32[Array, "N 5"], safe: Bool[Array, "N 5"]
 ) -> Int32[Array, "N"]:
     """The safe move of the smallest goal, among equals of the smallest second, among those any. Staying is safe."""
-    chance = jax.random.bits(key, goal.shape, jnp.uint8).astype(jnp.int32)
+    chance = bits(key, goal.shape, jnp.uint8).astype(jnp.int32)
     score = (goal * (2 * FAR) + second) * 256 + chance
     score = jnp.where(safe.at[:, 0].set(True), score, jnp.iinfo(jnp.int32).max)
-    return jnp.argmin(score, axis=1).astype(jnp.int32)
+    return jax.lax.argmin(score, 1, jnp.int32)

@@ -47,7 +47,8 @@ def planner(key: PRNGKeyArray, obs: Observation, mask: Mask, realm: Realm) -> Ac
     agents, material = realm.agents, realm.tiles.material
     rows, columns = material.shape
     directions = jnp.asarray(DIRECTIONS, jnp.int32)
-    row, col = agents.row[:, None] + directions[:, 0], agents.col[:, None] + directions[:, 1]
+    row = agents.row.astype(jnp.int32)[:, None] + directions[None, :, 0]
+    col = agents.col.astype(jnp.int32)[:, None] + directions[None, :, 1]
     place = jnp.clip(row, 0, rows - 1) * columns + jnp.clip(col, 0, columns - 1)
 
     ground = may_stand(material)
@@ -58,7 +59,7 @@ def planner(key: PRNGKeyArray, obs: Observation, mask: Mask, realm: Realm) -> Ac
     places = Places(
         food=jnp.full_like(water, FAR),
         water=water,
-        away=(jnp.arange(MOVES) != heading(obs)[:, None]).astype(jnp.int32),
+        away=(jnp.arange(MOVES, dtype=jnp.int32)[None] != heading(obs)[:, None]).astype(jnp.int32),
         safe=at(ground, place).astype(bool) & mask["move"],
         on_forest=at(forest & (wait == 0), place)[:, 0].astype(bool),
         beside_water=water[:, 0] == 0,
@@ -103,7 +104,7 @@ def share_out(
     best = jnp.append(at(own, place[:, 0]) + late, -1)  # of nobody (owner n): never
     is_goal = arrival + cost <= best[owner]
     left = relax(jnp.where(is_goal, FAR, cost), ground, SWEEPS)
-    mine = at(owner, place) == jnp.arange(n)[:, None]
+    mine = at(owner, place) == jnp.arange(n, dtype=jnp.int32)[:, None]
     return jnp.minimum(jnp.where(mine, at(own, place), FAR), jnp.minimum(at(left, place) + SECOND_HAND, FAR))
 
 
@@ -112,7 +113,7 @@ def claim(
 ) -> tuple[Int32[Array, "R C"], Int32[Array, "R C"]]:
     """Who is first at each tile (N: nobody within ``CLAIM_SWEEPS``) and when, in steps; ties go to the lower slot."""
     n = here.size
-    start = jnp.minimum((late << 16) + jnp.arange(n), UNCLAIMED)
+    start = jnp.minimum((late << 16) + jnp.arange(n, dtype=jnp.int32), UNCLAIMED)
     first = jnp.full(ground.size, UNCLAIMED, jnp.int32).at[here].min(start, mode="drop").reshape(ground.shape)
 
     def sweep(_, first):

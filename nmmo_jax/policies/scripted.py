@@ -12,7 +12,7 @@ from jaxtyping import Array, Int32, PRNGKeyArray
 from nmmo_jax.actions import Action
 from nmmo_jax.bits import count_bits, nth_bit, pack
 from nmmo_jax.components import Realm
-from nmmo_jax.draws import choose, fold_in, words
+from nmmo_jax.draws import bits, choose, fold_in, words
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.policies.foraging import MOVES, Mask, forage, heading, in_peace
 from nmmo_jax.policies.planner import planner
@@ -30,19 +30,19 @@ def random(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     which, _ = words(key, slot, jnp.ones_like(slot))
     styles = mask["target"].shape[1]
     style = choose(style, styles)
-    of_style = (jnp.arange(styles) == style[:, None])[..., None]
+    of_style = (jnp.arange(styles, dtype=jnp.int32)[None] == style[:, None])[..., None]
     reached = pack(jnp.where(of_style, mask["target"], False).any(axis=1).T)
-    index = nth_bit(reached, choose(which, count_bits(reached).sum(axis=0)))
+    index = nth_bit(reached, choose(which, count_bits(reached).sum(axis=0, dtype=jnp.int32)))
     return Action(move=choose(move, MOVES), style=style, target=slot_of(obs, index))
 
 
 def wanderer(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     """Walks about, mostly straight on, around stone and water, and never onto lava."""
-    word = jax.random.bits(key, (obs.self.shape[0], MOVES), jnp.uint8).astype(jnp.int32)
-    ahead = (jnp.arange(MOVES) == heading(obs)[:, None]) & (word[:, :1] >= STRAY)
+    word = bits(key, (obs.self.shape[0], MOVES), jnp.uint8).astype(jnp.int32)
+    ahead = (jnp.arange(MOVES, dtype=jnp.int32)[None] == heading(obs)[:, None]) & (word[:, :1] >= STRAY)
     safe = safe_moves(obs, mask).at[:, 0].set(False)
-    score = jnp.where(safe, 1 + word + 256 * ahead, 0)
-    return in_peace(jnp.argmax(score, axis=1).astype(jnp.int32))
+    score = jnp.where(safe, 1 + word + 256 * ahead.astype(jnp.int32), 0)
+    return in_peace(jax.lax.argmax(score, 1, jnp.int32))
 
 
 def forager(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
@@ -62,10 +62,10 @@ def fighter(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     in_reach = mask["target"].any(axis=1).at[:, 0].set(False)
     for candidates in (in_reach & (same == 0), in_reach):
         strength = jnp.where(candidates.any(axis=1, keepdims=True) & ~candidates, jnp.iinfo(jnp.int32).max, strength)
-    index = jnp.where(in_reach.any(axis=1), jnp.argmin(strength, axis=1), 0)
+    index = jnp.where(in_reach.any(axis=1), jax.lax.argmin(strength, 1, jnp.int32), 0)
     reaches = jnp.take_along_axis(mask["target"], index[:, None, None], axis=2)[:, :, 0]
     move = forage(key, obs, look(obs, mask))
-    return Action(move=move, style=jnp.argmax(reaches, axis=1).astype(jnp.int32), target=slot_of(obs, index))
+    return Action(move=move, style=jax.lax.argmax(reaches, 1, jnp.int32), target=slot_of(obs, index))
 
 
 def slot_of(obs: Observation, index: Int32[Array, "N"]) -> Int32[Array, "N"]:

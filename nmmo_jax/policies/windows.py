@@ -65,7 +65,7 @@ def pack(tiles: Bool[Array, "N W W"]) -> Bits:
     """One word per row of the window; bit k is column k."""
     width = tiles.shape[-1]
     word = jnp.uint16 if width <= 16 else jnp.uint32
-    return (tiles.astype(word) << jnp.arange(width, dtype=word)).sum(axis=-1, dtype=word).T
+    return (tiles.astype(word) << jnp.arange(width, dtype=word)[None, None]).sum(axis=-1, dtype=word).T
 
 
 def spread(bits: UInt[Array, "*F W N"]) -> UInt[Array, "*F W N"]:
@@ -97,7 +97,7 @@ def reached_by_others(here: Bits, others: Bits, ground: Bits) -> Bits:
 def window_end(towards: Int32[Array, "N"], ground: Bits) -> Bits:
     """The walkable tiles on the edge of the window that lies in a given direction."""
     width = ground.shape[0]
-    row = jnp.arange(width)[:, None]
+    row, towards = jnp.arange(width, dtype=jnp.int32)[:, None], towards[None]
     on_edge = ((towards == 2) & (row == width - 1)) | ((towards == 4) & (row == 0))
     column = jnp.where(towards == 1, 1 << (width - 1), jnp.where(towards == 3, 1, 0))
     return jnp.where(on_edge, (1 << width) - 1, column).astype(ground.dtype) & ground
@@ -108,8 +108,8 @@ def steps_to(goals: UInt[Array, "F W N"], ground: Bits) -> Int32[Array, "F N 5"]
 
     def step(steps, state):
         reached, distance = state
-        distance = jnp.where(around(reached), jnp.minimum(distance, steps.astype(jnp.uint8)), distance)
-        return spread(reached) & ground, distance
+        distance = jnp.where(around(reached), jnp.minimum(distance, jnp.asarray(steps, jnp.uint8)), distance)
+        return spread(reached) & ground[None], distance
 
     fields, width, n = goals.shape
     distance = jnp.full((fields, n, MOVES), FAR, jnp.uint8)

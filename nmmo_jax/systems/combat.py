@@ -25,9 +25,10 @@ def aim(
     """
     agents = realm.agents
     slot = jnp.maximum(target, 0)
-    rows = jnp.abs(agents.row.astype(jnp.int32) - agents.row[slot])
-    columns = jnp.abs(agents.col.astype(jnp.int32) - agents.col[slot])
-    other = (target >= 0) & (target != jnp.arange(target.size)) & targetable[slot]
+    rows, columns = (
+        jnp.abs(place.astype(jnp.int32) - place[slot].astype(jnp.int32)) for place in (agents.row, agents.col)
+    )
+    other = (target >= 0) & (target != jnp.arange(target.size, dtype=jnp.int32)) & targetable[slot]
     return acting & rules.attacks_enabled & other & (jnp.maximum(rows, columns) <= rules.attack_range[style])
 
 
@@ -50,9 +51,10 @@ def strike(
     lost = jnp.zeros(target.size, jnp.int32).at[at].add(amount, mode="drop")
     frozen = jnp.zeros(target.size, bool).at[at].max(style == MAGE, mode="drop")
     harm = jnp.where(immune, 0, lost)
-    health = jnp.where(harm > 0, jnp.maximum(agents.health - harm, 0), agents.health)
-    food, food_gained, food_drained = _exchange(agents.food, lost, amount, rules.max_food)
-    water, water_gained, water_drained = _exchange(agents.water, lost, amount, rules.max_water)
+    old_food, old_water, old_health = (stat.astype(jnp.int32) for stat in (agents.food, agents.water, agents.health))
+    health = jnp.where(harm > 0, jnp.maximum(old_health - harm, 0), old_health)
+    food, food_gained, food_drained = _exchange(old_food, lost, amount, rules.max_food)
+    water, water_gained, water_drained = _exchange(old_water, lost, amount, rules.max_water)
     killed = (agents.health > 0) & (health <= 0) & ~outcome.dead  # who burns in lava dies of it
 
     probes = realm.probes
@@ -65,7 +67,7 @@ def strike(
         attack_target=jnp.where(hits, target, outcome.attack_target),
         attack_style=jnp.where(hits, style, outcome.attack_style),
         attack_damage=jnp.where(hits & ~immune[slot], amount, outcome.attack_damage),
-        damage_taken=outcome.damage_taken + (agents.health - health),
+        damage_taken=outcome.damage_taken + (old_health - health),
         food_gained=outcome.food_gained + food_gained,
         water_gained=outcome.water_gained + water_gained,
         food_drained=outcome.food_drained + food_drained,
@@ -75,14 +77,14 @@ def strike(
         health=health.astype(jnp.int16),
         food=food.astype(jnp.int16),
         water=water.astype(jnp.int16),
-        freeze=jnp.where(frozen, rules.freeze_ticks, agents.freeze).astype(jnp.int16),
+        freeze=jnp.where(frozen, rules.freeze_ticks.astype(jnp.int16), agents.freeze),
         damage=jnp.where(harm > 0, harm, agents.damage),
     )
     return realm.replace(agents=agents, probes=probes), outcome
 
 
 def _exchange(
-    stat: jax.Array, lost: Int32[Array, "N"], gain: Int32[Array, "N"], most: jax.Array
+    stat: Int32[Array, "N"], lost: Int32[Array, "N"], gain: Int32[Array, "N"], most: jax.Array
 ) -> tuple[Int32[Array, "N"], Int32[Array, "N"], Int32[Array, "N"]]:
     """The new value, clip(stat - lost + gain, 0, most), and what was really gained and drained."""
     involved = (lost > 0) | (gain > 0)

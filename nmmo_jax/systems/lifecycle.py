@@ -67,10 +67,10 @@ def plan_births(
     group_size = config.num_agents // groups
     places = occupied.reshape(groups, group_size)
     free = first_set(~places.T, min(attempts, group_size))
-    group = jnp.arange(groups)
-    room = jnp.full(groups, config.num_agents)
+    group = jnp.arange(groups, dtype=jnp.int32)
+    room = jnp.full(groups, config.num_agents, jnp.int32)
     if blocks:
-        room = cap // groups + (group < cap % groups)
+        room = cap // groups + (group < cap % groups).astype(jnp.int32)
     filled = places.sum(axis=1, dtype=jnp.int32)
 
     def attempt(carry, inputs):
@@ -78,19 +78,19 @@ def plan_births(
         passed, word = inputs
         eligible = (filled + born < room) & (total < cap)
         if newborn is None:
-            chosen, possible = uniform(word[1], eligible), eligible.sum() > 0
+            chosen, possible = uniform(word[1], eligible), eligible.sum(dtype=jnp.int32) > 0
             population = chosen if blocks else choose(word[1], populations)
         else:
             room_in = jnp.broadcast_to(eligible, populations)
             population = _scalar(newborn(word[1], room_in, realm))
-            possible = (room_in & (jnp.arange(populations) == population)).any()
+            possible = (room_in & (jnp.arange(populations, dtype=jnp.int32) == population)).any()
             chosen = jnp.where(possible, population, 0) if blocks else 0
         succeeds = passed & has_tile & possible
         slot = jnp.where(succeeds, chosen * group_size + free[born[chosen], chosen], -1)
-        born = born + (succeeds & (group == chosen))
-        return (born, total + succeeds), (slot, population)
+        born = born + (succeeds & (group == chosen)).astype(jnp.int32)
+        return (born, total + succeeds.astype(jnp.int32)), (slot, population)
 
-    carry = (jnp.zeros(groups, jnp.int32), filled.sum())
+    carry = (jnp.zeros(groups, jnp.int32), filled.sum(dtype=jnp.int32))
     _, (slot, population) = jax.lax.scan(attempt, carry, (passed, words), unroll=min(attempts, 4))
     succeeds = slot >= 0
     uid = realm.next_uid + jnp.cumsum(succeeds, dtype=jnp.int32) - 1
@@ -108,7 +108,8 @@ def plan_births(
 
 def uniform(word: UInt32[Array, ""], possible: Bool[Array, "K"]) -> Int32[Array, ""]:
     """Index of one of those that are possible, each as likely; 0 if none is. ``word``: raw chance."""
-    return jnp.argmax(jnp.cumsum(possible) > choose(word, possible.sum()))
+    chosen = choose(word, possible.sum(dtype=jnp.int32))
+    return jax.lax.argmax(jnp.cumsum(possible, dtype=jnp.int32) > chosen, 0, jnp.int32)
 
 
 def _scalar(population: jax.Array) -> Int32[Array, ""]:

@@ -15,11 +15,12 @@ def movement(realm: Realm, acting: Bool[Array, "N"], move: Int32[Array, "N"], co
     """Moves who acts, unless frozen; nothing happens on the way to stone, water or the outside."""
     agents = realm.agents
     step = jnp.asarray(DIRECTIONS, jnp.int32)[move]
-    row, col = agents.row + step[:, 0], agents.col + step[:, 1]
+    old_row, old_col = agents.row.astype(jnp.int32), agents.col.astype(jnp.int32)
+    row, col = old_row + step[:, 0], old_col + step[:, 1]
     moves = acting & (agents.freeze <= 0) & can_enter(realm.tiles, row, col, config)
     agents = agents.replace(
-        row=jnp.where(moves, row, agents.row).astype(jnp.int16),
-        col=jnp.where(moves, col, agents.col).astype(jnp.int16),
+        row=jnp.where(moves, row, old_row).astype(jnp.int16),
+        col=jnp.where(moves, col, old_col).astype(jnp.int16),
     )
     return realm.replace(agents=agents)
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt32
 
-from nmmo_jax.bits import first_set
-from nmmo_jax.components import NO_UID, Births, Realm
+from nmmo_jax.bits import first_set, order
+from nmmo_jax.components import NEVER, NO_UID, Births, Realm
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.draws import coin
 from nmmo_jax.systems.lifecycle import give_birth, uniform
@@ -43,9 +43,11 @@ def reproduce(
         raise ValueError("draws.reproduction=None: must be two words per agent where reproduction=True")
     agents, n = realm.agents, config.num_agents
     able = agents.alive & (agents.health > 0) & (agents.age >= rules.birth_age)
-    able &= (agents.food > rules.birth_food_above) & (agents.water > rules.birth_water_above)
+    least = {"food": rules.birth_food_above, "water": rules.birth_water_above}
+    for name, above in least.items():
+        able &= getattr(agents, name).astype(jnp.int32) > above
     wants = able & coin(words[:, 0], rules.birth_probability)
-    oldest_first = jnp.argsort(jnp.where(wants, agents.uid, jnp.iinfo(jnp.int32).max))
+    oldest_first = order(jnp.where(wants, agents.uid, NEVER))
     rank = jnp.zeros(n, jnp.int32).at[oldest_first].set(jnp.arange(n, dtype=jnp.int32), unique_indices=True)
     parent = wants & (rank < jnp.minimum(rules.population_cap, n) - occupied.sum(dtype=jnp.int32))
     row, col = birthplace(realm, words[:, 1], config)
@@ -58,11 +60,11 @@ def reproduce(
         col=col,
     )
     births = jax.tree.map(lambda column: jnp.where(parent, column, NO_UID), births)
-    food, water = agents.food - rules.birth_food_cost, agents.water - rules.birth_water_cost
-    agents = agents.replace(
-        food=jnp.where(parent, jnp.maximum(food, 0), agents.food).astype(jnp.int16),
-        water=jnp.where(parent, jnp.maximum(water, 0), agents.water).astype(jnp.int16),
-    )
+    paid = {"food": rules.birth_food_cost, "water": rules.birth_water_cost}
+    for name, cost in paid.items():
+        had = getattr(agents, name).astype(jnp.int32)
+        left = jnp.where(parent, jnp.maximum(had - cost, 0), had).astype(jnp.int16)
+        agents = agents.replace(**{name: left})
     start = rules.replace(start_food=rules.newborn_food, start_water=rules.newborn_water)
     return give_birth(realm.replace(agents=agents), births, start), births
 
@@ -72,8 +74,8 @@ def birthplace(realm: Realm, word: UInt32[Array, "N"], config: Config) -> tuple[
     each as likely, in the order of ``DIRECTIONS``; the parent's own where there is none.
     """
     step = jnp.asarray(DIRECTIONS, jnp.int32)
-    row = realm.agents.row.astype(jnp.int32)[:, None] + step[:, 0]
-    col = realm.agents.col.astype(jnp.int32)[:, None] + step[:, 1]
+    row = realm.agents.row.astype(jnp.int32)[:, None] + step[None, :, 0]
+    col = realm.agents.col.astype(jnp.int32)[:, None] + step[None, :, 1]
     material = realm.tiles.material.reshape(-1).at[row * config.columns + col].get(mode="clip")
     safe = can_enter(realm.tiles, row, col, config) & (material != Material.LAVA)
     beside = safe[:, 1:]

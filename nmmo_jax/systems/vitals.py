@@ -23,7 +23,8 @@ def vitals(
     agents = realm.agents
     found_dead = turn & (agents.health <= 0)
     living = turn & ~found_dead
-    place = agents.row.astype(jnp.int32) * config.columns + agents.col
+    place = agents.row.astype(jnp.int32) * config.columns + agents.col.astype(jnp.int32)
+    old_food, old_water, old_health = (stat.astype(jnp.int32) for stat in (agents.food, agents.water, agents.health))
     probes = realm.probes
     if probes.visits is not None:
         population = jnp.where(living, agents.population, config.num_populations)
@@ -33,12 +34,12 @@ def vitals(
 
     realm, harvested = harvest(realm, place, safe, draws, config)
     forage = jnp.where(harvested, rules.forage_amount, 0)
-    food = _raise(agents.food, forage, harvested, rules.max_food)
+    food = _raise(old_food, forage, harvested, rules.max_food)
     beside_water = safe & _beside_water(realm, config)
-    water = _raise(agents.water, rules.drink_amount, beside_water, rules.max_water)
+    water = _raise(old_water, rules.drink_amount, beside_water, rules.max_water)
     well = safe & (food > rules.heal_food_above) & (water > rules.heal_water_above)
-    health = _raise(agents.health, rules.heal_amount, well, rules.max_health)
-    healing = health - agents.health
+    health = _raise(old_health, rules.heal_amount, well, rules.max_health)
+    healing = health - old_health
     fed, watered, healed = food, water, health
 
     food = jnp.where(safe, jnp.maximum(food - rules.food_metabolism, 0), food)
@@ -47,14 +48,15 @@ def vitals(
     starved = health
     health = jnp.where(safe & (water == 0), jnp.maximum(health - rules.thirst_damage, 0), health)
     dies = in_lava | (safe & (health <= 0))
-    cause = jnp.where(in_lava, Cause.LAVA, jnp.where(starved <= 0, Cause.STARVATION, Cause.THIRST))
+    of_want = jnp.where(starved <= 0, jnp.int32(Cause.STARVATION), jnp.int32(Cause.THIRST))
+    cause = jnp.where(in_lava, jnp.int32(Cause.LAVA), of_want)
 
     agents = agents.replace(
         food=food.astype(jnp.int16),
         water=water.astype(jnp.int16),
         health=health.astype(jnp.int16),
         freeze=jnp.where(living, jnp.maximum(agents.freeze - 1, 0), agents.freeze).astype(jnp.int16),
-        age=agents.age + safe,
+        age=agents.age + safe.astype(jnp.int32),
         damage=jnp.where(safe, NO_DAMAGE, agents.damage),
     )
     merge = _merger(turn)
@@ -64,9 +66,9 @@ def vitals(
         # Who is found dead was killed after its own turn: in this tick (then `cause` is set) or the last.
         cause=jnp.where(dies, cause, jnp.where(found_dead, Cause.COMBAT, outcome.cause)),
         harvested=merge(outcome.harvested, harvested),
-        forage=merge(outcome.forage, fed - realm.agents.food),
+        forage=merge(outcome.forage, fed - old_food),
         beside_water=merge(outcome.beside_water, beside_water),
-        drink=merge(outcome.drink, watered - realm.agents.water),
+        drink=merge(outcome.drink, watered - old_water),
         healing=merge(outcome.healing, healing),
         food_used=merge(outcome.food_used, fed - food),
         water_used=merge(outcome.water_used, watered - water),
@@ -110,7 +112,7 @@ def _beside_water(realm: Realm, config: Config) -> Bool[Array, "N"]:
     return beside
 
 
-def _raise(stat: jax.Array, amount: jax.Array, who: jax.Array, most: jax.Array) -> Int32[Array, "N"]:
+def _raise(stat: Int32[Array, "N"], amount: jax.Array, who: jax.Array, most: jax.Array) -> Int32[Array, "N"]:
     return jnp.where(who, jnp.minimum(stat + amount, most), stat)
 
 

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32, UInt32
 
+from nmmo_jax.bits import order
+
 STRETCH = (1 / math.sqrt(3) - 1) / 2  # -0.2113: from points to skewed coordinates
 SQUISH = (math.sqrt(3) - 1) / 2  # 0.3660: from skewed coordinates to points
 POSITION_BITS = 24  # fractional bits of a skewed coordinate
@@ -32,7 +34,7 @@ _SQUISH = round(SQUISH * 2**12)
 
 def permutation(words: UInt32[Array, "256"]) -> Int32[Array, "256"]:
     """A uniformly drawn permutation of 0..255, from random words: all the chance there is in a noise field."""
-    return jnp.argsort(words).astype(jnp.int32)
+    return order(words)
 
 
 def simplex(table: Int32[Array, "256"], u: UInt32[Array, "*S"], v: UInt32[Array, "*S"]) -> Int32[Array, "*S"]:
@@ -52,15 +54,15 @@ def simplex(table: Int32[Array, "256"], u: UInt32[Array, "*S"], v: UInt32[Array,
     # A unit rhombus holds two triangles; half a turn brings the upper one onto the lower.
     upper = a + b > one
     a, b = jnp.where(upper, one - a, a), jnp.where(upper, one - b, b)
-    turn = jnp.where(upper, -1, 1)
-    column = (u >> POSITION_BITS).astype(jnp.int32) + upper
-    row = (v >> POSITION_BITS).astype(jnp.int32) + upper
+    turn = _sign(upper)
+    column = (u >> POSITION_BITS).astype(jnp.int32) + upper.astype(jnp.int32)
+    row = (v >> POSITION_BITS).astype(jnp.int32) + upper.astype(jnp.int32)
 
     # a, b and the rest to one weigh the corners (1, 0), (0, 1), (0, 0): the lightest is the farthest.
     rest = one - a - b
     far_b = (b <= a) & (b <= rest)
     far_a = (a < b) & (a <= rest)
-    fourth = (jnp.where(far_a, -1, 1), jnp.where(far_b, -1, 1))
+    fourth = (_sign(far_a), _sign(far_b))
     total = jnp.zeros(jnp.shape(u), jnp.int32)
     for i, j in ((0, 0), (1, 0), (0, 1), fourth):
         vertex = table.at[(column + turn * i) & (PERIOD - 1)].get(mode="promise_in_bounds") + row + turn * j
@@ -68,6 +70,10 @@ def simplex(table: Int32[Array, "256"], u: UInt32[Array, "*S"], v: UInt32[Array,
         total += _contribution((index >> 1) & 7, a - i * one, b - j * one)
     scale = round(16 / _DIVISOR * 2**14)  # offsets were measured in the turned triangle: turn them back
     return (turn * total * scale) >> 14
+
+
+def _sign(negative: jax.Array) -> Int32[Array, "*S"]:
+    return jnp.where(negative, jnp.int32(-1), jnp.int32(1))
 
 
 def _contribution(gradient: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -84,7 +90,7 @@ def _contribution(gradient: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
     weight = (weight * weight) >> 16
     weight = ((weight * weight) >> 16).astype(jnp.int32)
     shared = ((a + b) * _SQUISH) >> 12
-    x = jnp.where(gradient & 2, -(a + shared), a + shared)
-    y = jnp.where(gradient & 4, -(b + shared), b + shared)
-    slope = 2 * (x + y) + 3 * jnp.where(gradient & 1, y, x)
+    x = jnp.where((gradient & 2) != 0, -(a + shared), a + shared)
+    y = jnp.where((gradient & 4) != 0, -(b + shared), b + shared)
+    slope = 2 * (x + y) + 3 * jnp.where((gradient & 1) != 0, y, x)
     return (weight * (slope >> 1)) >> 14  # the product is below 1.6 * 2^30

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Int32, PRNGKeyArray, UInt8
 
 from nmmo_jax.components import Tiles
-from nmmo_jax.config import Config
-from nmmo_jax.draws import choose
+from nmmo_jax.config import Config, check_int
+from nmmo_jax.draws import as_key, bits, choose, fold_in
 from nmmo_jax.world.terrain import check_size, generate
 from nmmo_jax.world.tiles import check_map, pad_map, spawn_tiles
 
@@ -53,18 +53,19 @@ class MapPool:
           ValueError: names the argument, its value and what is allowed.
         """
         cls.check(seed, count, config, split)
-        key = jax.random.fold_in(_as_key(seed), SPLITS[split])
+        count, first = int(count), check_int("first", first, 0, 2**31)
+        key = fold_in(_as_key(seed), SPLITS[split])
         batch = max(1, min(_BATCH, _BATCH_TILES // (config.rows * config.columns)))
         size = (config.rows, config.columns, config.border)
-        batches = [_generate(key, first + start + jnp.arange(batch), *size) for start in range(0, count, batch)]
+        index = first + np.arange(batch, dtype=np.uint32)
+        batches = [_generate(key, index + start, *size) for start in range(0, count, batch)]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *batches)
 
     @staticmethod
     def check(seed: int | PRNGKeyArray, count: int, config: Config, split: str = "train") -> None:
         """Raises what ``generated`` would, before anything is generated."""
         _as_key(seed)
-        if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MAX_MAPS:
-            raise ValueError(f"count={count!r}: allowed are whole numbers from 1 to {MAX_MAPS}")
+        check_int("count", count, 1, MAX_MAPS)
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: allowed are {', '.join(map(repr, SPLITS))}")
         check_size(config)
@@ -104,21 +105,22 @@ class MapPool:
 
     def sample(self, key: PRNGKeyArray, shape: tuple[int, ...] = ()) -> Tiles:
         """Tile tables ``[*shape, ...]`` of maps drawn uniformly, with replacement. Runs inside jit and vmap."""
-        return self.tiles(choose(jax.random.bits(key, shape, jnp.uint32), len(self)))
+        return self.tiles(choose(bits(key, shape), len(self)))
 
 
 def _as_key(seed: int | PRNGKeyArray) -> PRNGKeyArray:
-    if isinstance(seed, jax.Array) and (seed.shape == (2,) or jnp.issubdtype(seed.dtype, jax.dtypes.prng_key)):
-        return seed
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed={seed!r}: allowed are whole numbers from 0 to 2^32 - 1, and JAX keys")
-    return jax.random.key(int(seed))
+    if isinstance(seed, jax.Array) and (seed.ndim or jnp.issubdtype(seed.dtype, jax.dtypes.prng_key)):
+        return as_key(seed, "seed")
+    try:
+        return jax.random.key(check_int("seed", seed, 0, 2**32 - 1))
+    except ValueError as error:
+        raise ValueError(f"{error}, and JAX keys") from None
 
 
 @jax.jit(static_argnames=("rows", "columns", "border"))
 def _generate(key: PRNGKeyArray, index: Int32[Array, "M"], rows: int, columns: int, border: int) -> MapPool:
     config = Config(rows=rows, columns=columns, border=border)
-    material = jax.vmap(lambda i: generate(jax.random.fold_in(key, i), config))(index)
+    material = jax.vmap(lambda i: generate(fold_in(key, i), config))(index)
     return _prepare(material, jnp.broadcast_to(jnp.asarray((rows, columns), jnp.int32), (index.size, 2)))
 
 

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int32, PRNGKeyArray, UInt8, UInt32
 
 from nmmo_jax.config import Config
+from nmmo_jax.draws import bits
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.noise import PERIOD, POSITION_BITS, STRETCH, VALUE_BITS, permutation, simplex
+from nmmo_jax.world.tiles import grid
 
 OCTAVES = 8
 TILES_PER_UNIT = 5  # 16 units of the first octave's noise on 80 tiles
@@ -35,13 +37,13 @@ def generate(key: PRNGKeyArray, config: Config) -> UInt8[Array, "R C"]:
       ValueError: the map has no room for the border and the ring.
     """
     check_size(config)
-    words = jax.random.bits(key, (PERIOD + 1,), jnp.uint32)
+    words = bits(key, (PERIOD + 1,))
     material = materials(heights(permutation(words[:PERIOD]), words[PERIOD], config.rows, config.columns))
-    row, col = jnp.arange(config.rows)[:, None], jnp.arange(config.columns)[None, :]
+    row, col = grid(config.rows, config.columns)
     to_row_edge = jnp.minimum(row, config.rows - 1 - row)
     to_edge = jnp.minimum(to_row_edge, jnp.minimum(col, config.columns - 1 - col))
-    material = jnp.where(to_edge == config.border, Material.GRASS, material)
-    return jnp.where(to_edge < config.border, Material.LAVA, material).astype(jnp.uint8)
+    material = jnp.where(to_edge == config.border, int(Material.GRASS), material)
+    return jnp.where(to_edge < config.border, int(Material.LAVA), material).astype(jnp.uint8)
 
 
 def check_size(config: Config) -> None:
@@ -66,8 +68,7 @@ def heights(table: Int32[Array, "256"], corner: UInt32[Array, ""], rows: int, co
       corner: both skewed coordinates of tile (0, 0) in the first octave, 24 fractional bits.
       rows, columns: size in tiles.
     """
-    row = jnp.arange(rows, dtype=jnp.uint32)[:, None]
-    col = jnp.arange(columns, dtype=jnp.uint32)[None, :]
+    row, col = (place.astype(jnp.uint32) for place in grid(rows, columns))
     u = corner + row * jnp.uint32(_ALONG) + col * jnp.uint32(_ACROSS)
     v = corner + row * jnp.uint32(_ACROSS) + col * jnp.uint32(_ALONG)
 
@@ -87,5 +88,5 @@ def materials(height: Int32[Array, "R C"]) -> Int32[Array, "R C"]:
     highest = height.max()
     material = jnp.full(height.shape, Material.STONE, jnp.int32)
     for bound, kind in reversed(HEIGHTS):
-        material = jnp.where(height * 1000 < highest * bound, kind, material)
+        material = jnp.where(height * 1000 < highest * bound, int(kind), material)
     return material

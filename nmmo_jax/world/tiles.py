@@ -38,19 +38,28 @@ def spawn_tiles(material: Int[Array, "R C"]) -> tuple[Int32[Array, "S"], Int32[A
     solid = material != Material.LAVA
 
     def bounds(occupied: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-        return jnp.argmax(occupied), size - 1 - jnp.argmax(occupied[::-1])
+        return _first(occupied), size - 1 - _first(occupied[::-1])
 
     top, bottom = bounds(solid.any(axis=1), rows)
     left, right = bounds(solid.any(axis=0), columns)
-    row, col = jnp.arange(rows)[:, None], jnp.arange(columns)[None, :]
+    row, col = grid(rows, columns)
     inside = (row >= top) & (row <= bottom) & (col >= left) & (col <= right)
     edge = (row == top) | (row == bottom) | (col == left) | (col == right)
     chosen = (inside & edge & solid & is_walkable(material)).reshape(-1)
-    rank = jnp.cumsum(chosen) - 1
+    rank = jnp.cumsum(chosen, dtype=jnp.int32) - 1
     capacity = max_spawn_tiles(rows, columns)
     table = jnp.zeros(capacity, jnp.int32)
-    table = table.at[jnp.where(chosen, rank, capacity)].set(jnp.arange(rows * columns), mode="drop")
-    return table, chosen.sum().astype(jnp.int32)
+    table = table.at[jnp.where(chosen, rank, capacity)].set(jnp.arange(rows * columns, dtype=jnp.int32), mode="drop")
+    return table, chosen.sum(dtype=jnp.int32)
+
+
+def grid(rows: int, columns: int) -> tuple[Int32[Array, "R 1"], Int32[Array, "1 C"]]:
+    """Row and column of every tile."""
+    return jnp.arange(rows, dtype=jnp.int32)[:, None], jnp.arange(columns, dtype=jnp.int32)[None, :]
+
+
+def _first(occupied: jax.Array) -> Int32[Array, ""]:
+    return jax.lax.argmax(occupied, 0, jnp.int32)
 
 
 def max_spawn_tiles(rows: int, columns: int) -> int:

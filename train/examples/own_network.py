@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from nmmo_jax.actions import heads
 from nmmo_jax.cli import train
 from nmmo_jax.config import Config
+from nmmo_jax.draws import for_jax, split
 from nmmo_jax.world.materials import NUM_MATERIALS
 from train.default import scaled
 from train.networks import Network, nothing_seen, per_population
@@ -54,7 +55,7 @@ class Own(Sword):
         example = nothing_seen(self.config)
 
         def init(key):
-            keys = jax.random.split(key, self.config.num_populations)
+            keys = for_jax(split(key, self.config.num_populations))
             return jax.lax.map(lambda key: module.init(key, example)["params"], keys)
 
         def apply(params, inputs, core=(), value=True):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from nmmo_jax.cli import train
+from nmmo_jax.draws import for_jax
 from train.trinity import Pantheon, Trinity, per_row
 
 EVERY, FACTOR = 32, 1.25
@@ -60,7 +61,7 @@ def select(params, members, key):
         return leaf.at[worst].set(leaf[best]) if leaf.shape[:1] == score.shape else leaf
 
     params, members = jax.tree.map(copy, (params, members))
-    factor = jnp.where(best == worst, 1, jnp.where(jax.random.bernoulli(key), FACTOR, 1 / FACTOR))
+    factor = jnp.where(best == worst, 1, jnp.where(jax.random.bernoulli(for_jax(key)), FACTOR, 1 / FACTOR))
     none = jnp.zeros_like(members.steps)
     return params, members._replace(rate=members.rate.at[worst].multiply(factor), steps=none, deaths=none)
 

@@ -23,8 +23,9 @@ from jaxtyping import Array, Int, Int32
 
 from nmmo_jax.commands.players import Players
 from nmmo_jax.components import Cause, Realm, Tiles
-from nmmo_jax.config import RULE_FIELDS, STYLES, Rules, as_rules, rule_ndim
+from nmmo_jax.config import RULE_FIELDS, STYLES, Rules, as_rules, check_int, rule_ndim
 from nmmo_jax.draws import fold_in
+from nmmo_jax.draws import split as split_key
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.materials import Material
@@ -100,8 +101,7 @@ class Census:
     """
 
     def __init__(self, env: Environment, players: Players, realms: int, bins: int = BINS):
-        if isinstance(realms, bool) or not isinstance(realms, int) or not 1 <= realms <= MAX_REALMS:
-            raise ValueError(f"realms={realms!r}: allowed are whole numbers from 1 to 2^20")
+        realms = check_int("realms", realms, 1, MAX_REALMS)
         self.env, self.players, self.realms, self.bins = env, players, realms, bins
         devices = max(d for d in range(1, len(jax.devices()) + 1) if realms % d == 0)
         self._mesh = jax.make_mesh((devices,), (_AXIS,), (AxisType.Auto,), devices=jax.devices()[:devices])
@@ -120,7 +120,7 @@ class Census:
           rules: scalars, or with a realm axis; default, those of the environment.
           first: global index of the first realm.
         """
-        key, policy_key = jax.random.split(jax.random.key(seed))
+        key, policy_key = split_key(jax.random.key(seed))
         realm = self._reset(key, tiles, self.rules(rules), jnp.int32(first), initial_population)
         shared, split = self._shardings()
         visited = nothing_visited(self.realms, self.env.config)

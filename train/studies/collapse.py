@@ -22,7 +22,7 @@ from rich.console import RenderableType
 from nmmo_jax.commands.players import players
 from nmmo_jax.components import NEVER, Tiles
 from nmmo_jax.config import MAX_TICKS, Rules, as_rules
-from nmmo_jax.draws import fold_in, waiting_time
+from nmmo_jax.draws import bits, fold_in, waiting_time
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
@@ -194,7 +194,7 @@ def redraw(worlds: Worlds, probability: jax.Array, step: int) -> Worlds:
 @jax.jit
 def _drawn_again(key: Any, tiles: Tiles, tick: jax.Array, first: jax.Array, probability: jax.Array) -> jax.Array:
     keys = jax.vmap(fold_in, (None, 0))(key, first + jnp.arange(len(tick)))
-    word = jax.vmap(lambda one: jax.random.bits(one, tiles.ready_tick.shape[1:], jnp.uint32))(keys)
+    word = jax.vmap(lambda one: bits(one, tiles.ready_tick.shape[1:]))(keys)
     wait, now = waiting_time(word, probability), tick[:, None, None]
     again = jnp.where(wait < NEVER - now, now + wait, NEVER)
     return jnp.where((tiles.material == Material.FOREST) & (tiles.ready_tick > now), again, tiles.ready_tick)

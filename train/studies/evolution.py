@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Array
 
 from nmmo_jax.components import Realm, Tiles
-from nmmo_jax.config import Rules
-from nmmo_jax.draws import fold_in
+from nmmo_jax.config import Rules, check_int
+from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
 from nmmo_jax.vectorized import vectorize
 from train.studies.genomes import Genomes, Source, act, diversity, inherit, no_genomes
@@ -56,8 +56,7 @@ class Evolution:
     """
 
     def __init__(self, env: Environment, realms: int):
-        if isinstance(realms, bool) or not isinstance(realms, int) or not 1 <= realms <= 2**20:
-            raise ValueError(f"realms={realms!r}: allowed are whole numbers from 1 to 2^20")
+        realms = check_int("realms", realms, 1, 2**20)
         self.env = Environment(env.config, env.rules, newborn=lambda _word, _room, _realm: jnp.int32(0))
         self.realms, self._many = realms, vectorize(self.env, realms)
         self._reset = jax.jit(lambda key, tiles: self._many.reset(key, None, tiles)[1])
@@ -65,7 +64,7 @@ class Evolution:
 
     def begin(self, seed: int, tiles: Tiles) -> Evolving:
         """Empty worlds, on a map each, ``[R, ...]``."""
-        keys = jax.random.split(jax.random.key(seed), 3)
+        keys = split(jax.random.key(seed), 3)
         return Evolving(self._reset(keys[0], tiles), no_genomes(self.realms, self.env.config.num_agents), keys)
 
     def run(

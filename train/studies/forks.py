@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Int32, PRNGKeyArray
 from nmmo_jax.commands.players import Players
 from nmmo_jax.components import NEVER, NO_UID, Realm
 from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
-from nmmo_jax.draws import fold_in
+from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment, Info
 
 _AXIS = "rows"
@@ -64,7 +64,7 @@ class Outcomes(NamedTuple):
 @functools.partial(jax.jit, static_argnames="number")
 def futures(key: PRNGKeyArray, number: int) -> Keys:
     """Keys of so many futures, each as likely as the others."""
-    pairs = jax.vmap(lambda index: jax.random.split(fold_in(key, index)))(jnp.arange(number))
+    pairs = jax.vmap(lambda index: split(fold_in(key, index)))(jnp.arange(number))
     return Keys(pairs[:, 0], pairs[:, 1])
 
 

@@ -1,0 +1,142 @@
+"""The same world under any setting of JAX: what is drawn, and the types and axes of what is computed."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small import KEY, SMALL, small
+
+from nmmo_jax import Action, Config, Environment, MapPool, Rules, digest, make, vectorize
+from nmmo_jax.draws import bits, fold_in, for_jax, split
+from nmmo_jax.policies.scripted import POLICIES
+from train.examples.own_network import Own
+from train.loop import make_train
+from train.policy import load_policy
+from train.settings import experiment
+from train.trinity import Trinity
+
+WORLDS = {
+    "plain": SMALL,
+    "sequential": Config(16, 4, 20, 18, 5, 4, 2, resolution="sequential", events=64, ledger=True, visits=True),
+    "free": Config(16, 4, 20, 18, 5, 4, 2, layout="free", reproduction=True, events=64, ledger=True, max_lifetime=9),
+    "crowd": Config(512, 4, 20, 18, 5, 4, 2),
+}
+STRICT = (
+    lambda: jax.enable_x64(True),
+    lambda: jax.numpy_dtype_promotion("strict"),
+    lambda: jax.numpy_rank_promotion("raise"),
+)
+
+
+def test_draws_are_those_of_jax():
+    """Of its defaults, which are what the tests run with."""
+    for shape in ((), (3,), (4, 5)):
+        for dtype in (jnp.uint8, jnp.uint16, jnp.uint32):
+            np.testing.assert_array_equal(bits(KEY, shape, dtype), jax.random.bits(KEY, shape, dtype))
+    keys, theirs = split(KEY, 3), jax.random.split(KEY, 3)
+    np.testing.assert_array_equal(jax.random.key_data(keys), jax.random.key_data(theirs))
+    np.testing.assert_array_equal(jax.random.normal(for_jax(KEY), (7, 3)), jax.random.normal(KEY, (7, 3)))
+
+
+def program(function, *args):
+    return jax.jit(lambda *args: function(*args)).lower(*args).as_text()
+
+
+def drawing():
+    """What draws, by name: a function and its arguments."""
+    env = small()
+    obs, realm = jax.eval_shape(env.reset, KEY)
+    yield "reset", lambda key: env.reset(key, initial_population=4), (KEY,)
+    yield "step", env.step, (KEY, realm, Action())
+    yield "pool", lambda key: MapPool.generated(key, 2, SMALL).sample(key, (3,)), (KEY,)
+    for name, policy in POLICIES.items():
+        yield name, policy, (KEY, obs, realm)
+    for name, trinity in {"default": Trinity(), "classic": Trinity(), "own": Trinity(sword=Own)}.items():
+        network = {"network": "classic"} if name == "classic" else {}
+        trained = experiment("law16", **network, rows=24, columns=24)
+        yield f"{name} network", trinity.sword(trained).init, (KEY,)
+
+
+def test_programs_do_not_depend_on_how_jax_draws():
+    with jax.threefry_partitionable(False):
+        other = {name: program(function, *args) for name, function, args in drawing()}
+        plain = program(lambda key: jax.random.bits(key, (8,)), KEY)
+    assert plain != program(lambda key: jax.random.bits(key, (8,)), KEY), "the setting makes no difference any more"
+    for name, function, args in drawing():
+        assert other[name] == program(function, *args), name
+
+
+def test_keys_of_another_kind_begin_the_same_world():
+    data = jax.random.key_data(fold_in(jax.random.key(3), 5))
+    for impl in ("rbg", "unsafe_rbg"):
+        with jax.default_prng_impl(impl):
+            np.testing.assert_array_equal(jax.random.key_data(fold_in(jax.random.key(3), 5)), data)
+            np.testing.assert_array_equal(jax.random.key_data(fold_in(jax.random.PRNGKey(3), 5)), data)
+
+
+def shapes(config):
+    """Shapes and types of all that a world gives, and of what each scripted policy chooses."""
+    env = Environment(config)
+    obs, realm = jax.eval_shape(lambda key: env.reset(key, initial_population=4), KEY)
+    action = Action(*[jax.ShapeDtypeStruct((config.num_agents,), jnp.int32)] * 3)
+    result = jax.eval_shape(env.step, KEY, realm, action)
+    many = jax.eval_shape(vectorize(env, 2).reset, KEY)
+    chosen = {name: jax.eval_shape(policy, KEY, obs, realm) for name, policy in POLICIES.items()}
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (obs, realm, result, many, chosen))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_types_and_axes_are_named(name):
+    usual = shapes(WORLDS[name])
+    with contextlib.ExitStack() as settings:
+        for setting in STRICT:
+            settings.enter_context(setting())
+        assert shapes(WORLDS[name]) == usual
+
+
+def test_the_same_world_in_64_bits():
+    env = small()
+
+    def play(key):
+        def tick(carry, _):
+            obs, realm = carry
+            obs, realm, *_ = env.step(key, realm, POLICIES["random"](fold_in(key, realm.tick), obs, realm))
+            return (obs, realm), digest(realm)
+
+        return jax.lax.scan(tick, env.reset(key, initial_population=8), length=8)[1]
+
+    usual = jax.jit(play)(KEY)
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(jax.jit(lambda key: play(key))(KEY), usual)
+
+
+def test_training_and_trained_policies_in_64_bits():
+    def types():
+        trained = experiment(
+            "law16", realms=4, groups=2, ticks=4, minibatch=64, rows=24, columns=24, core="gru", horizon=9,
+            rules_input=True,
+        )  # fmt: skip
+        train = make_train(trained, devices=jax.devices()[:1])
+        state = jax.eval_shape(train.init, KEY)
+        policy, many = load_policy("law128"), vectorize(make("law"), 2)
+        obs, realm = jax.eval_shape(many.reset, KEY)
+        keys = jax.eval_shape(lambda: split(KEY, 2))
+        action = jax.eval_shape(policy.act, policy.params, keys, obs, realm, policy.initial(2))
+        after = jax.eval_shape(lambda state: train.run(state, 1), state)
+        return jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), (state, after, policy.params, action))
+
+    usual = types()
+    with jax.enable_x64(True):
+        assert types() == usual
+
+
+def test_scripted_policies_without_jit():
+    env = small()
+    rules = Rules(regrowth_probability=0.5)
+    obs, realm = jax.jit(lambda key: env.reset(key, rules, initial_population=12))(KEY)
+    usual = jax.jit(lambda key: {name: policy(key, obs, realm) for name, policy in POLICIES.items()})(KEY)
+    with jax.disable_jit():
+        plain = {name: policy(KEY, obs, realm) for name, policy in POLICIES.items()}
+    jax.tree.map(np.testing.assert_array_equal, plain, usual)
