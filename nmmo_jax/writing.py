@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from nmmo_jax.signals import ending, saving
+
 
 def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
     """Writes a file in whole or not at all: under another name beside it, which then takes its place.
@@ -15,9 +17,10 @@ def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
     """
     beside = path.with_name(f".{path.name}.part")
     try:
-        with open(beside, "wb") as file:
+        with ending(lambda: beside.unlink(missing_ok=True)), open(beside, "wb") as file:
             content(file)
-        os.replace(beside, path)
+        with saving():
+            os.replace(beside, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:

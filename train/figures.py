@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from nmmo_jax import entry
 from nmmo_jax.commands.report import write_figure
 
 # Name of a figure -> rows of panels: (number per population, title).
@@ -226,4 +227,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run("train.figures", main)

@@ -21,6 +21,7 @@ import numpy as np
 import tyro
 from jaxtyping import PRNGKeyArray
 
+from nmmo_jax import entry
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm
 from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
@@ -192,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run("train.policy", main)

@@ -1,9 +1,8 @@
-"""What goes on in a folder: one process at a time, which can be asked to stop."""
+"""What goes on in a folder: one process at a time."""
 
 import contextlib
 import fcntl
 import json
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,25 +41,3 @@ def _parsed(line: str) -> dict[str, Any] | None:
         return json.loads(line)
     except json.JSONDecodeError:
         return None
-
-
-class Signals:
-    """Notes that the run was asked to stop (Ctrl-C, SIGTERM); a second time stops at once."""
-
-    def __init__(self):
-        self.asked: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "Signals":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: Any) -> None:
-        if self.asked is not None:
-            raise KeyboardInterrupt
-        self.asked = number

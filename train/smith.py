@@ -16,6 +16,7 @@ import nmmo_jax
 from nmmo_jax.commands.progress import waiting
 from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import RULE_FIELDS
+from nmmo_jax.signals import Signals, saving
 from train.checkpoint import FOLDER, Checkpoints
 from train.evaluate import evaluate, scripted
 from train.figures import write_figures
@@ -25,7 +26,7 @@ from train.metrics import means
 from train.policy import load_policy
 from train.progress import TrainingProgress
 from train.record import record
-from train.runs import Signals, alone, difference, forget_after
+from train.runs import alone, difference, forget_after
 from train.settings import Experiment
 from train.trinity import Trinity
 from train.vec_env import VecEnv
@@ -93,6 +94,7 @@ class Native:
                 called = time.perf_counter()
                 state, report = train.run(state, number)
                 report = jax.device_get(report)
+                watch.grace = None  # from now on there is something to lose
                 seconds = time.perf_counter() - called
                 line = self._tell(report, about, seconds)
                 about = {name: line[name] for name in ("update", "agent_steps", "seconds")}
@@ -204,7 +206,8 @@ class Native:
     ) -> None:
         about = {**about, **describe(self.experiment, self._levels)}
         score = self._levels.pantheon.score(line) if "lifetime" in line else None  # there was no update
-        checkpoints.save(about["update"], train.saved(state), about, score)
+        with saving():
+            checkpoints.save(about["update"], train.saved(state), about, score)
 
 
 def describe(experiment: Experiment, levels: Trinity) -> dict[str, Any]:

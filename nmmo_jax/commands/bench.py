@@ -17,6 +17,7 @@ from nmmo_jax.bench.machine import ask
 from nmmo_jax.bench.plan import Job, plan
 from nmmo_jax.bench.report import compare, summary
 from nmmo_jax.bench.run import failures, missing, run
+from nmmo_jax.signals import Signals
 
 
 @dataclasses.dataclass
@@ -76,7 +77,8 @@ class Bench:
         results, todo = self._continued(out, jobs, found["machine"], console)
         files.write(out, results)
         try:
-            with _progress(len(todo)) as bar:
+            with Signals() as watch, _progress(len(todo)) as bar:
+                watch.grace = None
                 task = bar.add_task("", total=len(todo))
                 for job in todo:
                     bar.update(task, description=job.name)
@@ -84,6 +86,8 @@ class Bench:
                         bar.console.print(f"{job.name} ...")
                     run([job], results, lambda: files.write(out, results))
                     bar.advance(task)
+                    if watch.asked:
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             left = len(missing(jobs, results))
             told = f"interrupted: {left} of {len(jobs)} are missing in {out}; with --out {out} it goes on"

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from nmmo_jax.actions import Action
 from nmmo_jax.environment import Environment
+from nmmo_jax.hidden import check_train
 from nmmo_jax.policies.scripted import POLICIES, play
 
 
@@ -95,6 +96,7 @@ def load_trained(name: str, env: Environment | None = None) -> Any:
     Raises:
       ValueError: there is none of that name, or it does not fit the world.
     """
+    check_train()
     from train.policy import PRETRAINED, find, load_policy  # training's libraries take a second to import
 
     if Path(name).name == name and not find(name).is_dir():

@@ -1,7 +1,6 @@
 """What is told of a run: its numbers, a table of them, and files."""
 
 import json
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +27,7 @@ from nmmo_jax.commands.statistics import (
 )
 from nmmo_jax.components import Cause
 from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
+from nmmo_jax.cores import cores
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
@@ -139,7 +139,7 @@ def versions() -> dict[str, Any]:
         **packages,
         "python": platform.python_version(),
         "machine": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "device": f"{device.platform}: {device.device_kind}",
     }
 

@@ -27,6 +27,7 @@ from nmmo_jax.commands.report import (
 from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.replay_file import save_replay
+from nmmo_jax.signals import Signals
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size
@@ -120,33 +121,35 @@ class Simulate:
         out = self._open_folder()
 
         names = [str(path) for path in self.map or ()] or [f"generated map {i}" for i in range(self.maps)]
-        with Progress(self.ticks) as progress:
-            if maps:
-                pool = MapPool.from_maps(maps, env.config, names)
-            else:
-                pool = MapPool.generated(self.seed, self.maps, env.config)
-            measured = measure(
-                env,
-                who,
-                pool,
-                realms=self.realms,
-                ticks=self.ticks,
-                seed=self.seed,
-                initial_population=self.initial_population,
-                progress=progress.update,
-            )
-        metrics = {
-            "game": self.game,
-            "seed": self.seed,
-            "ticks_asked": self.ticks,
-            "initial_population": self.initial_population,
-            **summarise(measured, env, pool, names, policies, self.realms),
-            "config": dataclasses.asdict(env.config),
-            "rules": rules_as_json(env.rules),
-            "versions": versions(),
-        }
-        self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
-        self._tell(out, metrics)
+        with Signals() as watch:  # until the results are written
+            with Progress(self.ticks) as progress:
+                if maps:
+                    pool = MapPool.from_maps(maps, env.config, names)
+                else:
+                    pool = MapPool.generated(self.seed, self.maps, env.config)
+                measured = measure(
+                    env,
+                    who,
+                    pool,
+                    realms=self.realms,
+                    ticks=self.ticks,
+                    seed=self.seed,
+                    initial_population=self.initial_population,
+                    watch=watch,
+                    progress=progress.update,
+                )
+            metrics = {
+                "game": self.game,
+                "seed": self.seed,
+                "ticks_asked": self.ticks,
+                "initial_population": self.initial_population,
+                **summarise(measured, env, pool, names, policies, self.realms),
+                "config": dataclasses.asdict(env.config),
+                "rules": rules_as_json(env.rules),
+                "versions": versions(),
+            }
+            self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
+            self._tell(out, metrics)
         if self.record is not None:
             where = Path(names[self.record % len(names)]).name
             title = f"{self.game}, realm {self.record}, {where}, seed {self.seed}"

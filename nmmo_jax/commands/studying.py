@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 from rich.console import Console
 
 from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.hidden import check_train
+from nmmo_jax.signals import ending
 
 
 @dataclasses.dataclass
@@ -44,6 +46,7 @@ class StudyCommand(abc.ABC):
         Raises:
           ValueError, OSError: what cannot be computed or written, before anything is compiled.
         """
+        check_train()
         from train.studies.entrants import made_of  # training's libraries take a second to import
         from train.studies.study import compute, left, open_study
 
@@ -57,19 +60,16 @@ class StudyCommand(abc.ABC):
         command = command._filled()
         study = command.study(out)
         open_study(out, self.NAME, command._asked(), made_of(command.policies()))
-        cells = study.cells()
-        try:
-            results, seconds = compute(cells, out)
-        except KeyboardInterrupt:
-            missing = left(cells, out)
-            console.print(
-                f"{out}: {len(cells) - len(missing)} of {len(cells)} parts are done\n"
-                f"nmmo-jax {self.NAME} --resume {out} goes on",
-                soft_wrap=True,
-                markup=False,
-            )
-            return 130
-        shown = study.report(out, results)
+        cells, goes_on = study.cells(), f"nmmo-jax {self.NAME} --resume {out} goes on"
+        with ending(lambda: goes_on):
+            try:
+                results, seconds = compute(cells, out)
+            except KeyboardInterrupt:
+                done = len(cells) - len(left(cells, out))
+                told = f"{out}: {done} of {len(cells)} parts are done\n{goes_on}"
+                console.print(told, soft_wrap=True, markup=False)
+                return 130
+            shown = study.report(out, results)
         console.print(shown)
         console.print(f"{seconds:.0f} s. Results: {out}", markup=False, soft_wrap=True)
         return 0

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.hidden import check_train
 
 
 @dataclasses.dataclass
@@ -56,6 +57,7 @@ class Train:
         Raises:
           ValueError, OSError: bad input, before anything is compiled.
         """
+        check_train()
         from train.settings import PUBLISHED, experiment
         from train.smith import Native
         from train.trinity import Trinity

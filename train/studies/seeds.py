@@ -5,6 +5,7 @@ As a program: ``python -m train.studies.seeds law16 --seeds 0 1 2 --budget 3_000
 
 import dataclasses
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,13 +18,15 @@ import numpy as np
 import tyro
 from rich.progress import BarColumn, TextColumn
 
+from nmmo_jax import entry, signals
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.report import write_json
+from nmmo_jax.signals import Signals
 from train.checkpoint import FOLDER, Checkpoints
 from train.loop import Report, make_train
 from train.metrics import means
-from train.runs import Signals, alone, difference, forget_after
+from train.runs import alone, difference, forget_after
 from train.settings import Experiment, experiment
 from train.smith import describe
 from train.trinity import Trinity
@@ -64,10 +67,10 @@ def train_seeds(
     """
     _check(experiment, seeds, budget, snapshots)
     _open(out, experiment, seeds, budget, snapshots)
-    with alone(out):
+    with alone(out), Signals() as watch:
         done = out / "done.json"
         if not done.exists():
-            write_json(done, _train(experiment, seeds, budget, out, told, snapshots))
+            write_json(done, _train(experiment, seeds, budget, out, told, snapshots, watch))
         return json.loads(done.read_text())
 
 
@@ -78,6 +81,7 @@ def _train(
     out: Path,
     told: Callable[[float, str], None],
     snapshots: Sequence[float],
+    watch: Signals,
 ) -> dict[str, Any]:
     checkpoints = Checkpoints(out / FOLDER)
     train = make_train(experiment, seeds=len(seeds))
@@ -99,6 +103,7 @@ def _train(
         began = time.perf_counter()
         state, report = train.run(state, updates)
         report = jax.device_get(report)
+        watch.grace = None  # from now on there is something to lose: it waits until ``told`` raises
         line, words = _tell(experiment, report, about, time.perf_counter() - began)
         with (out / "metrics.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
@@ -217,7 +222,7 @@ class Seeds:
 
 
 def main() -> None:
-    """Trains; bad input ends with one readable line and status 2, an interruption with status 130."""
+    """Trains; bad input ends with one readable line and status 2, an interruption as in ``signals``."""
     asked = tyro.cli(Seeds, prog="python -m train.studies.seeds")
     use_all_cores()
     columns = (BarColumn(bar_width=20), TextColumn("{task.fields[told]}"))
@@ -232,11 +237,11 @@ def main() -> None:
             train_seeds(experiment(asked.experiment), asked.seeds, asked.budget, asked.out, told)
     except KeyboardInterrupt:
         print(f"{asked.out}: saved; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + (signals.noted() or signal.SIGINT))
     except (ValueError, OSError) as error:
         print(f"train.studies.seeds: {error}", file=sys.stderr)
         sys.exit(2)
 
 
 if __name__ == "__main__":
-    main()
+    entry.run("train.studies.seeds", main)

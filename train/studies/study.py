@@ -19,8 +19,9 @@ from rich.progress import BarColumn, TextColumn
 from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.report import versions, write_json
 from nmmo_jax.config import RULES_VERSION
+from nmmo_jax.signals import Signals
 from nmmo_jax.writing import write
-from train.runs import Signals, alone, difference
+from train.runs import alone, difference
 
 CELLS = "cells"  # of a study's folder
 Told = Callable[[float, str], None]  # how much of a cell is done (0 to 1), and a few words; may raise
@@ -99,7 +100,7 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
     """The results of all cells: those in the folder as they are, the others computed, and the seconds it took.
 
     Raises:
-      KeyboardInterrupt: SIGINT or SIGTERM came; what was done is kept.
+      KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; what was done is kept.
       ValueError: two cells of one name; or another process works in the folder.
     """
     if len({cell.name for cell in cells}) < len(cells):
