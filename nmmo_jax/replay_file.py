@@ -18,11 +18,11 @@ import numpy as np
 
 from nmmo_jax.components import Agents, Cause, Realm, Tiles, empty_agents, empty_probes
 from nmmo_jax.config import STYLES, Config
+from nmmo_jax.files import write
 from nmmo_jax.replay import FORMAT, VERSION, Frame, Replay, first_frame
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.world.materials import NUM_MATERIALS, Material
 from nmmo_jax.world.tiles import make_tiles
-from nmmo_jax.writing import write
 
 
 class NewerVersion(ValueError):

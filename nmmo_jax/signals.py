@@ -141,6 +141,14 @@ def handle(program: str) -> None:
             signal.signal(number, lambda _number, _frame: None)
 
 
+def wait() -> None:
+    """Waits for a signal, in the main thread."""
+    came = threading.Event()
+    with Signals(came.set) as watch:
+        watch.grace = None
+        came.wait()
+
+
 def noted() -> int | None:
     """The signal that somebody who listened has noted last; None: there was none."""
     return _state.noted

@@ -1,7 +1,8 @@
 """Checkpoints of a run: what is needed to continue it, written in whole or not at all, and the parameters alone.
 
 A folder of checkpoints holds one folder per step. In it are the arrays, by orbax, and ``about.json``, which comes last:
-without it there is no checkpoint, whatever else was written before a process was killed.
+without it there is no checkpoint, whatever else was written before a process was killed. It has a checksum of every
+file, and is written only after all arrays have been read back.
 
 >>> checkpoints = Checkpoints(run / FOLDER, every=100)
 >>> checkpoints.save(200, {"params": params, "optimiser": optimiser, "realms": realms, "key": key}, about, lifetime)
@@ -9,36 +10,45 @@ without it there is no checkpoint, whatever else was written before a process wa
 """
 
 import json
-import logging
 import math
 import shutil
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import orbax.checkpoint as ocp
 from flax.traverse_util import unflatten_dict
+from msgspec import Meta
 
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import RULES_VERSION
-
-PyTree = Any
-Leaf = Any  # jax.Array, np.ndarray or jax.ShapeDtypeStruct
+from nmmo_jax.files import Count, Number, read_json, write_json
+from train.arrays import read_arrays, save_arrays
+from train.trees import PyTree, describe, differences, leaves
 
 FOLDER = "checkpoints"  # of a run's folder
-FORMAT = 1  # of about.json and of how leaves are stored
+FORMAT = 2  # of about.json and of how leaves are stored
 _ABOUT = "about.json"
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of what it does, and of choices that are ours
+
+class Record(TypedDict):
+    """What about.json holds."""
+
+    format: int
+    rules_version: int
+    step: Count
+    score: Number | None
+    about: dict[str, Any]
+    leaves: dict[str, Annotated[str, Meta(pattern=r"^[\w<>]+\[(\d{1,18}(,\d{1,18})*)?\]$")]]  # "float32[8,64]"
+    arrays: Annotated[str, Meta(pattern=r"^arrays-\d+$")]  # their folder, beside it
+    files: dict[str, str]  # in that, with their checksums
 
 
 class Checkpoints:
     """The checkpoints of one run: the latest, the best by score, and every n-th step. One process writes them.
+
+    Only those are ever removed that this object wrote, and that are none of these.
 
     Attributes:
       folder: where they are; made by the first ``save``.
@@ -50,6 +60,7 @@ class Checkpoints:
             raise ValueError(f"every={every}: must be at least 1, or None")
         self.folder = Path(folder).absolute()
         self.every = every
+        self._written: dict[int, float | None] = {}  # step -> score
 
     def steps(self) -> list[int]:
         """Steps of which there is a checkpoint, ascending."""
@@ -60,12 +71,16 @@ class Checkpoints:
         return max(self.steps(), default=None)
 
     def best(self) -> int | None:
-        """The step of the highest score, the later one of equals; None: no checkpoint has a score."""
-        scores = [(_record(self._path(step))["score"], step) for step in self.steps()]
-        return max([pair for pair in scores if pair[0] is not None], default=(None, None))[1]
+        """The step of the highest score, the later one of equals; None: no checkpoint has a score.
+
+        Raises:
+          ValueError: one is damaged, so that its score is not known.
+        """
+        return _best({step: _record(self._path(step))["score"] for step in self.steps()})
 
     def save(self, step: int, state: PyTree, about: dict[str, Any], score: float | None = None) -> None:
-        """Writes a checkpoint, then removes those that are not kept. What was there stays until the new one is whole.
+        """Writes a checkpoint, reads it back, then removes those that are not kept. What was there stays until the new
+        one is whole.
 
         Args:
           step: not before the latest; that one is replaced.
@@ -76,38 +91,44 @@ class Checkpoints:
         Raises:
           ValueError, TypeError: a step before the latest, a leaf that is not an array, a name with "." or "/", or
             ``about`` is not ready for JSON.
+          OSError: it could not be written, or not be read back; what was saved before is there.
         """
         if step < (latest := self.latest() or 0):
             raise ValueError(f"step={step}: must be {latest} or later, the latest in {self.folder}")
         json.dumps(about, allow_nan=False)
-        leaves = _leaves(state)
-        record = {
-            "format": FORMAT,
-            "rules_version": RULES_VERSION,
-            "step": int(step),
-            "score": float(score) if score is not None and math.isfinite(score) else None,
-            "about": about,
-            "leaves": {name: _describe(name, leaf) for name, leaf in leaves.items()},
-        }
-        keys_as_data = {name: jax.random.key_data(leaf) if _is_key(leaf) else leaf for name, leaf in leaves.items()}
-        values = {name: value for name, value in keys_as_data.items() if value.size}  # orbax takes no empty arrays
+        values = leaves(state)
+        described = {name: describe(name, leaf) for name, leaf in values.items()}
         self._clean()
-        path = self._path(step)
-        path.mkdir(parents=True, exist_ok=True)
-        record["arrays"] = f"arrays-{time.time_ns()}"  # beside this step's arrays so far
+        path, arrays = self._path(step), f"arrays-{time.time_ns()}"  # beside this step's arrays so far
+        score = float(score) if score is not None and math.isfinite(score) else None
 
         def write():
-            with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
-                orbax.save(path / record["arrays"], args=ocp.args.PyTreeSave(values))
+            path.mkdir(parents=True, exist_ok=True)
+            files = save_arrays(path / arrays, values)
+            record: Record = {
+                "format": FORMAT,
+                "rules_version": RULES_VERSION,
+                "step": int(step),
+                "score": score,
+                "about": about,
+                "leaves": described,
+                "arrays": arrays,
+                "files": files,
+            }
             write_json(path / _ABOUT, record)
 
-        with ThreadPoolExecutor(1) as pool:  # which is waited for, also at Ctrl-C
-            pool.submit(write).result()
-
-        keep = {self.latest(), self.best()}
-        for other in self.steps():
-            if other not in keep and (self.every is None or other % self.every):
-                (self._path(other) / _ABOUT).unlink()
+        try:
+            with ThreadPoolExecutor(1) as pool:  # which is waited for, also at Ctrl-C
+                pool.submit(write).result()
+        except OSError:
+            self._clean()  # room for others
+            raise
+        self._written[step] = score
+        keep = {self.latest(), _best(self._written)}
+        for other in self._written.keys() - keep:
+            if self.every is None or other % self.every:
+                (self._path(other) / _ABOUT).unlink(missing_ok=True)
+                del self._written[other]
         self._clean()
 
     def restore(self, template: PyTree, step: int | None = None) -> tuple[PyTree, dict[str, Any]]:
@@ -125,11 +146,19 @@ class Checkpoints:
         """
         path = self._find(step)
         record = _record(path, readable=True)
-        wanted = _leaves(template)
-        if differences := _differences(record["leaves"], {name: _describe(name, wanted[name]) for name in wanted}):
-            raise ValueError(f"{path} does not fit: {differences}")
-        values = _read(path / record["arrays"], wanted)
-        return jax.tree.unflatten(jax.tree.structure(template), list(values.values())), record["about"]
+        wanted = leaves(template)
+        if told := differences(record["leaves"], {name: describe(name, wanted[name]) for name in wanted}):
+            raise ValueError(f"{path} does not fit: {told}")
+        values = read_arrays(path / record["arrays"], wanted, record["files"])
+        return jax.tree.unflatten(jax.tree.structure(template), [values[name] for name in wanted]), _about(record)
+
+    def about(self, step: int | None = None) -> dict[str, Any]:
+        """What ``restore`` tells of a step (None: the latest), without its arrays.
+
+        Raises:
+          ValueError: as ``restore``.
+        """
+        return _about(_record(self._find(step), readable=True))
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{step:08d}"
@@ -149,7 +178,11 @@ class Checkpoints:
             if path.name.isdecimal() and not (path / _ABOUT).exists():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name.isdecimal():
-                for arrays in set(path.glob("arrays-*")) - {path / _record(path)["arrays"]}:
+                try:
+                    named = path / _record(path)["arrays"]
+                except ValueError:
+                    continue  # not of this version, or damaged: nothing of it is touched
+                for arrays in set(path.glob("arrays-*")) - {named}:
                     shutil.rmtree(arrays, ignore_errors=True)
 
 
@@ -175,138 +208,32 @@ def load_params(path: Path, step: str | int = "best") -> tuple[PyTree, dict[str,
     for name, text in record["leaves"].items():
         if name.startswith("params."):
             dtype, shape = text[:-1].split("[")
-            wanted[name] = jax.ShapeDtypeStruct([int(size) for size in shape.split(",") if size], jnp.dtype(dtype))
+            try:
+                wanted[name] = jax.ShapeDtypeStruct([int(size) for size in shape.split(",") if size], jnp.dtype(dtype))
+            except TypeError:
+                raise ValueError(f"{folder}: {name} is of no known type: {dtype}") from None
     if not wanted:
         raise ValueError(f"{folder}: its state has no params")
-    return unflatten_dict(_read(folder / record["arrays"], wanted), sep=".")["params"], record["about"]
+    values = read_arrays(folder / record["arrays"], wanted, record["files"])
+    return unflatten_dict(values, sep=".")["params"], _about(record)
 
 
-def pick(params: PyTree, populations: Sequence[int]) -> PyTree:
-    """The parameters of some populations, in that order: arrays ``[P, ...]`` become ``[len(populations), ...]``.
-
-    Raises:
-      ValueError: no population, one that is not there, or leaves that differ in the number of populations.
-    """
-    sizes = {name: leaf.shape[0] if leaf.shape else 0 for name, leaf in _leaves(params).items()}
-    count = min(sizes.values(), default=0)
-    for name, size in sizes.items():
-        if size != count:
-            raise ValueError(f"{name}: has {size} populations, where another leaf has {count}")
-    if not len(populations) or not all(0 <= population < count for population in populations):
-        raise ValueError(f"populations={list(populations)}: must be one or more of 0 to {count - 1}")
-    return jax.tree.map(lambda leaf: leaf[np.asarray(populations)], params)
-
-
-def combine(params: Sequence[PyTree]) -> PyTree:
-    """The populations of several trees of parameters as those of one, in that order.
-
-    Raises:
-      ValueError: no tree, or trees that are not of the same network: the message says which leaves differ, and how.
-    """
-    if not params:
-        raise ValueError("params=[]: must be at least one tree")
-    trees = []
-    for index, tree in enumerate(params):
-        try:
-            trees.append(fit(tree, params[0]))
-        except ValueError as error:
-            message = f"params[{index}] does not fit params[0], population by population: {error}"
-            raise ValueError(message) from None
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees)
-
-
-def fit(params: PyTree, template: PyTree) -> PyTree:
-    """Parameters in the structure of a template, which may have another number of populations.
-
-    Raises:
-      ValueError: they are not of the same network: the message says which leaves differ, and how.
-    """
-    leaves, wanted = _leaves(params), _leaves(template)
-    there, here = ({name: _describe(name, leaf, 1) for name, leaf in some.items()} for some in (leaves, wanted))
-    if differences := _differences(there, here):
-        raise ValueError(differences)
-    return jax.tree.unflatten(jax.tree.structure(template), [leaves[name] for name in wanted])
-
-
-def _leaves(tree: PyTree) -> dict[str, Leaf]:
-    """The leaves by path, ``params.encoder.kernel``, in the order of the tree."""
-    leaves = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        name = jax.tree_util.keystr(path, simple=True, separator=".")
-        if name.count(".") != len(path) - 1 or "/" in name:
-            raise ValueError(f"{jax.tree_util.keystr(path) or 'state'}: must have a name, without '.' and '/'")
-        leaves[name] = leaf
-    return leaves
-
-
-def _describe(name: str, leaf: Leaf, first_axis: int = 0) -> str:
-    """Type and shape, ``float32[8,64]``."""
-    if not isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct):
-        raise ValueError(f"{name}: must be an array, and is {type(leaf).__name__}")
-    return f"{leaf.dtype}[{','.join(map(str, leaf.shape[first_axis:]))}]"
-
-
-def _differences(there: dict[str, str], wanted: dict[str, str]) -> str:
-    """How leaves differ from those wanted: how many do, and the first few. Empty: they fit."""
-    result = [f"{name} is missing" for name in wanted if name not in there]
-    result += [f"{name} is unexpected" for name in there if name not in wanted]
-    for name in [name for name, text in wanted.items() if there.get(name, text) != text]:
-        what = "shape" if there[name].split("[")[0] == wanted[name].split("[")[0] else "dtype"
-        result.append(f"{name} differs in {what}, {there[name]} in place of {wanted[name]}")
-    return f"{len(result)} of its leaves: {'; '.join(result[:5])}{'; ...' if len(result) > 5 else ''}" if result else ""
-
-
-def _is_key(leaf: Leaf) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _read(arrays: Path, wanted: dict[str, Leaf]) -> dict[str, jax.Array | np.ndarray]:
-    """The arrays of these names and no others, placed as wanted."""
-    place = {name: _sharding(leaf) for name, leaf in wanted.items()}
-    how = {
-        name: ocp.ArrayRestoreArgs(sharding=place[name]) if place[name] else ocp.RestoreArgs(restore_type=np.ndarray)
-        for name, leaf in wanted.items()
-        if leaf.size
-    }
-    args = ocp.args.PyTreeRestore(item=how, restore_args=how, partial_restore=True)
-    try:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
-            values = orbax.restore(arrays, args=args)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{arrays} is damaged: {error}") from error
-    return {name: _placed(values.get(name), leaf, place[name]) for name, leaf in wanted.items()}
-
-
-def _sharding(leaf: Leaf) -> jax.sharding.Sharding | None:
-    """Where the template wants the array; None: it does not say."""
-    return getattr(leaf, "sharding", None) if getattr(leaf, "committed", True) else None
-
-
-def _placed(value: Any, leaf: Leaf, sharding: jax.sharding.Sharding | None) -> jax.Array | np.ndarray:
-    """A value as read (None: an empty array) as the template has it."""
-    if value is None:
-        plain = jax.eval_shape(jax.random.key_data, leaf) if _is_key(leaf) else leaf
-        value = np.zeros(plain.shape, plain.dtype)
-    if isinstance(leaf, np.ndarray | np.generic):
-        return value
-    value = jax.device_put(value, sharding)
-    if not _is_key(leaf):
-        return value
-    names: list[Any] = []  # the implementation's, of a template that may be a shape only
-    jax.eval_shape(lambda key: names.append(jax.random.key_impl(key)), leaf)
-    return jax.random.wrap_key_data(value, impl=names[0])
-
-
-def _record(path: Path, readable: bool = False) -> dict[str, Any]:
+def _record(path: Path, readable: bool = False) -> Record:
     """What is written beside the arrays; ``readable``: which must be of these rules."""
     try:
-        record = json.loads((path / _ABOUT).read_text())
-        form, rules = record["format"], record["rules_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path / _ABOUT}: not that of a checkpoint: {error}") from error
-    if form != FORMAT:
-        raise ValueError(f"{path}: a checkpoint of format {form}, and this version reads format {FORMAT}")
-    if readable and rules != RULES_VERSION:
-        raise ValueError(f"{path}: made under rules_version {rules}, and this is {RULES_VERSION}")
-    record["about"] |= {name: record[name] for name in ("step", "score", "rules_version")}
+        record = read_json(path / _ABOUT, Record, format=FORMAT)
+    except OSError as error:
+        raise ValueError(f"{path / _ABOUT}: cannot be read: {error.strerror}") from None
+    if readable and record["rules_version"] != RULES_VERSION:
+        raise ValueError(f"{path}: made under rules_version {record['rules_version']}, and this is {RULES_VERSION}")
     return record
+
+
+def _about(record: Record) -> dict[str, Any]:
+    return {**record["about"], **{name: record[name] for name in ("step", "score", "rules_version")}}
+
+
+def _best(scores: dict[int, float | None]) -> int | None:
+    """The step of the highest score, the later of equals."""
+    known = [(score, step) for step, score in scores.items() if score is not None]
+    return max(known, default=(None, None))[1]

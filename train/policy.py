@@ -27,10 +27,11 @@ from nmmo_jax.components import Realm
 from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import Observation
-from train.checkpoint import Checkpoints, fit, load_params, pick
+from train.checkpoint import Checkpoints, load_params
 from train.networks import clear, to_action
 from train.rollouts import from_populations, to_populations
 from train.settings import Experiment, Settings, experiment_of
+from train.trees import fit, pick
 from train.trinity import Sword
 
 PRETRAINED = Path(__file__).parent / "pretrained"  # a folder of checkpoints for each policy that comes with the package
@@ -127,8 +128,6 @@ def export(run: Path, out: Path, step: str | int = "best") -> Path:
     experiment_of(about)  # says what does not go together
     params = jax.tree.map(_rounded, params)
     Checkpoints(out).save(about["step"], {"params": params}, about, about["score"])
-    for note in out.rglob("commit_success.txt"):  # in which orbax writes where this was made, and which nothing reads
-        note.unlink()
     if (run / "evaluation.json").exists():
         shutil.copy(run / "evaluation.json", out)
     return out

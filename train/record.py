@@ -6,11 +6,11 @@ from pathlib import Path
 from nmmo_jax.commands.players import Players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.environment import Environment
+from nmmo_jax.files import write
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.viewer.film import write_gif
 from nmmo_jax.viewer.render import Painter
 from nmmo_jax.world.pool import MapPool
-from nmmo_jax.writing import write
 from train.policy import Policy
 
 TICKS = 256  # of the replay

@@ -14,8 +14,8 @@ from rich.console import Console
 
 import nmmo_jax
 from nmmo_jax.commands.progress import waiting
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import RULE_FIELDS
+from nmmo_jax.files import write_json
 from nmmo_jax.signals import Signals, saving
 from train.checkpoint import FOLDER, Checkpoints
 from train.evaluate import evaluate, scripted

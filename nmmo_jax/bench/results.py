@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nmmo_jax.commands.report import write_json
+from nmmo_jax.files import write_json
 
 FORMAT = "nmmo-jax bench"
 VERSION = 1

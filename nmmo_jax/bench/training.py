@@ -23,10 +23,10 @@ from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import observation_bytes
 from nmmo_jax.bench.throughput import devices, rates
-from train.checkpoint import fit
 from train.loop import State, make_train
 from train.policy import PRETRAINED, load_policy
 from train.settings import Experiment, Settings, experiment
+from train.trees import fit
 
 EXPERIMENT = "law128"  # and the name of its policy
 _AT_LEAST_ALIVE = 80  # per realm of 128, in the mean of the timed updates

@@ -9,11 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.replay import indices
+from nmmo_jax.files import write
 from nmmo_jax.replay_file import load_replay
 from nmmo_jax.viewer.film import FASTEST, film
 from nmmo_jax.viewer.render import Painter
 from nmmo_jax.world.draw import write_png
-from nmmo_jax.writing import write
 
 _FPS = 10.0
 

@@ -1,6 +1,5 @@
 """What is told of a run: its numbers, a table of them, and files."""
 
-import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -29,9 +28,9 @@ from nmmo_jax.components import Cause
 from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
 from nmmo_jax.cores import cores
 from nmmo_jax.environment import Environment
+from nmmo_jax.files import write
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
-from nmmo_jax.writing import write
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _DIED = {Cause.LAVA: "dead:\nlava", Cause.STARVATION: "\nhunger", Cause.THIRST: "\nthirst", Cause.COMBAT: "\ncombat"}
@@ -184,12 +183,6 @@ def table(metrics: dict[str, Any], title: str) -> Table:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Writes JSON; see ``write``."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    write(path, lambda file: file.write(text.encode()))
 
 
 def write_figure(path: Path, figure: Figure) -> None:

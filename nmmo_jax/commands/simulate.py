@@ -22,10 +22,10 @@ from nmmo_jax.commands.report import (
     table,
     versions,
     write_figure,
-    write_json,
 )
 from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, RULE_FIELDS, Config, preset
 from nmmo_jax.environment import Environment
+from nmmo_jax.files import write, write_json
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.signals import Signals
 from nmmo_jax.world.files import load_map
@@ -33,7 +33,6 @@ from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size
 from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
-from nmmo_jax.writing import write
 
 DEFAULT_POLICIES = {
     "chaos": ("fighter", "forager", "wanderer", "random"),

@@ -15,15 +15,16 @@ from nmmo_jax.commands.players import labels, load_trained, players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.commands.simulate import parse_rules
 from nmmo_jax.environment import Environment, make
+from nmmo_jax.files import write
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
+from nmmo_jax.signals import Signals
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MapPool
 from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
-from nmmo_jax.writing import write
 
 _SHIPPED = "chaos128"
 
@@ -101,7 +102,7 @@ class Watch:
         gallery = Gallery(show, population_colours(env.config.num_populations), about)
         try:
             asyncio.run(self._serve(open_gallery, gallery))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             pass
         finally:
             show.close()
@@ -119,8 +120,12 @@ class Watch:
         Console(highlight=False).print(told, soft_wrap=True)
         if self.open:
             webbrowser.open(f"http://{host}:{port}")
-        async with server:
-            await server.serve_forever()
+        loop, serving = asyncio.get_running_loop(), asyncio.current_task()
+        assert serving is not None
+        with Signals(lambda: loop.call_soon_threadsafe(serving.cancel)) as watch:
+            watch.grace = None  # the recording is still to be written
+            async with server:
+                await server.serve_forever()
 
     def _check_places(self) -> None:
         """That the port is free and the recording can be written, before anything is made."""

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from nmmo_jax.commands.players import labels
-from nmmo_jax.commands.report import write_json
+from nmmo_jax.files import write_json
 from train.studies import charts
 from train.studies.axis import Axis
 from train.studies.early_warning import trend

@@ -12,10 +12,10 @@ from rich.console import RenderableType
 
 from nmmo_jax.commands.players import Players
 from nmmo_jax.commands.playing import Play
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
+from nmmo_jax.files import write_json
 from nmmo_jax.world.pool import MapPool
 from train.studies import fork_figures
 from train.studies.dependency import beyond_reach, by_distance, by_policy, mean, plays, strongest

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 from rich.console import RenderableType
 
-from nmmo_jax.commands.report import write_json
+from nmmo_jax.files import write_json
 from nmmo_jax.world.draw import population_colours
 from train.studies import charts
 from train.studies.census import CAUSES, survival

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from rich.console import Group, RenderableType
 
-from nmmo_jax.commands.report import write_json
-from nmmo_jax.writing import write
+from nmmo_jax.files import write, write_json
 from train.studies import evolution_figures as figures
 from train.studies.evolution import CHUNK
 from train.studies.evolving import FOUNDING, VARIANTS, advantage

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from rich.console import Group, RenderableType
 
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.environment import make
+from nmmo_jax.files import write_json
 from train.settings import EXPERIMENTS, experiment
 from train.studies import charts
 from train.studies.entrants import Entrant

@@ -12,8 +12,8 @@ from rich.console import RenderableType
 from scipy import stats
 
 from nmmo_jax.commands.players import Players
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.environment import Environment
+from nmmo_jax.files import write_json
 from nmmo_jax.world.pool import MapPool
 from train.studies import charts
 from train.studies.intervals import LEVEL, Interval, mean_interval

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, TextColumn
 from nmmo_jax import entry, signals
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.progress import Shown
-from nmmo_jax.commands.report import write_json
+from nmmo_jax.files import write_json
 from nmmo_jax.signals import Signals
 from train.checkpoint import FOLDER, Checkpoints
 from train.loop import Report, make_train

@@ -19,7 +19,7 @@ from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
-from train.checkpoint import Checkpoints, combine, load_params, pick
+from train.checkpoint import Checkpoints, load_params
 from train.policy import find, load_policy
 from train.settings import Experiment, experiment, experiment_of
 from train.studies import niches
@@ -28,6 +28,7 @@ from train.studies.entrants import replicates
 from train.studies.seeds import train_seeds
 from train.studies.specialisation_report import OWN, SHARED, STRANGERS, Arm, report
 from train.studies.study import Cell, Result, Told
+from train.trees import combine, pick
 
 SNAPSHOTS = (1 / 8, 1 / 4, 1 / 2, 1.0)  # shares of the budget after which what was learned is kept
 _RUNS = "runs"  # of the study's folder

@@ -10,8 +10,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import EngFormatter
 from rich.console import Group, RenderableType
 
-from nmmo_jax.commands.report import write_json
 from nmmo_jax.config import STYLES
+from nmmo_jax.files import write_json
 from nmmo_jax.world.draw import map_image
 from train.studies import charts
 from train.studies.intervals import Interval, mean_interval

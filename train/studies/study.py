@@ -17,10 +17,10 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, TextColumn
 
 from nmmo_jax.commands.progress import Shown
-from nmmo_jax.commands.report import versions, write_json
+from nmmo_jax.commands.report import versions
 from nmmo_jax.config import RULES_VERSION
+from nmmo_jax.files import write, write_json
 from nmmo_jax.signals import Signals
-from nmmo_jax.writing import write
 from train.runs import alone, difference
 
 CELLS = "cells"  # of a study's folder

@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from rich.console import RenderableType
 
 from nmmo_jax.commands.players import labels, players
-from nmmo_jax.commands.report import rules_as_json, write_json
+from nmmo_jax.commands.report import rules_as_json
 from nmmo_jax.components import Cause
 from nmmo_jax.config import MAX_TICKS, Rules, as_rules
 from nmmo_jax.environment import Environment
+from nmmo_jax.files import write, write_json
 from nmmo_jax.world.pool import MapPool
-from nmmo_jax.writing import write
 from train.studies import charts
 from train.studies.axis import MOST_POINTS, Axis
 from train.studies.census import CAUSES, Census

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax.writing import write
+from nmmo_jax.files import write
 
 Rows = Sequence[Sequence[str]]
 

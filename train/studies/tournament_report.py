@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rich.console import Group, RenderableType
 
-from nmmo_jax.commands.report import write_json
+from nmmo_jax.files import write_json
 from train.studies import charts
 from train.studies.intervals import Interval, mean_interval
 from train.studies.study import Results

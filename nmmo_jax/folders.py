@@ -1,0 +1,141 @@
+"""Folders of runs: each belongs to one process at a time, from its first moment, and only what began leaves something.
+
+>>> with new_folder(Path("runs/a")) as folder:
+...     prepare()
+...     folder.keep()  # from now on what is in it stays, whatever happens
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from nmmo_jax.signals import ending
+
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """A context in which no other process works in a folder: each would remove what the other writes.
+
+    Raises:
+      ValueError: another does.
+      OSError: the folder is not there, or cannot be written to.
+    """
+    with (folder / _LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which ends with the process, however that ends
+        except BlockingIOError:
+            raise ValueError(f"out={folder}: another process works in it") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system that knows no locks
+                raise
+        yield
+
+
+class Folder:
+    """What ``new_folder`` hands out.
+
+    Attributes:
+      path: where it is.
+      kept: whether what is in it stays; see ``keep``.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.kept = path, False
+
+    def keep(self) -> None:
+        """From now on, what is in it stays, whatever happens."""
+        self.kept = True
+
+
+@contextlib.contextmanager
+def new_folder(path: Path | None, name: str = "", overwrite: bool = False, otherwise: str = "") -> Iterator[Folder]:
+    """A context in which a folder, made if it is not there, is this process's own; ``alone`` all the while.
+
+    If it ends before ``Folder.keep``, what was made and written is removed.
+
+    Args:
+      path: None: a new one in ``runs``, named after what runs and when.
+      name: what runs.
+      overwrite: whether something may be in it already; then everything stays in any case.
+      otherwise: what can be done about a folder that is not empty, in words.
+
+    Raises:
+      ValueError: it is not empty, is a file, or another process works in it.
+      OSError: it cannot be made or written to; names it.
+    """
+    path, made = _made(path, name)
+    folder = Folder(path)
+    try:
+        with alone(path):
+            there = any(one.name != _LOCK for one in path.iterdir())
+            if there and not overwrite:
+                made = []
+                raise ValueError(f"out={path}: is not empty" + (f"; {otherwise}" if otherwise else ""))
+            folder.kept = there
+            try:
+                with ending(lambda: _remove(folder, made)):
+                    yield folder
+            finally:
+                if not folder.kept:
+                    _empty(path)
+    finally:
+        if not folder.kept:
+            for one in reversed(made):
+                with contextlib.suppress(OSError):  # something else is in it by now
+                    one.rmdir()
+
+
+def _remove(folder: Folder, made: list[Path]) -> None:
+    """What is not kept, where the process ends."""
+    if not folder.kept:
+        _empty(folder.path)
+        for one in reversed(made):
+            one.rmdir()
+
+
+def _made(path: Path | None, name: str) -> tuple[Path, list[Path]]:
+    """The folder, and which had to be made for it, from the outermost on."""
+    try:
+        if path is not None:
+            return path, _make(path)
+        first, number = Path("runs") / time.strftime(f"{name}-%Y%m%d-%H%M%S"), 1
+        path, made = first, _make(first.parent)
+        while True:
+            try:
+                path.mkdir()
+                return path, [*made, path]
+            except FileExistsError:  # another began in the same second
+                number += 1
+                path = first.with_name(f"{first.name}-{number}")
+    except FileExistsError:
+        raise ValueError(f"out={path}: is a file, not a folder") from None
+
+
+def _make(path: Path) -> list[Path]:
+    """Makes a folder and those it lies in; returns those that were made."""
+    if path.is_dir():
+        return []
+    made = [] if path.parent == path else _make(path.parent)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        if path.is_dir():  # another process was first
+            return made
+        raise
+    return [*made, path]
+
+
+def _empty(path: Path) -> None:
+    for one in path.iterdir():
+        if one.is_dir() and not one.is_symlink():
+            shutil.rmtree(one, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(one)
