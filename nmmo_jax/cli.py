@@ -122,7 +122,7 @@ def _jax_does_not_start() -> str | None:
         return None
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else "no such platform"
-    names = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_NUM_CPU_DEVICES")
+    names = ("JAX_NUM_CPU_DEVICES",) if "'cpu'" in why.partition(":")[0] else ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
     told = "".join(f"{name}={os.environ[name]}: " for name in names if name in os.environ)
     try:
         jax.config.update("jax_platforms", "")

@@ -72,8 +72,8 @@ def run(program: str, command: Callable[[], Any]) -> None:
 
 def begin(program: str) -> None:
     """Makes this process a command; see ``signals.handle``. Standard streams cannot fail from now on."""
-    signals.handle(program)
     if _process.begun:
+        signals.handle(program)
         return
     _process.begun = True
     atexit.register(_end, program)  # the first to be registered is the last to be called
@@ -83,6 +83,7 @@ def begin(program: str) -> None:
             os.fstat(descriptor)
         except OSError:  # closed: the next file to be opened would be taken for it
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    signals.handle(program)
     sys.stdout, _process.output = _lasting(1, sys.stdout)
     sys.stderr, _ = _lasting(2, sys.stderr)
 
