@@ -4,6 +4,11 @@ The package imports this first, so that what is below holds while all else is im
 but the standard library is imported here.
 """
 
+import signal
+
+# They wait until they are heard.
+_before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+
 import atexit
 import contextlib
 import errno
@@ -140,3 +145,4 @@ def _own() -> str | None:
 
 if (_name := _own()) is not None:
     begin(_name)
+signal.pthread_sigmask(signal.SIG_SETMASK, _before)

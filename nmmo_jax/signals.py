@@ -31,7 +31,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+WORDS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 _GRACE = 1.0  # seconds
 _SAME = 0.5  # seconds within which two signals are one
 _LAST_SECONDS = 0.5  # that the last words may take, where nobody reads
@@ -50,7 +50,8 @@ class Signals:
 
     def __init__(self, wake: Callable[[], Any] = lambda: None):
         self.grace: float | None = _GRACE
-        self._wake, self._asked, self._answered = wake, None, False
+        self._wake, self._answered = wake, False
+        self._asked: int | None = None
         self._before: dict[int, Any] = {}
 
     @property
@@ -203,7 +204,7 @@ def _end(number: int) -> None:
     _state.saving.acquire()  # for good
     _within(_LAST_SECONDS, sys.stdout.flush)
     _muted.set()
-    told = [f"{_state.program}: {WORDS[signal.Signals(number)]}"]
+    told = [f"{_state.program}: {WORDS[number]}"]
     for callback in reversed(_state.endings):
         with contextlib.suppress(Exception):
             told += [words] if (words := callback()) else []

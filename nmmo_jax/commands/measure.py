@@ -74,7 +74,8 @@ def use_all_cores(most: int | None = None) -> None:
     Not where JAX has started, or its number of devices is given: by JAX_NUM_CPU_DEVICES or jax_num_cpu_devices, or by
     XLA_FLAGS=--xla_force_host_platform_device_count.
     """
-    given = jax.config.jax_num_cpu_devices >= 0 or _FORCED in os.environ.get("XLA_FLAGS", "")
+    configured: int = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    given = configured >= 0 or _FORCED in os.environ.get("XLA_FLAGS", "")
     if not given:
         with contextlib.suppress(RuntimeError):  # JAX has started
             jax.config.update("jax_num_cpu_devices", max(1, min(cores(), most or cores())))
