@@ -1,5 +1,8 @@
 """nmmo-jax: Neural MMO as a vectorised, data-oriented simulator in JAX."""
 
+from nmmo_jax import entry as _entry  # noqa: F401 - first: a command may be interrupted while the rest is imported
+
+# isort: split
 from nmmo_jax.actions import Action, Argument, Head, heads
 from nmmo_jax.autoreset import Episode, autoreset
 from nmmo_jax.components import Agents, Births, Cause, Draws, Realm, Tiles, observed_material

@@ -1,5 +1,6 @@
 """The one console command, ``nmmo-jax``."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -7,7 +8,9 @@ from typing import Annotated, Any
 
 import jax
 import tyro
+from jax.extend.backend import backends
 
+from nmmo_jax import entry, signals
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.commands.collapse import Collapse
 from nmmo_jax.commands.evaluate import Evaluate
@@ -77,13 +80,20 @@ def train(trinity: Any, args: list[str] | None = None) -> None:
     any_encoding()
     spec = sys.modules["__main__"].__spec__
     program = f"python {sys.argv[0]}" if spec is None else f"python -m {spec.name}"
-    _exit(lambda: parse_flags(Train, program, args).run(trinity, program), program)
+
+    def run() -> None:
+        _exit(lambda: parse_flags(Train, program, args).run(trinity, program), program)
+
+    if args is None:
+        entry.run(program, run)
+    run()
 
 
 def _exit(run: Callable[[], int | None], program: str) -> None:
-    """Exits with a command's status; bad input ends with one readable line and status 2, an interruption with 130."""
-    # A terminated run ends as an interrupted one: what was measured so far is written.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Exits with a command's status. Bad input ends with one readable line and status 2, an interruption with one and
+    130 (SIGTERM 143, SIGHUP 129).
+    """
+    signals.forget()
     try:
         status = run()
     except OSError as error:
@@ -102,10 +112,35 @@ def _exit(run: Callable[[], int | None], program: str) -> None:
         print(f"{program}: does not fit into memory: fewer realms, agents or tiles need less", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
         status = 130
+    except Exception:
+        if (why := _jax_does_not_start()) is None:
+            raise
+        print(f"{program}: {why}", file=sys.stderr)
+        status = 2
+    if status in (None, 0, 130) and (number := signals.noted() or (signal.SIGINT if status else None)):
+        print(f"{program}: {signals.WORDS[number]}", file=sys.stderr)
+        status = 128 + number
     sys.exit(status)
 
 
+def _jax_does_not_start() -> str | None:
+    """Why, in a line that names what was set and the platforms that there are; None: it does."""
+    try:
+        jax.devices()
+        return None
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else "no such platform"
+    names = ("JAX_NUM_CPU_DEVICES",) if "'cpu'" in why.partition(":")[0] else ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+    told = "".join(f"{name}={os.environ[name]}: " for name in names if name in os.environ)
+    try:
+        jax.config.update("jax_platforms", "")
+        jax.config.update("jax_platform_name", "")
+        there = f"; there are {', '.join(sorted(backends()))}"
+    except Exception:
+        there = ""
+    return f"{told}JAX does not start: {why}{there}"
+
+
 if __name__ == "__main__":
-    main()
+    entry.main()

@@ -17,6 +17,8 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import msgspec
 import numpy as np
 
+from nmmo_jax.signals import ending, saving
+
 Kind = TypeVar("Kind")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
@@ -33,11 +35,12 @@ def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
     """
     beside = path.with_name(f".{path.name[:200]}.part")
     try:
-        with open(beside, "wb") as file:
+        with ending(lambda: beside.unlink(missing_ok=True)), open(beside, "wb") as file:
             content(file)
             file.flush()
             os.fsync(file.fileno())  # some file systems tell only now that the disk is full
-        os.replace(beside, path)
+        with saving():
+            os.replace(beside, path)
     except OSError as error:
         raise _of(path, error) from None
     finally:

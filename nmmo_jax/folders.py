@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from nmmo_jax.signals import ending
+
 _LOCK = ".lock"
 
 
@@ -74,7 +76,8 @@ def new_folder(path: Path | None, name: str = "", overwrite: bool = False, other
                 raise ValueError(f"out={path}: is not empty" + (f"; {otherwise}" if otherwise else ""))
             folder.kept = there
             try:
-                yield folder
+                with ending(lambda: _remove(folder, made)):
+                    yield folder
             finally:
                 if not folder.kept:
                     _empty(path)
@@ -151,6 +154,14 @@ def _names(name: str, suffix: str = "") -> Iterator[Path]:
     first = time.strftime(f"{name}-%Y%m%d-%H%M%S")
     for number in itertools.count(1):
         yield Path("runs") / f"{first}{'' if number == 1 else f'-{number}'}{suffix}"
+
+
+def _remove(folder: Folder, made: list[Path]) -> None:
+    """What is not kept, where the process ends."""
+    if not folder.kept:
+        _empty(folder.path)
+        for one in reversed(made):
+            one.rmdir()
 
 
 def _made(path: Path | None, name: str) -> tuple[Path, list[Path]]:

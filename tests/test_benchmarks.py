@@ -15,7 +15,7 @@ from nmmo_jax import Config, cli, make_realm
 from nmmo_jax.bench import results as files
 from nmmo_jax.bench import rows, run, systems, throughput, training, vec_env
 from nmmo_jax.bench.figures import figures
-from nmmo_jax.bench.machine import ask, commit, cores, last_line, machine, pinned
+from nmmo_jax.bench.machine import ask, commit, last_line, machine, pinned
 from nmmo_jax.bench.plan import GROUPS, Job, plan
 from nmmo_jax.bench.profile import instructions, own_times
 from nmmo_jax.bench.report import readme_table, results_tables
@@ -24,6 +24,7 @@ from nmmo_jax.bench.throughput import Throughput
 from nmmo_jax.bench.training import Training
 from nmmo_jax.commands import bench as command
 from nmmo_jax.commands.bench import Bench
+from nmmo_jax.cores import cores
 from nmmo_jax.folders import new_file
 from nmmo_jax.world.materials import is_walkable
 from train import policy as policy_module
@@ -196,7 +197,7 @@ def test_training_goes_on_from_the_policy_of_the_package(pretrained, monkeypatch
     results = files.new(record["machine"])
     run.keep(results, Job("training-1", "training", "nmmo_jax.bench.training", {"realms": 8}, 1), record)
     files.write(tmp_path / "run.json", json.loads(json.dumps(results)))
-    assert files.measured(files.read(tmp_path / "run.json"))[0]["cores"] == len(cores())
+    assert files.measured(files.read(tmp_path / "run.json"))[0]["cores"] == cores()
 
 
 def test_training_that_says_nothing_is_refused(pretrained, monkeypatch, tmp_path):
@@ -222,7 +223,7 @@ def test_training_that_says_nothing_is_refused(pretrained, monkeypatch, tmp_path
 def test_vec_env_is_measured_in_the_full_house(monkeypatch):
     record = vec_env.main(vec_env.Rate(realms=1, ticks=2, repeats=2))
     assert 120 <= record["least_population"] <= record["mean_population"] <= record["agents"] == 128
-    assert record["devices"] == (len(cores()) if jax.default_backend() == "cpu" else 1)
+    assert record["devices"] == (cores() if jax.default_backend() == "cpu" else 1)
     assert 0 < record["state_bytes_per_realm"] <= 48 * 1024
     results = files.new(record["machine"])
     run.keep(results, Job("vec_env", "vec_env", "nmmo_jax.bench.vec_env", {"realms": 1}, None), record)
@@ -304,12 +305,12 @@ def test_a_job_runs_in_a_process_of_its_own():
 
 def test_what_a_machine_is():
     found = machine()
-    assert found["backend"] == jax.default_backend() and found["cores"] == len(cores()) >= 1
+    assert found["backend"] == jax.default_backend() and found["cores"] == cores() >= 1
     assert found["commit"] is None or len(found["commit"].removesuffix("+changes")) == 12
     assert commit() == found["commit"]
     with pinned(1):
-        assert len(cores()) == 1 or not hasattr(__import__("os"), "sched_setaffinity")
-    assert len(cores()) == found["cores"]
+        assert cores() == 1 or not hasattr(__import__("os"), "sched_setaffinity")
+    assert cores() == found["cores"]
     assert last_line("Traceback\nValueError: no\n\n") == "ValueError: no"
 
 

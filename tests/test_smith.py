@@ -88,7 +88,7 @@ def test_signals_save_and_kill_loses_little(tmp_path):
         time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     told, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert f"train --resume {out}" in " ".join(told.split())
     update = Checkpoints(out / "checkpoints").latest()
     again = [sys.executable, "-m", "nmmo_jax.cli", "train", "--resume", str(out), "--updates", str(update + 8)]

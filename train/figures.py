@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from nmmo_jax import entry
 from nmmo_jax.commands.drawing import FORMATS, Format, drawing, marks, say_one, write_figure
 from nmmo_jax.commands.text import any_encoding, drawn, safe
 from nmmo_jax.files import read_json
@@ -220,4 +221,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run("train.figures", main)

@@ -21,6 +21,7 @@ import numpy as np
 import tyro
 from jaxtyping import PRNGKeyArray
 
+from nmmo_jax import entry
 from nmmo_jax.actions import Action
 from nmmo_jax.commands.text import any_encoding, safe
 from nmmo_jax.components import Realm
@@ -209,4 +210,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run("train.policy", main)

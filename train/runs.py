@@ -1,7 +1,6 @@
 """What a run's folder holds besides its checkpoints: how it was configured and asked for, and its log, line by line."""
 
 import json
-import signal
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -126,25 +125,3 @@ def _changed(folder: Path) -> str:
     except (OSError, ValueError, AttributeError, RecursionError):
         return ""
     return f"; {told}" if told else ""
-
-
-class Signals:
-    """Notes that the run was asked to stop (Ctrl-C, SIGTERM); a second time stops at once."""
-
-    def __init__(self):
-        self.asked: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "Signals":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _frame: Any) -> None:
-        if self.asked is not None:
-            raise KeyboardInterrupt
-        self.asked = number

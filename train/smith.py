@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from rich.console import Console
 from nmmo_jax.commands.drawing import Format
 from nmmo_jax.commands.progress import waiting
 from nmmo_jax.files import append_line, of_kind, write_json
-from nmmo_jax.folders import alone, new_folder
+from nmmo_jax.folders import Folder, alone, new_folder
+from nmmo_jax.signals import Signals, saving
 from train.checkpoint import FOLDER, Checkpoints
 from train.evaluate import evaluate, scripted
 from train.figures import write_figures
@@ -29,7 +30,6 @@ from train.runs import (
     LOG,
     Asked,
     Progress,
-    Signals,
     begins_anew,
     differing,
     forget_after,
@@ -96,7 +96,7 @@ class Native:
         if self.resume:
             read_config(self._folder)
             with alone(self._folder):
-                return self._train(self._as_it_was(), lambda: None)
+                return self._train(self._as_it_was(), None)
         asked = Asked(
             minutes=self.minutes,
             updates=self.updates,
@@ -106,25 +106,33 @@ class Native:
         )
         with new_folder(self.out, self.experiment.name, otherwise="resume goes on with the run in it") as folder:
             self.out = folder.path
-            return self._train(asked, folder.keep)
+            return self._train(asked, folder)
 
-    def _train(self, asked: Asked, keep: Callable[[], None]) -> dict[str, Any]:
+    def _train(self, asked: Asked, folder: Folder | None) -> dict[str, Any]:
         loggers, checkpoints = Loggers(asked["loggers"]), Checkpoints(self._folder / FOLDER, asked["every"])
         train = make_train(self.experiment, self.trinity)
         state, about = self._start(train, checkpoints)
         write_json(self._folder / CONFIG, {**self._described, "asked": asked})
         if checkpoints.latest() is None:  # so that a run whose checkpoints are gone is known by its log
             self._save(train, checkpoints, state, about, about)
-        keep()
         loggers.open(self._folder, about["update"], self._described)
         try:
-            return self._learn(asked, train, checkpoints, loggers, state, about)
+            return self._learn(asked, train, checkpoints, loggers, state, about, folder)
         except OSError as error:
+            if folder is not None and not folder.kept:
+                raise
             left = f"what was saved up to update {checkpoints.latest()} is whole, and resume goes on with it"
             raise OSError(error.errno, f"{error.strerror or error}; {left}", error.filename or self._folder) from error
 
     def _learn(
-        self, asked: Asked, train: Train, checkpoints: Checkpoints, loggers: Loggers, state: Any, about: Progress
+        self,
+        asked: Asked,
+        train: Train,
+        checkpoints: Checkpoints,
+        loggers: Loggers,
+        state: Any,
+        about: Progress,
+        folder: Folder | None,
     ) -> dict[str, Any]:
         watch, streak, saved_at, line = Signals(), _Streak(), time.perf_counter(), {**about}
         compiled: dict[int, float] = {}  # updates of a call -> seconds that it took to compile
@@ -141,10 +149,13 @@ class Native:
                 called = time.perf_counter()
                 state, report = train.run(state, number)
                 report = jax.device_get(report)
+                watch.grace = None  # from now on there is something to lose
                 line = self._tell(report, about, time.perf_counter() - called)
                 about = _progress(line)
                 logged = {**self._levels.pantheon.log(line), **about}
                 append_line(self._folder / LOG, logged)
+                if folder is not None:
+                    folder.keep()
                 loggers.send(logged)
                 progress.update(line)
                 broken = streak.see(report, line["update"])
@@ -159,6 +170,8 @@ class Native:
                     saved_at = time.perf_counter()
             if checkpoints.latest() != about["update"]:
                 self._save(train, checkpoints, state, about, line)
+            if folder is not None:
+                folder.keep()
             write_figures(self._folder, asked["figure_format"])
         seconds = round(sum(compiled.values()), 3)
         return {**line, "compile_seconds": seconds, "interrupted": watch.asked is not None}
@@ -261,7 +274,8 @@ class Native:
         self, train: Train, checkpoints: Checkpoints, state: Any, about: Progress, line: Mapping[str, Any]
     ) -> None:
         score = self._levels.pantheon.score({**line}) if "lifetime" in line else None  # there was no update
-        checkpoints.save(about["update"], train.saved(state), {**about, **self._described}, score)
+        with saving():
+            checkpoints.save(about["update"], train.saved(state), {**about, **self._described}, score)
 
 
 def _over(about: Progress, asked: Asked) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 
 from nmmo_jax.config import RULES_VERSION
+from nmmo_jax.cores import cores
 from nmmo_jax.files import write_json
 
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "JAX_", "XLA_PYTHON_CLIENT_")  # names, or how names begin
@@ -53,7 +54,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
-        "cores": len(cores()),
+        "cores": cores(),
         "memory_bytes": _physical_memory(),
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
@@ -84,8 +85,8 @@ def last_line(text: str) -> str:
     return lines[-1].strip() if lines else "it says nothing"
 
 
-def cores() -> list[int]:
-    """Cores on which this process may run."""
+def _bound() -> list[int]:
+    """Cores to which this process is bound."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -94,7 +95,7 @@ def cores() -> list[int]:
 @contextlib.contextmanager
 def pinned(number: int | None) -> Iterator[None]:
     """Has processes that are started within run on so many cores; None, or a system that cannot: on all."""
-    before = cores()
+    before = _bound()
     if number is None or not hasattr(os, "sched_setaffinity"):
         yield
         return

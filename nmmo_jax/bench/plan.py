@@ -7,6 +7,7 @@ from typing import Any
 
 from nmmo_jax.bench.rows import observation_bytes, row
 from nmmo_jax.bench.throughput import Throughput, check, policy
+from nmmo_jax.hidden import check_train
 
 GROUPS = (
     *("full_house", "chaos", "law", "classic", "training", "vec_env", "realms", "crowd", "large", "huge"),
@@ -109,8 +110,9 @@ def plan(full: bool, found: dict[str, Any]) -> list[Job]:
 def _unable() -> str | None:
     """Why what needs the package train cannot be measured; None: it can."""
     try:
+        check_train()
         importlib.import_module("train.policy")
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         return f"needs the package train, which cannot be imported ({error})"
     return None
 

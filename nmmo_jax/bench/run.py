@@ -11,6 +11,7 @@ from nmmo_jax.bench.machine import last_line, pinned
 from nmmo_jax.bench.plan import Job
 from nmmo_jax.bench.results import ALONE
 from nmmo_jax.files import read_json
+from nmmo_jax.signals import Signals
 
 Measure = Callable[[Job], dict[str, Any]]
 
@@ -20,6 +21,7 @@ def measure(job: Job) -> dict[str, Any]:
 
     Raises:
       RuntimeError: the process failed; says how.
+      KeyboardInterrupt: a signal came; the process has ended.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "record.json"
@@ -29,11 +31,15 @@ def measure(job: Job) -> dict[str, Any]:
                 job.command(str(out)), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             )
         try:
-            _, told = process.communicate()
-        except BaseException:
-            process.terminate()
-            process.communicate()
-            raise
+            with Signals(process.terminate) as watch:
+                watch.grace = None
+                if watch.asked:  # before there was a process to wake
+                    process.terminate()
+                _, told = process.communicate()
+        finally:
+            process.kill()
+        if watch.asked:
+            raise KeyboardInterrupt
         if process.returncode < 0:
             raise RuntimeError(f"ended by signal {-process.returncode} (9: most likely out of memory)")
         if process.returncode:

@@ -9,11 +9,9 @@ The buffer has ``--ticks`` + 1 rows: a tick reads its observation in row t and w
 through the scan beside a buffer, observations would be copied twice more, at a quarter of all time on a CPU.
 """
 
-import contextlib
 import dataclasses
 import importlib
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -29,9 +27,11 @@ import nmmo_jax
 from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import Row, observation_bytes, row, start
+from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.text import console
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
+from nmmo_jax.hidden import check_train
 from nmmo_jax.policies.scripted import POLICIES
 
 _AXIS = "realms"
@@ -175,6 +175,7 @@ def policy(name: str, config: Config) -> tuple[Callable[[jax.Array], Any], Calla
     """
     if name in POLICIES:
         return lambda key: None, lambda params, key, obs, realm: POLICIES[name](key, obs, realm)
+    check_train()
     try:
         networks = importlib.import_module("train.networks")
     except ImportError as error:
@@ -188,10 +189,7 @@ def devices(number: int) -> list[Any]:
     Raises:
       ValueError: there are not as many.
     """
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        with contextlib.suppress(RuntimeError):  # JAX has started, with as many as it has
-            # No more than asked for: a device that is not used costs the others a tenth of their speed.
-            jax.config.update("jax_num_cpu_devices", max(1, min(number, os.cpu_count() or 1)))
+    use_all_cores(number)  # no more than asked for: a device that is not used costs the others a tenth of their speed
     if not 1 <= number <= len(jax.devices()):
         raise ValueError(f"devices={number}: allowed are 1 to {len(jax.devices())}")
     return jax.devices()[:number]

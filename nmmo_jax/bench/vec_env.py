@@ -16,9 +16,10 @@ import jax
 import numpy as np
 import tyro
 
-from nmmo_jax.bench.machine import cores, machine, peak_memory, run_program
+from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.rows import observation_bytes, row
 from nmmo_jax.bench.throughput import rates
+from nmmo_jax.cores import cores
 from train.vec_env import VecEnv
 from train.vec_rows import Observations
 
@@ -58,7 +59,7 @@ def main(args: Rate) -> dict[str, Any]:
         "row": "vec_env",
         "policy": "random",
         **{name: value for name, value in dataclasses.asdict(args).items() if name != "out"},
-        "devices": len(cores()) if jax.default_backend() == "cpu" else 1,  # a core is a device elsewhere, too
+        "devices": cores() if jax.default_backend() == "cpu" else 1,  # a core is a device elsewhere, too
         "agents": env.config.num_agents,
         "populations": env.config.num_populations,
         **found,

@@ -19,6 +19,7 @@ from nmmo_jax.commands.drawing import Format, check_formats, drawing
 from nmmo_jax.commands.text import column, safe, verdict
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.folders import new_file
+from nmmo_jax.signals import Signals
 from nmmo_jax.spelling import near
 
 
@@ -88,7 +89,8 @@ class Bench:
         begun = out.exists()
         files.write(out, results)
         try:
-            with _progress(len(todo)) as bar:
+            with Signals() as watch, _progress(len(todo)) as bar:
+                watch.grace = None
                 task = bar.add_task("", total=len(todo))
                 for job in todo:
                     bar.update(task, description=job.name)
@@ -97,6 +99,8 @@ class Bench:
                     run([job], results, lambda: files.write(out, results))
                     begun = True
                     bar.advance(task)
+                    if watch.asked:
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             if not begun:
                 out.unlink()

@@ -4,14 +4,12 @@ Play runs in chunks: a chunk is one call of one compiled program, which keeps re
 devices and hands small counts to the host. Realms are shared out over devices; no result depends on how.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -24,8 +22,10 @@ from nmmo_jax.commands.players import Players
 from nmmo_jax.commands.statistics import Tally
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
+from nmmo_jax.cores import cores
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
+from nmmo_jax.signals import Signals
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 
@@ -35,6 +35,7 @@ _SECONDS = 0.4  # a chunk should take: how often progress moves and Ctrl-C is he
 _MOST_BINS = 10_001  # of the histogram of ages: exact to 9,999 ticks
 _MOST_POINTS = 4_096  # of a curve over time
 _AXIS = "realms"
+_FORCED = "xla_force_host_platform_device_count"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,13 +68,17 @@ class Measured:
     interrupted: bool
 
 
-def use_all_cores() -> None:
-    """Makes every core a device of its own on a CPU, unless JAX has started or JAX_NUM_CPU_DEVICES says otherwise."""
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        try:
-            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
-        except RuntimeError:
-            return
+def use_all_cores(most: int | None = None) -> None:
+    """Makes every core that the process may use, or ``most`` of them, a device of its own on a CPU.
+
+    Not where JAX has started, or its number of devices is given: by JAX_NUM_CPU_DEVICES or jax_num_cpu_devices, or by
+    XLA_FLAGS=--xla_force_host_platform_device_count.
+    """
+    configured: int = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    given = configured >= 0 or _FORCED in os.environ.get("XLA_FLAGS", "")
+    if not given:
+        with contextlib.suppress(RuntimeError):  # JAX has started
+            jax.config.update("jax_num_cpu_devices", max(1, min(cores(), most or cores())))
 
 
 def longest_chunk(env: Environment, realms: int, ticks: int) -> int:
@@ -105,9 +110,10 @@ def measure(
     ticks: int,
     seed: int,
     initial_population: int = 0,
+    watch: Signals,
     progress: Callable[[int, int, float], None] = lambda _ticks, _steps, _living: None,
 ) -> Measured:
-    """Compiles, plays, and measures. SIGINT and SIGTERM end the play after the chunk in hand.
+    """Compiles, plays, and measures.
 
     Args:
       env: with ``Config.visits`` on, in layout ``blocks``.
@@ -116,10 +122,12 @@ def measure(
       realms, ticks: how many, how long.
       seed: of births, regrowth and policies.
       initial_population: births in each realm before the first tick.
+      watch: what it hears ends the play after the chunk in hand.
       progress: called after every chunk with the ticks and agent-steps so far, and the agents per realm.
 
     Raises:
       ValueError: counts that may not fit 32 bits.
+      KeyboardInterrupt: a signal came before the play began.
     """
     longest = longest_chunk(env, realms, ticks)
     began = time.perf_counter()
@@ -143,17 +151,19 @@ def measure(
     curves = TimeCurves(ticks, env.config)
     played, chunk = 0, 1
     compiled = time.perf_counter()
-    with _end_by_signal() as ended:
-        while played < ticks and not ended.is_set():
-            start = time.perf_counter()
-            worlds, part, population, depleted = program(key, policy_key, params, worlds, jnp.int32(chunk))
-            total = jax.tree.map(np.add, total, _wide(part))
-            curves.append(np.asarray(population)[:chunk], np.asarray(depleted)[:chunk])
-            played += chunk
-            progress(played, int(total.steps.sum()), float(population[chunk - 1, 0].sum()))
-            longer = chunk * min(4.0, _SECONDS / (time.perf_counter() - start))
-            chunk = max(1, min(int(longer), longest, ticks - played))
-        interrupted = played < ticks
+    if watch.asked:
+        raise KeyboardInterrupt
+    watch.grace = None  # from now on there is something to lose
+    while not played or (played < ticks and not watch.asked):
+        start = time.perf_counter()
+        worlds, part, population, depleted = program(key, policy_key, params, worlds, jnp.int32(chunk))
+        total = jax.tree.map(np.add, total, _wide(part))
+        curves.append(np.asarray(population)[:chunk], np.asarray(depleted)[:chunk])
+        played += chunk
+        progress(played, int(total.steps.sum()), float(population[chunk - 1, 0].sum()))
+        longer = chunk * min(4.0, _SECONDS / (time.perf_counter() - start))
+        chunk = max(1, min(int(longer), longest, ticks - played))
+    interrupted = played < ticks
 
     realm, _ = worlds
     ages = living_ages(realm, env.config)
@@ -258,28 +268,3 @@ class TimeCurves:
 
 def _wide(tally: Tally) -> Tally:
     return jax.tree.map(lambda count: np.asarray(count, np.int64), tally)
-
-
-@contextmanager
-def _end_by_signal() -> Iterator[threading.Event]:
-    """Sets the event on the first SIGINT or SIGTERM; a second one does what it did before."""
-    ended = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # where Python does not allow handlers
-        yield ended
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def end(_number: int, _frame: object) -> None:
-        ended.set()
-        restore()
-
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield ended
-    finally:
-        restore()

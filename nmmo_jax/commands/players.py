@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from nmmo_jax.actions import Action
 from nmmo_jax.commands.text import safe
 from nmmo_jax.environment import Environment
+from nmmo_jax.hidden import check_train
 from nmmo_jax.policies.scripted import POLICIES, play
 from nmmo_jax.spelling import near
 
@@ -97,6 +98,7 @@ def load_trained(name: str, env: Environment | None = None) -> Any:
     Raises:
       ValueError: there is none of that name, or it does not fit the world.
     """
+    check_train()
     from train.policy import load_policy  # training's libraries take a second to import
 
     check_name(name)
@@ -105,6 +107,7 @@ def load_trained(name: str, env: Environment | None = None) -> Any:
 
 def check_name(name: str) -> None:
     """Refuses a name without separators that is no policy's and no folder's, with the nearest that is."""
+    check_train()
     from train.policy import PRETRAINED, find
 
     if Path(name).name == name and not find(name).is_dir():

@@ -1,6 +1,5 @@
 """What is told of a run: its numbers, a table of them, and files."""
 
-import os
 import platform
 from importlib.metadata import version
 from typing import Any
@@ -25,6 +24,7 @@ from nmmo_jax.commands.statistics import (
 from nmmo_jax.commands.text import short
 from nmmo_jax.components import Cause
 from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
+from nmmo_jax.cores import cores
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
@@ -135,7 +135,7 @@ def versions() -> dict[str, Any]:
         **packages,
         "python": platform.python_version(),
         "machine": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "device": f"{device.platform}: {device.device_kind}",
     }
 

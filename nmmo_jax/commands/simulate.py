@@ -28,6 +28,7 @@ from nmmo_jax.environment import Environment
 from nmmo_jax.files import write_arrays, write_json
 from nmmo_jax.folders import Folder, new_folder
 from nmmo_jax.replay_file import save_replay
+from nmmo_jax.signals import Signals
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size
@@ -133,39 +134,41 @@ class Simulate:
         """All that is left to do, once a folder is there."""
         out, names = folder.path, [str(path) for path in self.map or ()]
         names = names or [f"generated map {i}" for i in range(self._generated)]
-        with Progress(self.ticks) as progress:
-            if maps:
-                pool = MapPool.from_maps(maps, env.config, names)
-            else:
-                pool = MapPool.generated(self.seed, self._generated, env.config)
-            measured = measure(
-                env,
-                who,
-                pool,
-                realms=self.realms,
-                ticks=self.ticks,
-                seed=self.seed,
-                initial_population=self.initial_population,
-                progress=progress.update,
-            )
-        if not measured.ticks:
-            raise KeyboardInterrupt  # there is nothing to tell
-        folder.keep()
-        metrics = {
-            "game": self.game,
-            "seed": self.seed,
-            "ticks_asked": self.ticks,
-            "initial_population": self.initial_population,
-            **summarise(measured, env, pool, names, policies, self.realms),
-            "config": dataclasses.asdict(env.config),
-            "rules": rules_as_json(env.rules),
-            "versions": versions(),
-        }
-        for path in [path for pattern in _OUTPUTS for path in out.glob(pattern)]:
-            path.unlink()
-        with drawing(self.figure_format):
-            self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
-        self._tell(out, metrics)
+        with Signals() as watch:  # until the results are written
+            with Progress(self.ticks) as progress:
+                if maps:
+                    pool = MapPool.from_maps(maps, env.config, names)
+                else:
+                    pool = MapPool.generated(self.seed, self._generated, env.config)
+                measured = measure(
+                    env,
+                    who,
+                    pool,
+                    realms=self.realms,
+                    ticks=self.ticks,
+                    seed=self.seed,
+                    initial_population=self.initial_population,
+                    watch=watch,
+                    progress=progress.update,
+                )
+            if not measured.ticks:
+                raise KeyboardInterrupt  # there is nothing to tell
+            folder.keep()
+            metrics = {
+                "game": self.game,
+                "seed": self.seed,
+                "ticks_asked": self.ticks,
+                "initial_population": self.initial_population,
+                **summarise(measured, env, pool, names, policies, self.realms),
+                "config": dataclasses.asdict(env.config),
+                "rules": rules_as_json(env.rules),
+                "versions": versions(),
+            }
+            for path in [path for pattern in _OUTPUTS for path in out.glob(pattern)]:
+                path.unlink()
+            with drawing(self.figure_format):
+                self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
+            self._tell(out, metrics)
         if self.record is not None:
             where = safe(Path(names[self.record % len(names)]).name)
             title = f"{self.game}, realm {self.record}, {where}, seed {self.seed}"

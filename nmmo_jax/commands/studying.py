@@ -13,6 +13,8 @@ from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.overrides import flags_named, named_by
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import safe
+from nmmo_jax.hidden import check_train
+from nmmo_jax.signals import ending
 
 
 @dataclasses.dataclass
@@ -56,6 +58,7 @@ class StudyCommand(abc.ABC):
         Raises:
           ValueError, OSError: what cannot be computed or written, before anything is compiled.
         """
+        check_train()
         from train.studies.study import has_begun, study_folder  # training's libraries take a second to import
 
         use_all_cores()
@@ -89,19 +92,16 @@ class StudyCommand(abc.ABC):
         console.width = max(console.width, 80)
         study = self.study(out)
         open_study(out, self.NAME, self._asked(), made_of(self.policies()))
-        cells = study.cells()
-        try:
-            results, seconds = compute(cells, out)
-        except KeyboardInterrupt:
-            if not has_begun(out):
-                raise
-            missing = left(cells, out)
-            console.print(
-                f"{safe(out)}: {len(cells) - len(missing)} of {len(cells)} parts are done\n"
-                f"nmmo-jax {self.NAME} --resume {safe(out)} goes on",
-                soft_wrap=True,
-            )
-            return 130
+        cells, goes_on = study.cells(), f"nmmo-jax {self.NAME} --resume {out} goes on"
+        with ending(lambda: goes_on if has_begun(out) else None):
+            try:
+                results, seconds = compute(cells, out)
+            except KeyboardInterrupt:
+                if not has_begun(out):
+                    raise
+                done = len(cells) - len(left(cells, out))
+                console.print(f"{safe(out)}: {done} of {len(cells)} parts are done\n{safe(goes_on)}", soft_wrap=True)
+                return 130
         with drawing(self.figure_format):
             shown = study.report(out, results)
         console.print(shown)

@@ -13,6 +13,7 @@ from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.overrides import WORLD, Overrides, flags_named, named_by, parse_set, types_of
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import safe, verdict
+from nmmo_jax.hidden import check_train
 
 
 @dataclasses.dataclass
@@ -61,6 +62,7 @@ class Train:
         Raises:
           ValueError, OSError: bad input, before anything is compiled.
         """
+        check_train()
         from train.settings import PUBLISHED, experiment
         from train.smith import Native
         from train.trinity import Trinity

@@ -1,7 +1,6 @@
 """The command ``nmmo-jax watch``: a world, live or recorded, in the browser."""
 
 import dataclasses
-import signal
 import threading
 import webbrowser
 from pathlib import Path
@@ -20,6 +19,7 @@ from nmmo_jax.files import write
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
+from nmmo_jax.signals import Signals
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
@@ -107,18 +107,16 @@ class Watch:
         can = {"value": bool(minds.trained), "probabilities": bool(minds.trained), "take": show.live}
         about = {"game": game, "tick_seconds": 0.6, "can": {**can, "realm": show.live and self._realms > 1}}
         gallery = Gallery(show, population_colours(env.config.num_populations), about)
-        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # a terminal that is closed ends it as Ctrl-C does
-            signal.signal(signal.SIGHUP, signal.default_int_handler)
-        try:
+        ended = threading.Event()
+        with Signals(ended.set) as watch:
+            if self.record is not None:
+                watch.grace = None  # it is still to be written
             with opened(gallery, access) as port:
                 self._tell(show, access, port)
-                threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
-        show.close()  # also where a second signal has interrupted the end: what is saved must not go on
-        if self.record is not None:
-            save_replay(show.stage.replay, self.record)
-            console().print(f"{safe(self.record)}: {len(show.stage.replay)} ticks", soft_wrap=True)
+                ended.wait()
+            if self.record is not None:
+                save_replay(show.stage.replay, self.record)
+                console().print(f"{safe(self.record)}: {len(show.stage.replay)} ticks", soft_wrap=True)
         return 1 if show.failed else 0
 
     def _tell(self, show: Any, access: Any, port: int) -> None:

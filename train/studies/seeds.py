@@ -4,6 +4,7 @@ As a program: ``python -m train.studies.seeds law16 --seeds 0 1 2 --budget 3_000
 """
 
 import dataclasses
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,15 +17,17 @@ import numpy as np
 import tyro
 from rich.progress import BarColumn
 
+from nmmo_jax import entry, signals
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.text import any_encoding, column, safe
 from nmmo_jax.files import Count, Number, append_line, read_json, write_json
 from nmmo_jax.folders import Folder, new_folder
+from nmmo_jax.signals import Signals
 from train.checkpoint import FOLDER, Checkpoints
 from train.loop import Report, make_train
 from train.metrics import means
-from train.runs import CONFIG, LOG, Signals, begins_anew, difference, forget_after
+from train.runs import CONFIG, LOG, begins_anew, difference, forget_after
 from train.settings import Experiment, describe, experiment
 from train.trinity import Trinity
 
@@ -82,11 +85,11 @@ def train_seeds(
     """
     _check(experiment, seeds, budget, snapshots)
     there = (out / CONFIG).exists()
-    with new_folder(out, overwrite=there, otherwise="it holds no training of seeds") as folder:
+    with new_folder(out, overwrite=there, otherwise="it holds no training of seeds") as folder, Signals() as watch:
         _open(out, experiment, seeds, budget, snapshots)
         done = out / "done.json"
         if not done.exists():
-            write_json(done, _train(experiment, seeds, budget, folder, told, snapshots))
+            write_json(done, _train(experiment, seeds, budget, folder, told, snapshots, watch))
         return dict(read_json(done, Done))
 
 
@@ -97,6 +100,7 @@ def _train(
     folder: Folder,
     told: Callable[[float, str], None],
     snapshots: Sequence[float],
+    watch: Signals,
 ) -> dict[str, Any]:
     out, checkpoints = folder.path, Checkpoints(folder.path / FOLDER)
     train = make_train(experiment, seeds=len(seeds))
@@ -120,6 +124,7 @@ def _train(
         began = time.perf_counter()
         state, report = train.run(state, updates)
         report = jax.device_get(report)
+        watch.grace = None  # from now on there is something to lose: it waits until ``told`` raises
         line, words = _tell(experiment, report, about, time.perf_counter() - began)
         append_line(out / LOG, line)
         folder.keep()
@@ -235,7 +240,7 @@ class Seeds:
 
 
 def main() -> None:
-    """Trains; bad input ends with one readable line and status 2, an interruption with status 130."""
+    """Trains; bad input ends with one readable line and status 2, an interruption as in ``signals``."""
     any_encoding()
     asked = tyro.cli(Seeds, prog="python -m train.studies.seeds")
     use_all_cores()
@@ -251,11 +256,11 @@ def main() -> None:
             train_seeds(experiment(asked.experiment), asked.seeds, asked.budget, asked.out, told)
     except KeyboardInterrupt:
         print(f"{safe(asked.out)}: saved; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + (signals.noted() or signal.SIGINT))
     except (ValueError, OSError) as error:
         print(f"train.studies.seeds: {safe(error)}", file=sys.stderr)
         sys.exit(2)
 
 
 if __name__ == "__main__":
-    main()
+    entry.run("train.studies.seeds", main)

@@ -20,7 +20,8 @@ from nmmo_jax.commands.text import column
 from nmmo_jax.config import RULES_VERSION
 from nmmo_jax.files import read_arrays, read_json, write_arrays, write_json
 from nmmo_jax.folders import new_folder
-from train.runs import Signals, difference
+from nmmo_jax.signals import Signals
+from train.runs import difference
 
 CELLS = "cells"  # of a study's folder
 _CONFIG = "config.json"
@@ -147,7 +148,7 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
     """The results of all cells: those in the folder as they are, the others computed, and the seconds it took.
 
     Raises:
-      KeyboardInterrupt: SIGINT or SIGTERM came; what was done is kept.
+      KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP came; what was done is kept.
       ValueError: two cells of one name; or the file of one is not as it was written.
     """
     if len({cell.name for cell in cells}) < len(cells):
