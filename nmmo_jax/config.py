@@ -183,12 +183,12 @@ def rule_values(rules: Rules) -> tuple[Any, ...]:
 
 def _value(leaf: Any, dtype: str) -> Any:
     """A rule as something that is compared and hashed by value."""
-    if is_traced(leaf):
+    if any(map(is_traced, leaf if isinstance(leaf, tuple | list) else (leaf,))):
         return id(leaf)
     try:
         array = np.asarray(leaf)
-    except ValueError:  # rows of different length, or a list of what is traced
-        return id(leaf)
+    except ValueError:  # rows of different length
+        return leaf
     if array.dtype.kind not in "biuf":
         return leaf  # what tree functions put in place of numbers
     same = array.astype(dtype)

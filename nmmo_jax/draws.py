@@ -82,7 +82,7 @@ def as_key(key: Any, name: str = "key", shape: tuple[int, ...] = (), hint: str =
         if key.shape != shape:
             raise ValueError(f"{name}: keys of shape {key.shape}: {must}")
         if str(jax.random.key_impl(key)) == "threefry2x32":
-            return key
+            return jnp.asarray(key) if isinstance(key, np.ndarray) else key
         data = jax.random.key_data(key)
     else:
         if key.dtype != jnp.uint32 or key.shape[:-1] != shape or key.shape[-1:] not in ((2,), (4,)):

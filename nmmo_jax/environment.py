@@ -217,11 +217,11 @@ class Environment:
                 f"tiles: shape {tiles.material.shape}: must be ({config.rows}, {config.columns}), "
                 "the configured rows and columns"
             )
-        tiles = jax.tree.map(jnp.copy, tiles)  # who gave them keeps them, also where the realm is donated
+        own: Tiles = jax.tree.map(jnp.copy, tiles)  # who gave them keeps them, also where the realm is donated
         realm = Realm(
             tick=jnp.zeros((), jnp.int32),
             next_uid=jnp.zeros((), jnp.int32),
-            tiles=tiles,
+            tiles=own,
             agents=empty_agents(config),
             probes=empty_probes(config),
         )
