@@ -70,7 +70,8 @@ test-slow: $(STAMP)  ## run the tests that are marked slow
 # ratings, intervals, logs, the viewer's server, properties.
 LOWEST := .cache/lowest
 LOWEST_TESTS ?= $(addprefix tests/test_,checkpoint.py networks.py updates.py flags.py docs.py render.py simulate.py \
-	tournament.py statistics.py intervals.py loggers.py maps.py watch.py properties.py)
+	tournament.py statistics.py intervals.py loggers.py maps.py watch.py watch_access.py watch_server.py properties.py \
+	files.py damage.py)
 test-lowest:  ## run a part of the tests with the lowest versions that pyproject.toml allows
 	$(need-python)
 	@"$(PYTHON)" -m venv --clear $(LOWEST)

@@ -24,7 +24,7 @@ extras="cuda,test"
 
 # What the JAX of a Python runs on; nothing where something that is needed cannot be imported.
 backend_of() {
-    timeout 120 "$1" -c 'import jax, flax, jaxtyping, matplotlib, numpy, optax, rich, tyro, pytest, chex, hypothesis
+    timeout 120 "$1" -c 'import jax, flax, jaxtyping, matplotlib, msgspec, numpy, optax, rich, tyro, pytest, chex, hypothesis
 print(jax.default_backend())' 2> >(tail -n 1 >&2) || true
 }
 
@@ -64,7 +64,7 @@ timeout --signal=TERM --kill-after=20 "${BENCH_SECONDS:-330}" "$PYTHON" -m nmmo_
     --overwrite --out "$OUT/$backend.json" --figures "$OUT/$backend-figures" || ended=$?
 case $ended in
     0) ;;
-    124 | 130) "$PYTHON" -m nmmo_jax.cli bench --show "$OUT/$backend.json" --figures "$OUT/$backend-figures" ;;
+    124 | 130 | 143) "$PYTHON" -m nmmo_jax.cli bench --show "$OUT/$backend.json" --figures "$OUT/$backend-figures" ;;
     *) status=1 ;;
 esac
 exit "$status"

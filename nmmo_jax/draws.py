@@ -131,6 +131,15 @@ def words(key: PRNGKeyArray, high: jax.Array, low: jax.Array) -> tuple[UInt32[Ar
     return x, y
 
 
+def _default_bits(data: UInt32[Array, "2"], width: int, shape: tuple[int, ...]) -> jax.Array:
+    """``jax.random.bits`` of a width of 8 to 64, to the last bit."""
+    if width < 64:
+        return bits(_threefry(data), shape, jnp.dtype(f"uint{width}"))
+    counter = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    high, low = words(_threefry(data), jnp.zeros_like(counter), counter)
+    return (high.astype(jnp.uint64) << jnp.uint64(32)) | low.astype(jnp.uint64)
+
+
 def _threefry(data: UInt32[Array, "2"]) -> PRNGKeyArray:
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 
@@ -139,7 +148,7 @@ _DEFAULTS = jax.extend.random.define_prng_impl(
     key_shape=(2,),
     seed=lambda seed: jax.random.key_data(jax.random.key(seed, impl="threefry2x32")),
     split=lambda data, shape: jax.random.key_data(split(_threefry(data), math.prod(shape))).reshape(*shape, 2),
-    random_bits=lambda data, width, shape: bits(_threefry(data), shape, jnp.dtype(f"uint{width}")),
+    random_bits=_default_bits,
     fold_in=lambda data, number: jax.random.key_data(fold_in(_threefry(data), number)),
     name="threefry2x32_defaults",
     tag="fry",

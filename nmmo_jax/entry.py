@@ -20,6 +20,7 @@ from typing import Any
 
 from nmmo_jax import signals
 
+_PROGRAMS = ("train.figures", "train.policy", "train.studies.seeds")  # that are run by ``python -m``
 _NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe whose reader has gone, a terminal that was closed
 
 
@@ -45,6 +46,7 @@ class _Process:
 
     def __init__(self):
         self.begun = False
+        self.whole = False  # whether nobody else had registered for its end before
         self.status: int | None = None
         self.output: _Stream | None = None
 
@@ -71,17 +73,28 @@ def run(program: str, command: Callable[[], Any]) -> None:
     except SystemExit as ended:
         code = ended.code
         _process.status = 0 if code is None else code if isinstance(code, int) else 1
-        raise
-    _process.status = 0
+        if _process.whole:
+            raise
+    else:
+        _process.status = 0
+    if not _process.whole:
+        _last_words(program)
+        sys.exit(_process.status)
 
 
-def begin(program: str) -> None:
-    """Makes this process a command; see ``signals.handle``. Standard streams cannot fail from now on."""
+def begin(program: str, whole: bool = False) -> None:
+    """Makes this process a command; see ``signals.handle``. Standard streams cannot fail from now on.
+
+    Args:
+      whole: from its beginning on, so that nobody else can have registered for its end.
+    """
     if _process.begun:
         signals.handle(program)
         return
     _process.begun = True
-    atexit.register(_end, program)  # the first to be registered is the last to be called
+    _process.whole = whole
+    if whole:
+        atexit.register(_end, program)  # the first to be registered is the last to be called
     sys.excepthook = lambda kind, error, trace: _uncaught(program, kind, error, trace)
     for descriptor in (0, 1, 2):
         try:
@@ -113,10 +126,8 @@ def _uncaught(program: str, kind: type[BaseException], error: BaseException, tra
         sys.__excepthook__(kind, error, trace)
 
 
-def _end(program: str) -> None:
-    """The end, once all who have registered for it were called. The interpreter is not taken apart: XLA's threads may
-    crash at that, and a signal would be nobody's.
-    """
+def _last_words(program: str) -> None:
+    """All that is said is said, or why it is not."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
@@ -124,6 +135,13 @@ def _end(program: str) -> None:
     if lost is not None and lost.errno not in _NOBODY_READS and _process.status in (0, None):
         print(f"{program}: standard output: {lost.strerror}", file=sys.stderr, flush=True)
         _process.status = 2
+
+
+def _end(program: str) -> None:
+    """The end, once all who have registered for it were called. The interpreter is not taken apart: XLA's threads may
+    crash at that, and a signal would be nobody's.
+    """
+    _last_words(program)
     if _process.status is not None:
         os._exit(_process.status)
 
@@ -138,11 +156,11 @@ def _own() -> str | None:
         module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
     if module in ("nmmo_jax", "nmmo_jax.cli", "nmmo_jax.__main__"):
         return "nmmo-jax"
-    if module.partition(".")[0] == "nmmo_jax":
+    if module.partition(".")[0] == "nmmo_jax" or module in _PROGRAMS or module.startswith("train.examples."):
         return f"python -m {module}"
     return "nmmo-jax" if os.path.basename(first) == "nmmo-jax" and first in sys.orig_argv else None
 
 
 if (_name := _own()) is not None:
-    begin(_name)
+    begin(_name, whole=True)
 signal.pthread_sigmask(signal.SIG_SETMASK, _before)

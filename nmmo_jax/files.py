@@ -7,6 +7,7 @@ a type, where it is read.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import zlib
@@ -24,6 +25,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 
 _SUM, _LINE_SUM = "sha256", "crc32"  # names of the checksums
+_PART = ".part"  # how the name of a file ends that is still being written
+_MOST_BYTES = 200  # of a name to which something is added
+_numbers = itertools.count()
 _UNSEALED = "has no checksum: an earlier version wrote it, or something else"
 
 
@@ -33,19 +37,33 @@ def write(path: Path, content: Callable[[BinaryIO], Any]) -> None:
     Raises:
       OSError: of the file that was asked for.
     """
-    beside = path.with_name(f".{path.name[:200]}.part")
+    part = beside(path, f"{os.getpid()}-{next(_numbers)}{_PART}")
     try:
-        with ending(lambda: beside.unlink(missing_ok=True)), open(beside, "wb") as file:
-            content(file)
-            file.flush()
-            os.fsync(file.fileno())  # some file systems tell only now that the disk is full
-        with saving():
-            os.replace(beside, path)
+        with ending(lambda: part.unlink(missing_ok=True)):
+            with open(part, "wb") as file:
+                content(file)
+                file.flush()
+                os.fsync(file.fileno())  # some file systems tell only now that the disk is full
+            with saving():
+                os.replace(part, path)
     except OSError as error:
         raise _of(path, error) from None
     finally:
         with contextlib.suppress(OSError):  # where even that cannot be asked for
-            beside.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A hidden file beside another, whose name is never too long."""
+    name = path.name
+    if len(os.fsencode(name)) > _MOST_BYTES:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return path.with_name(f".{name}.{suffix}")
+
+
+def is_part(path: Path) -> bool:
+    """Whether it is what a process that was killed has left of a file that it was writing."""
+    return path.name.startswith(".") and path.name.endswith(_PART)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -78,7 +96,7 @@ def read_json(path: Path, kind: type[Kind], **known: Any) -> Kind:
         if value.get(name) != wanted:
             raise ValueError(f"{path}: its {name} is {_short(value.get(name))}, and this version reads {wanted!r}")
     told = value.pop(_SUM, None)
-    if told != _sum_of(value):
+    if told != _known(_sum_of, value):
         how = _UNSEALED if told is None else "damaged, or changed: its checksum is another"
         raise ValueError(f"{path}: {how}")
     return of_kind(value, kind, str(path))
@@ -114,7 +132,7 @@ def read_arrays(path: Path, check: Callable[[dict[str, np.ndarray]], Any] | None
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
     if seal != checksum(arrays):
-        how = "is damaged or was changed: its checksum is another" if seal else _UNSEALED
+        how = "damaged, or changed: its checksum is another" if seal else _UNSEALED
         raise ValueError(f"{path}: {how}")
     return arrays
 
@@ -149,7 +167,7 @@ def read_lines(path: Path, kind: type[Kind]) -> list[Kind]:
     for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
         where = f"{path}: line {number}"
         value = _parsed(text, where)
-        if not isinstance(value, dict) or value.pop(_LINE_SUM, None) != _line_sum_of(value):
+        if not isinstance(value, dict) or value.pop(_LINE_SUM, None) != _known(_line_sum_of, value):
             raise ValueError(f"{where}: damaged, or changed: its checksum is another")
         lines.append(of_kind(value, kind, where))
     return lines
@@ -210,6 +228,14 @@ def _short(value: Any) -> str:
 def _canonical(value: Mapping[str, Any]) -> bytes:
     """The same for equal values, however a file is laid out."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _known(sum_of: Callable[[Mapping[str, Any]], str], value: Mapping[str, Any]) -> str:
+    """The checksum of what was read; of what is nested so deep that there is none, no checksum."""
+    try:
+        return sum_of(value)
+    except RecursionError:
+        return ""
 
 
 def _sum_of(value: Mapping[str, Any]) -> str:

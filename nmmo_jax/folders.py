@@ -8,14 +8,16 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from nmmo_jax.files import beside, is_part
 from nmmo_jax.signals import ending
 
 _LOCK = ".lock"
@@ -40,19 +42,29 @@ class Folder:
 
     Attributes:
       path: where it is.
-      kept: whether what is in it stays; see ``keep``.
     """
 
-    def __init__(self, path: Path):
-        self.path, self.kept = path, False
+    def __init__(self, path: Path, begun: Callable[[Path], bool] = lambda _: False):
+        self.path, self._begun, self._kept = path, begun, False
+
+    @property
+    def kept(self) -> bool:
+        """Whether what is in it stays; see ``keep``."""
+        return self._kept or (self.path.is_dir() and self._begun(self.path))
 
     def keep(self) -> None:
         """From now on, what is in it stays, whatever happens."""
-        self.kept = True
+        self._kept = True
 
 
 @contextlib.contextmanager
-def new_folder(path: Path | None, name: str = "", overwrite: bool = False, otherwise: str = "") -> Iterator[Folder]:
+def new_folder(
+    path: Path | None,
+    name: str = "",
+    overwrite: bool = False,
+    otherwise: str = "",
+    begun: Callable[[Path], bool] = lambda _: False,
+) -> Iterator[Folder]:
     """A context in which a folder, made if it is not there, is this process's own; ``alone`` all the while.
 
     If it ends before ``Folder.keep``, what was made and written is removed.
@@ -62,19 +74,21 @@ def new_folder(path: Path | None, name: str = "", overwrite: bool = False, other
       name: what runs.
       overwrite: whether something may be in it already; then everything stays in any case.
       otherwise: what can be done about a folder that is not empty, in words.
+      begun: whether what is in it stays although nobody has asked to ``keep`` it.
 
     Raises:
       ValueError: it is not empty, is a file, or another process works in it.
       OSError: it cannot be made or written to; names it.
     """
     path, made = _made(path, name)
-    folder = Folder(path)
+    folder = Folder(path, begun)
     try:
         with alone(path):
-            there = any(one.name != _LOCK for one in path.iterdir())
+            there = any(one.name != _LOCK and not is_part(one) for one in path.iterdir())
             if there and not overwrite:
                 raise ValueError(f"out={path}: is not empty" + (f"; {otherwise}" if otherwise else ""))
-            folder.kept = there
+            if there:
+                folder.keep()
             try:
                 with ending(lambda: _remove(folder, made)):
                     yield folder
@@ -105,14 +119,23 @@ def new_file(path: Path | None, name: str = "", suffix: str = "") -> Iterator[Pa
                 made += _make(one.parent)
             except (FileExistsError, NotADirectoryError):
                 raise ValueError(f"out={one}: {one.parent} is no folder") from None
-            with _held(one.with_name(f".{one.name[:200]}.lock")) as held:
+            lock = beside(one, "lock")
+
+            with _held(lock) as held:
                 if path is not None and not held:
                     raise ValueError(f"out={path}: another process writes it")
                 if path is not None or (held and not one.exists()):
-                    yield one
+                    with ending(functools.partial(_let_go, lock, made)):
+                        yield one
                     return
     finally:
         _unmake(made)
+
+
+def _let_go(lock: Path, made: list[Path]) -> None:
+    """What is left to do where the process ends."""
+    lock.unlink(missing_ok=True)
+    _unmake(made)
 
 
 @contextlib.contextmanager
@@ -160,8 +183,8 @@ def _remove(folder: Folder, made: list[Path]) -> None:
     """What is not kept, where the process ends."""
     if not folder.kept:
         _empty(folder.path)
-        for one in reversed(made):
-            one.rmdir()
+        (folder.path / _LOCK).unlink(missing_ok=True)
+        _unmake(made)
 
 
 def _made(path: Path | None, name: str) -> tuple[Path, list[Path]]:
@@ -190,6 +213,9 @@ def _make(path: Path) -> list[Path]:
         if path.is_dir():  # another process was first
             return made
         raise
+    except OSError:
+        _unmake(made)
+        raise
     return [*made, path]
 
 
@@ -202,6 +228,8 @@ def _unmake(made: list[Path]) -> None:
 
 def _empty(path: Path) -> None:
     for one in path.iterdir():
+        if one.name == _LOCK:
+            continue  # which goes when it is let go
         if one.is_dir() and not one.is_symlink():
             shutil.rmtree(one, ignore_errors=True)
         else:

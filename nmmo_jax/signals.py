@@ -98,7 +98,9 @@ class _State:
         self.program: str | None = None  # its name, where it is a command
         self.listeners: list[Signals] = []
         self.endings: list[Callable[[], str | None]] = []
-        self.saving = threading.RLock()
+        self.saved = threading.Condition()
+        self.saving = 0  # contexts of ``saving``, in whatever thread
+        self.ended = False
         self.noted: int | None = None
         self.at = 0.0  # when
 
@@ -155,8 +157,16 @@ def forget() -> None:
 @contextlib.contextmanager
 def saving() -> Iterator[None]:
     """A context in which no signal ends the command: the last of a file's writing, some seconds at most."""
-    with _state.saving:
+    with _state.saved:
+        while _state.ended:  # nothing more is begun
+            _state.saved.wait()
+        _state.saving += 1
+    try:
         yield
+    finally:
+        with _state.saved:
+            _state.saving -= 1
+            _state.saved.notify_all()
 
 
 @contextlib.contextmanager
@@ -193,11 +203,15 @@ def _watch(read: int) -> None:
 
 
 def _end(number: int) -> None:
-    _state.saving.acquire()  # for good
+    with _state.saved:
+        _state.ended = not _state.saving
+        while not _state.ended:
+            _state.saved.wait()
+            _state.ended = not _state.saving
     _within(_LAST_SECONDS, sys.stdout.flush)
     _muted.set()
     told = [f"{_state.program}: {WORDS[number]}"]
-    for callback in reversed(_state.endings):
+    for callback in reversed([*_state.endings]):
         with contextlib.suppress(Exception):
             told += [words] if (words := callback()) else []
     # Takes a progress bar away, and shows the cursor.

@@ -28,6 +28,8 @@ class Vectorized:
 
     def __init__(self, env: Environment | AutoReset, num_realms: int, first_realm: int | jax.Array = 0):
         self.env, self.num_realms, self.first_realm = env, check_int("num_realms", num_realms, 1), plain(first_realm)
+        if not is_traced(self.first_realm):
+            self.first_realm = check_int("first_realm", self.first_realm, 0, 2**31 - 1)
         self.config, self.rules = env.config, env.rules
 
     def __eq__(self, other: object) -> bool:

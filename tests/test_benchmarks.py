@@ -423,7 +423,7 @@ def test_bad_input_of_the_command(complete, tmp_path, monkeypatch, capsys):
         ),
         (["--show", str(tmp_path / "cut.json")], "cut.json: Object missing required field `start`"),
         (["--show", str(tmp_path / "unsealed.json")], "unsealed.json: has no checksum: an earlier version wrote it"),
-        (["--show", str(tmp_path / "changed.json")], "changed.json: is damaged or was changed"),
+        (["--show", str(tmp_path / "changed.json")], "changed.json: damaged, or changed"),
         (["--show", str(tmp_path / "long.json")], "long.json: rows[0] (full_house-1): "),
         (["--show", str(tmp_path / "skipped.json")], "skipped.json: systems: Expected `str`, got `int`"),
         (["--out", os.devnull], "must be an ordinary file"),

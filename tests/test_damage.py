@@ -34,8 +34,13 @@ from nmmo_jax.replay_file import _example, load_replay, save_replay
 from nmmo_jax.world.files import load_map, save_map
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.tiles import make_tiles
+from train import runs
+from train.checkpoint import Checkpoints, load_params
+from train.evaluate import Evaluation
+from train.settings import describe, experiment
 from train.studies import seeds
 from train.studies.study import CELLS, open_study, read_cell, read_config
+from train.trinity import Trinity
 
 NUMBER = int(os.environ.get("DAMAGES", "12"))  # of random ones, of each file
 LONG = 10**400
@@ -181,7 +186,40 @@ def recorded(path: Path) -> Any:
     return recording.family, checksum(recording.arrays)
 
 
+def a_config(tmp_path: Path) -> Path:
+    asked = {"minutes": 4.0, "updates": None, "every": 2, "loggers": [], "figure_format": ["png"]}
+    chosen = experiment("law16")
+    write_json(tmp_path / runs.CONFIG, {**describe(chosen, Trinity().of(chosen)), "asked": asked})
+    return tmp_path / runs.CONFIG
+
+
+def a_run(tmp_path: Path) -> Path:
+    for update in (8, 16):
+        line = {"update": update, "agent_steps": 100 * update, "seconds": 0.5, "lifetime": 11.5}
+        append_line(tmp_path / runs.LOG, {**line, "populations": {"lifetime": [10.5, None]}})
+    return tmp_path / runs.LOG
+
+
+def an_evaluation(tmp_path: Path) -> Path:
+    write_json(tmp_path / "evaluation.json", {"realms": 4, "random": {"lifetime": 11.5}, "planner": {"lifetime": None}})
+    return tmp_path / "evaluation.json"
+
+
+def an_about(tmp_path: Path) -> Path:
+    Checkpoints(tmp_path).save(3, {"params": {"w": np.arange(6.0, dtype=np.float32)}}, {"update": 3}, 11.5)
+    return tmp_path / "00000003" / "about.json"
+
+
+def parameters(path: Path) -> str:
+    params, about = load_params(path.parents[1])
+    return f"{np.asarray(params['w']).tolist()} {about}"
+
+
 KINDS = {
+    "run": Kind(a_config, lambda path: runs.read_config(path.parent), parts=of_json),
+    "log of a run": Kind(a_run, lambda path: runs.read_log(path.parent), parts=of_lines),
+    "evaluation": Kind(an_evaluation, lambda path: read_json(path, Evaluation), parts=of_json),
+    "checkpoint": Kind(an_about, parameters, parts=of_json),
     "replay": Kind(a_replay, replayed, parts=of_replay, use=told_of_replay),
     "bench": Kind(some_results, bench_results.read, parts=of_json, use=told_of_results),
     "study": Kind(a_study, lambda path: read_config(path.parent), parts=of_json),
@@ -211,7 +249,7 @@ def told(read: Callable[[Path], Any], path: Path) -> tuple[Any, str | None]:
     except ValueError as error:
         line = str(error)
     assert "\n" not in line and len(line) < 1000 + len(str(path)), line
-    assert str(path.parent) in line, line
+    assert str(path.parent) in line or str(path.parents[1]) in line, line
     return None, line
 
 

@@ -209,7 +209,7 @@ def test_every_field_can_be_read():
     ("evolve --set num_visible=3", "--set num_visible=3: num_visible is 2"),
     ("train law16 --set num_agents=7 num_populations=2", "--set num_agents=7: must be divisible by --set num_pop"),
     ("train law32 --set num_agents=7", "--set num_agents=7: must be divisible by num_populations=2 in layout"),
-    ("train law16 --every 0", "--every 0: must be"),
+    ("train law16 --every 0", "--every 0: allowed are"),
     ("maps generate --out x --count 0", "--count 0: allowed are"),
     ("maps generate --out x --columns 0", "--columns 0: allowed are"),
 ])  # fmt: skip

@@ -329,7 +329,7 @@ def test_numbers_that_were_changed_are_refused(file, tmp_path):
     path = tmp_path / "changed.npz"
     arrays["agents.food"] = arrays["agents.food"] + np.uint16(1)
     np.savez_compressed(path, **arrays)
-    with pytest.raises(ValueError, match=r"changed\.npz: is damaged or was changed"):
+    with pytest.raises(ValueError, match=r"changed\.npz: damaged, or changed"):
         load_replay(path)
     del arrays["sha256"]
     np.savez_compressed(path, **arrays)

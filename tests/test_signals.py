@@ -105,6 +105,19 @@ def test_who_does_not_look_is_ended_unless_there_is_something_to_lose(grace):
     assert ended(process) == ((130, "", "prog: interrupted\n") if grace == "1.0" else (0, "", ""))
 
 
+def test_several_may_save_at_once():
+    """Whoever saves may wait for a thread that saves."""
+    inside = threading.Event()
+
+    def other():
+        with signals.saving():
+            inside.set()
+
+    with signals.saving():
+        threading.Thread(target=other, daemon=True).start()
+        assert inside.wait(10)
+
+
 def test_saving_is_waited_for_and_what_is_half_done_is_undone(tmp_path):
     code = "with signals.saving():\n say('ready'); time.sleep(0.5); say('saved')\ntime.sleep(99)"
     process = ready(program(code))

@@ -110,7 +110,7 @@ def test_signals_save_and_kill_loses_little(tmp_path):
         (["law16", "--set", "layout=free"], "--set layout=free: training needs 'blocks'"),
         (["law16", "--set", "realms"], "--set realms: must be NAME=VALUE"),
         (["law16", "--set", "sample_cap=2"], "--set sample_cap=2: allowed are true and false"),
-        (["law16", "--every", "0"], "--every 0: must be at least 1"),
+        (["law16", "--every", "0"], "--every 0: allowed are whole numbers from 1"),
         (["--resume", "nowhere", "--published"], "--published: means nothing with --resume: a run goes on as it was"),
         (["law128", "--resume", "nowhere"], "EXPERIMENT: means nothing with --resume"),
         (["law16", "--minutes", "0"], "--minutes 0.0: must be above 0"),

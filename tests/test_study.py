@@ -69,7 +69,7 @@ def test_a_damaged_cell_says_so(tmp_path):
     for number in (0, np.nan):  # put in by hand
         with np.load(io.BytesIO(whole)) as archive:
             np.savez(path, **{**archive, "twice": np.full(2, number)})
-        with pytest.raises(ValueError, match=r"two\.npz: is damaged or was changed: .*; without this file, it is"):
+        with pytest.raises(ValueError, match=r"two\.npz: damaged, or changed: .*; without this file, it is"):
             compute(cells([]), tmp_path, QUIET)
     path.unlink()
     assert compute(cells([]), tmp_path, QUIET)[0]["two"]["number"] == 2
@@ -89,7 +89,7 @@ def test_folder_of_something_else(tmp_path):
             open_study(out, "evaluate", {"seed": 1})
     path = out / "config.json"
     path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
-    with pytest.raises(ValueError, match=r"config\.json: is damaged or was changed"):
+    with pytest.raises(ValueError, match=r"config\.json: damaged, or changed"):
         open_study(out, "sweep", {"seed": 2})
     path.write_text(json.dumps({"study": "sweep", "asked": {"seed": 1}, "made_of": None, "rules_version": 1}))
     with pytest.raises(ValueError, match=r"config\.json: has no checksum: an earlier version wrote it"):

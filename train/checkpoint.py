@@ -13,7 +13,6 @@ import json
 import math
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -24,6 +23,7 @@ from msgspec import Meta
 
 from nmmo_jax.config import RULES_VERSION
 from nmmo_jax.files import Count, Number, read_json, write_json
+from nmmo_jax.signals import saving
 from train.arrays import read_arrays, save_arrays
 from train.trees import PyTree, describe, differences, leaves
 
@@ -102,24 +102,20 @@ class Checkpoints:
         path, arrays = self._path(step), f"arrays-{time.time_ns()}"  # beside this step's arrays so far
         score = float(score) if score is not None and math.isfinite(score) else None
 
-        def write():
-            path.mkdir(parents=True, exist_ok=True)
-            files = save_arrays(path / arrays, values)
-            record: Record = {
-                "format": FORMAT,
-                "rules_version": RULES_VERSION,
-                "step": int(step),
-                "score": score,
-                "about": about,
-                "leaves": described,
-                "arrays": arrays,
-                "files": files,
-            }
-            write_json(path / _ABOUT, record)
-
         try:
-            with ThreadPoolExecutor(1) as pool:  # which is waited for, also at Ctrl-C
-                pool.submit(write).result()
+            with saving():
+                path.mkdir(parents=True, exist_ok=True)
+                record: Record = {
+                    "format": FORMAT,
+                    "rules_version": RULES_VERSION,
+                    "step": int(step),
+                    "score": score,
+                    "about": about,
+                    "leaves": described,
+                    "arrays": arrays,
+                    "files": save_arrays(path / arrays, values),
+                }
+                write_json(path / _ABOUT, record)
         except OSError:
             self._clean()  # room for others
             raise

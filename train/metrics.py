@@ -13,6 +13,7 @@ from nmmo_jax.config import STYLES, Config, Rules
 from nmmo_jax.environment import Info
 from nmmo_jax.world.materials import Material
 
+PATIENCE = 10  # updates in a row with steps that were not finite, after which a run stops
 CAUSES = [cause for cause in Cause if cause != Cause.NONE]
 GROUND = (Material.GRASS, Material.SCRUB, Material.FOREST)  # what is explored
 
@@ -147,3 +148,29 @@ def means(sums: Sums, losses: dict[str, Any], ticks: int) -> dict[str, Any]:
         "harvested": float(total.forage.sum() / food) if food else None,
         "populations": populations,
     }
+
+
+class Streak:
+    """How many updates in a row each population had steps that were not finite."""
+
+    def __init__(self):
+        self._since: dict[int, int] = {}
+
+    @property
+    def clean(self) -> bool:
+        """Whether the last update was good for all."""
+        return not self._since
+
+    def see(self, skipped: np.ndarray, update: int) -> tuple[int, int] | None:
+        """A population that has run out of ``PATIENCE``, and the update with which it began.
+
+        Args:
+          skipped: steps that were not finite, ``[updates, P]``.
+          update: the last of them.
+        """
+        for index, row in enumerate(skipped, update - len(skipped) + 1):
+            self._since = {int(p): self._since.get(int(p), index) for p in np.flatnonzero(row)}
+            for population, since in self._since.items():
+                if index - since + 1 >= PATIENCE:
+                    return population, since
+        return None

@@ -11,17 +11,18 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from nmmo_jax.commands.drawing import Format
+from nmmo_jax.commands.drawing import FORMATS, Format
 from nmmo_jax.commands.progress import waiting
+from nmmo_jax.config import MAX_TICKS, check_float, check_int
 from nmmo_jax.files import append_line, of_kind, write_json
 from nmmo_jax.folders import Folder, alone, new_folder
-from nmmo_jax.signals import Signals, saving
+from nmmo_jax.signals import Signals
 from train.checkpoint import FOLDER, Checkpoints
 from train.evaluate import evaluate, scripted
 from train.figures import write_figures
 from train.loggers import Loggers
 from train.loop import Report, Train, make_train
-from train.metrics import means
+from train.metrics import PATIENCE, Streak, means
 from train.policy import load_policy
 from train.progress import TrainingProgress
 from train.record import record
@@ -39,11 +40,14 @@ from train.settings import Experiment, describe
 from train.trinity import Trinity
 from train.vec_env import VecEnv
 
-__all__ = ["Native", "VecEnv"]
+__all__ = ["Native", "NotFinite", "VecEnv"]
 
-PATIENCE = 10  # updates in a row with steps that were not finite, after which a run stops
 EVALUATION = {"realms": 16, "settle": 256, "ticks": 512, "seed": 1_000_003}
 _SAVE_SECONDS = 60.0
+
+
+class NotFinite(RuntimeError):
+    """The gradients of a population have not been finite for too long."""
 
 
 @dataclasses.dataclass
@@ -89,24 +93,30 @@ class Native:
           ValueError: the folder cannot be continued, there is something in it already, or another process works in
             it; or a logger that is not installed.
           OSError: something cannot be written; what was saved before is whole.
-          RuntimeError: the gradients of a population were not finite ``PATIENCE`` updates in a row.
+          NotFinite: the gradients of a population were not finite ``PATIENCE`` updates in a row.
         """
-        Loggers(self.loggers)  # these say what cannot be
-        Checkpoints(Path(), self.every)
-        if self.resume:
-            read_config(self._folder)
-            with alone(self._folder):
-                return self._train(self._as_it_was(), None)
-        asked = Asked(
-            minutes=self.minutes,
-            updates=self.updates,
-            every=self.every,
-            loggers=[*self.loggers],
-            figure_format=[*(self.figure_format or ("png",))],
-        )
-        with new_folder(self.out, self.experiment.name, otherwise="resume goes on with the run in it") as folder:
-            self.out = folder.path
-            return self._train(asked, folder)
+        self._check()
+        try:
+            if self.resume:
+                read_config(self._folder)
+                with alone(self._folder):
+                    return self._train(self._as_it_was(), None)
+            asked = Asked(
+                minutes=self.minutes,
+                updates=self.updates,
+                every=self.every,
+                loggers=[*self.loggers],
+                figure_format=[*(self.figure_format or ("png",))],
+            )
+            with new_folder(self.out, self.experiment.name, otherwise="resume goes on with the run in it") as folder:
+                self.out = folder.path
+                return self._train(asked, folder)
+        except OSError as error:
+            latest = None if self.out is None else Checkpoints(self.out / FOLDER).latest()
+            if latest is None:
+                raise
+            left = f"what was saved up to update {latest} is whole, and resume goes on with it"
+            raise OSError(error.errno, f"{error.strerror or error}; {left}", error.filename or self.out) from error
 
     def _train(self, asked: Asked, folder: Folder | None) -> dict[str, Any]:
         loggers, checkpoints = Loggers(asked["loggers"]), Checkpoints(self._folder / FOLDER, asked["every"])
@@ -116,25 +126,7 @@ class Native:
         if checkpoints.latest() is None:  # so that a run whose checkpoints are gone is known by its log
             self._save(train, checkpoints, state, about, about)
         loggers.open(self._folder, about["update"], self._described)
-        try:
-            return self._learn(asked, train, checkpoints, loggers, state, about, folder)
-        except OSError as error:
-            if folder is not None and not folder.kept:
-                raise
-            left = f"what was saved up to update {checkpoints.latest()} is whole, and resume goes on with it"
-            raise OSError(error.errno, f"{error.strerror or error}; {left}", error.filename or self._folder) from error
-
-    def _learn(
-        self,
-        asked: Asked,
-        train: Train,
-        checkpoints: Checkpoints,
-        loggers: Loggers,
-        state: Any,
-        about: Progress,
-        folder: Folder | None,
-    ) -> dict[str, Any]:
-        watch, streak, saved_at, line = Signals(), _Streak(), time.perf_counter(), {**about}
+        watch, streak, saved_at, line = Signals(), Streak(), time.perf_counter(), {**about}
         compiled: dict[int, float] = {}  # updates of a call -> seconds that it took to compile
         with loggers, watch, TrainingProgress(asked["updates"], asked["minutes"], self.console) as progress:
             while not _over(about, asked) and not watch.asked:
@@ -158,9 +150,9 @@ class Native:
                     folder.keep()
                 loggers.send(logged)
                 progress.update(line)
-                broken = streak.see(report, line["update"])
+                broken = streak.see(np.asarray(report.skipped), line["update"])
                 if broken is not None:
-                    raise RuntimeError(
+                    raise NotFinite(
                         f"population {broken[0]}: gradients were not finite {PATIENCE} updates in a row, from update "
                         f"{broken[1]} on; the last checkpoint is of {checkpoints.latest()}"
                     )
@@ -175,6 +167,18 @@ class Native:
             write_figures(self._folder, asked["figure_format"])
         seconds = round(sum(compiled.values()), 3)
         return {**line, "compile_seconds": seconds, "interrupted": watch.asked is not None}
+
+    def _check(self) -> None:
+        """What cannot be is said before anything is made; numbers become Python's own."""
+        if self.updates is not None:
+            self.updates = check_int("updates", self.updates, 0, MAX_TICKS)
+        if self.every is not None:
+            self.every = check_int("every", self.every, 1, MAX_TICKS)
+        if self.minutes is not None:
+            self.minutes = check_float("minutes", self.minutes, 0, 1e6)
+        if not set(self.figure_format) <= set(FORMATS):
+            raise ValueError(f"figure_format={[*self.figure_format]}: must be some of {', '.join(FORMATS)}")
+        Loggers(self.loggers)
 
     def evaluate(self, which: str = "best") -> dict[str, dict[str, Any]]:
         """The trained populations, and random play, the forager and the planner, on maps not seen in training."""
@@ -274,8 +278,7 @@ class Native:
         self, train: Train, checkpoints: Checkpoints, state: Any, about: Progress, line: Mapping[str, Any]
     ) -> None:
         score = self._levels.pantheon.score({**line}) if "lifetime" in line else None  # there was no update
-        with saving():
-            checkpoints.save(about["update"], train.saved(state), {**about, **self._described}, score)
+        checkpoints.save(about["update"], train.saved(state), {**about, **self._described}, score)
 
 
 def _over(about: Progress, asked: Asked) -> bool:
@@ -288,25 +291,3 @@ def _over(about: Progress, asked: Asked) -> bool:
 
 def _progress(line: Mapping[str, Any]) -> Progress:
     return {"update": line.get("update"), "agent_steps": line.get("agent_steps"), "seconds": line.get("seconds")}  # pyright: ignore[reportReturnType]
-
-
-class _Streak:
-    """How many updates in a row each population had steps that were not finite."""
-
-    def __init__(self):
-        self._since: dict[int, int] = {}
-
-    @property
-    def clean(self) -> bool:
-        """Whether the last update was good for all."""
-        return not self._since
-
-    def see(self, report: Report, update: int) -> tuple[int, int] | None:
-        """A population that has run out of patience, and the update with which it began."""
-        skipped = np.asarray(report.skipped)
-        for index, row in enumerate(skipped, update - len(skipped) + 1):
-            self._since = {int(p): self._since.get(int(p), index) for p in np.flatnonzero(row)}
-            for population, since in self._since.items():
-                if index - since + 1 >= PATIENCE:
-                    return population, since
-        return None

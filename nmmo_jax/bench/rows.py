@@ -122,7 +122,7 @@ def _preset(name: str, agents: int | None, populations: int | None) -> Row:
 def scatter(key: jax.Array, realm: Realm) -> Realm:
     """Places the agents of one realm anew, each uniformly over the walkable tiles; runs inside jit."""
     walkable = jnp.cumsum(is_walkable(realm.tiles.material).reshape(-1), dtype=jnp.int32)
-    rank = jax.random.randint(for_jax(key), realm.agents.row.shape, 0, walkable[-1])
+    rank = jax.random.randint(for_jax(key), realm.agents.row.shape, 0, walkable[-1], jnp.int32)
     place = jnp.searchsorted(walkable, rank, side="right").astype(jnp.int32)
     columns = realm.tiles.material.shape[1]
     row, col = ((place // columns).astype(jnp.int16), (place % columns).astype(jnp.int16))

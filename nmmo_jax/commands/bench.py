@@ -16,6 +16,7 @@ from nmmo_jax.bench.plan import Job, plan
 from nmmo_jax.bench.report import compare, summary
 from nmmo_jax.bench.run import failures, missing, run
 from nmmo_jax.commands.drawing import Format, check_formats, drawing
+from nmmo_jax.commands.overrides import flags_named
 from nmmo_jax.commands.text import column, safe, verdict
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.folders import new_file
@@ -72,12 +73,16 @@ class Bench:
             _make_folder("--figures", self.figures)
             self._tell(console, results)
             return 0
+        if self.only and self.full:
+            raise ValueError("--full: means nothing with --only, which names what is measured")
+        if self.figure_format != ("png",) and self.figures is None:
+            raise ValueError("--figure-format: belongs to --figures, which is not given")
         if self.only == ():
             raise ValueError("--only: name at least one group or row after it")
         if self.overwrite and self.out is None:
             raise ValueError("--overwrite: belongs to --out, which is not given")
         self._check_file()
-        with new_file(self.out, "bench", ".json") as out:
+        with flags_named({"out": "--out "}), new_file(self.out, "bench", ".json") as out:
             return self._measure(out, console)
 
     def _measure(self, out: Path, console: Console) -> int:
@@ -120,7 +125,7 @@ class Bench:
         only = self.only is not None
         given = {"--full": self.full, "--only": only, "--out": self.out, "--overwrite": self.overwrite}
         if self.compare is not None:
-            given |= {"--show": self.show, "--figures": self.figures}
+            given |= {"--show": self.show, "--figures": self.figures, "--figure-format": self.figure_format != ("png",)}
         for flag, value in given.items():
             if value:
                 reader = "--compare" if self.compare is not None else "--show"

@@ -22,6 +22,7 @@ class Evaluate(StudyCommand):
     """
 
     NAME: ClassVar[str] = "evaluate"
+    FLAGS: ClassVar[dict[str, str]] = {"policy": "POLICY"}
     FORMS: ClassVar[dict[str, dict[str, Any]]] = {
         "minutes": {"worlds": 16, "settle": 256, "ticks": 1_024},
         "hour": {"worlds": 64, "settle": 512, "ticks": 4_096},

@@ -65,6 +65,7 @@ class Generate:
             MapPool.check(self.seed, self.count, config, self.split)
         console, otherwise = terminal(), "--overwrite writes into it all the same"
         with (
+            flags_named({"out": "--out "}),
             new_folder(self.out, overwrite=self.overwrite, otherwise=otherwise) as folder,
             Progress(console=terminal(stderr=True), disable=self.count == 1) as progress,
         ):

@@ -83,7 +83,7 @@ def parse_set(
             raise ValueError(f"{told}: given twice")
         found[name] = read(value, fields[name], told)
     births = found.get("reproduction", False) if reproduction is None else reproduction
-    for name in () if births or fields is not WORLD else REPRODUCTION_RULES:
+    for name in () if births or "reproduction" not in fields else REPRODUCTION_RULES:
         if name in found:
             raise ValueError(f"{flag} {name}={found[name]}: means nothing where agents do not give birth")
     return found

@@ -114,4 +114,4 @@ def check_name(name: str) -> None:
         shipped = sorted(path.name for path in PRETRAINED.glob("*") if path.is_dir())
         known = [*POLICIES, *shipped]
         told = f"must be {', '.join(known)}, or the folder of a trained run{near(name, known)}"
-        raise ValueError(f"--policy {name}: {told}")
+        raise ValueError(f"policy={name}: {told}")

@@ -42,7 +42,7 @@ DEFAULT_POLICIES = {
 _SIDE = 80  # tiles, of generated maps
 _MOST_VISITS = 8  # maps of which visits are drawn
 _MOST_RECORDED = 2**25  # ticks times agents of a replay: about 1.6 GB before it is written
-_FIGURES = [f"{name}.{kind}" for name in ("population", "survival", "visits*") for kind in FORMATS]
+_FIGURES = [f"{name}.{kind}" for name in ("population", "survival", "visits", "visits-[0-9]") for kind in FORMATS]
 _OUTPUTS = ("metrics.json", "data.npz", *_FIGURES, "replay.npz")
 _FLAGS = {"num_agents": "--agents", "num_populations": "--populations", "resolution": "--mode"}
 _OWN = ("rows", "columns", "border", "max_lifetime", "population_cap", "spawn_rate")  # fields that are flags
@@ -117,6 +117,8 @@ class Simulate:
           ValueError, OSError: what cannot be played or written, before anything is compiled.
         """
         use_all_cores()
+        if self.overwrite and self.out is None:
+            raise ValueError("--overwrite: belongs to --out, which is not given")
         with flags_named(named_by(self, **_FLAGS)):
             self._check_numbers()
             maps = self._load_maps()
@@ -125,7 +127,10 @@ class Simulate:
             who = players(policies, env)
         policies = labels(policies)
         otherwise = "--overwrite replaces earlier results in it"
-        with new_folder(self.out, "simulate", self.overwrite, otherwise) as folder:
+        with (
+            flags_named({"out": "--out "}),
+            new_folder(self.out, "simulate", self.overwrite, otherwise) as folder,
+        ):
             return self._play(folder, env, who, maps, policies)
 
     def _play(

@@ -12,7 +12,7 @@ from nmmo_jax.commands.drawing import Format, check_formats, drawing
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.overrides import flags_named, named_by
 from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.commands.text import safe
+from nmmo_jax.commands.text import pasted, safe
 from nmmo_jax.hidden import check_train
 from nmmo_jax.signals import ending
 
@@ -38,8 +38,8 @@ class StudyCommand(abc.ABC):
     """Folder of a study that was interrupted, to go on with; no other flags but --moved and --figure-format."""
     moved: Annotated[tuple[str, ...], tyro.conf.arg(metavar="OLD=NEW")] = ()
     """With --resume: folders of policies, or folders that these are in, that are elsewhere now."""
-    figure_format: tuple[Format, ...] = ("png",)
-    """Formats of the figures; svg and pdf are vector graphics."""
+    figure_format: tuple[Format, ...] | None = None
+    """Formats of the figures, default png; svg and pdf are vector graphics."""
 
     @abc.abstractmethod
     def study(self, out: Path) -> Any:
@@ -62,7 +62,8 @@ class StudyCommand(abc.ABC):
         from train.studies.study import has_begun, study_folder  # training's libraries take a second to import
 
         use_all_cores()
-        check_formats(self.figure_format)
+        if self.figure_format is not None:
+            check_formats(self.figure_format)
         if self.resume is None:
             if self.moved:
                 raise ValueError("--moved: belongs to --resume, which is not given")
@@ -81,7 +82,7 @@ class StudyCommand(abc.ABC):
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not has_begun(out):
                     raise
-                told = f"{error.filename}: {error.strerror}; nmmo-jax {self.NAME} --resume {out} goes on"
+                told = f"{error.filename}: {error.strerror}; nmmo-jax {self.NAME} --resume {pasted(out)} goes on"
                 raise OSError(told) from None
 
     def _compute(self, out: Path) -> int:
@@ -92,7 +93,7 @@ class StudyCommand(abc.ABC):
         console.width = max(console.width, 80)
         study = self.study(out)
         open_study(out, self.NAME, self._asked(), made_of(self.policies()))
-        cells, goes_on = study.cells(), f"nmmo-jax {self.NAME} --resume {out} goes on"
+        cells, goes_on = study.cells(), f"nmmo-jax {self.NAME} --resume {pasted(out)} goes on"
         with ending(lambda: goes_on if has_begun(out) else None):
             try:
                 results, seconds = compute(cells, out)
@@ -100,10 +101,10 @@ class StudyCommand(abc.ABC):
                 if not has_begun(out):
                     raise
                 done = len(cells) - len(left(cells, out))
-                console.print(f"{safe(out)}: {done} of {len(cells)} parts are done\n{safe(goes_on)}", soft_wrap=True)
+                console.print(f"{safe(out)}: {done} of {len(cells)} parts are done\n{goes_on}", soft_wrap=True)
                 return 130
-        with drawing(self.figure_format):
-            shown = study.report(out, results)
+            with drawing(self.figure_format):
+                shown = study.report(out, results)
         console.print(shown)
         console.print(f"{seconds:.0f} s. Results: {safe(out)}", soft_wrap=True)
         return 0
@@ -138,7 +139,7 @@ class StudyCommand(abc.ABC):
             raise ValueError(f"--resume {folder}: holds a study of {there.get('study')!r}, not of {self.NAME!r}")
         try:
             asked = there["asked"]
-            if self.figure_format != type(self).figure_format:
+            if self.figure_format is not None:
                 asked = {**asked, "figure_format": [*self.figure_format]}
             command = self._of(asked)
             found = places(command.policies(), folder, there.get("folder"), self.moved)

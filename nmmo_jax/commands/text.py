@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import io
 import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -38,6 +39,11 @@ def safe(text: object, most: int | None = None) -> str:
     if most is None or len(line) <= most:
         return line
     return f"{line[: most // 2]}…{line[len(line) - (most - 1) // 2 :]}"
+
+
+def pasted(path: Any) -> str:
+    """A path as a word of a command that can be pasted into a shell."""
+    return safe(shlex.quote(str(path)))
 
 
 def short(text: object) -> str:
@@ -91,7 +97,8 @@ def told_apart(values: Sequence[Any], least: int = 3, most: int = 9) -> list[str
         told = [
             text if len(text) <= digits else f"{value:.{digits}g}" for value, text in zip(values, full, strict=True)
         ]
-        if len(set(told)) == len(set(full)) and not any("e" in one for one in told):
+        shifted = any("e" in short and "e" not in whole for short, whole in zip(told, full, strict=True))
+        if len(set(told)) == len(set(full)) and not shifted:
             return told
     return full
 

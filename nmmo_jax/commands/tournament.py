@@ -26,7 +26,7 @@ class Tournament(StudyCommand):
         "night": {"worlds": 64, "settle": 1_024, "ticks": 4_096, "sizes": (16, 32, 64, 128)},
     }
 
-    FLAGS: ClassVar[dict[str, str]] = {"population_cap": "--sizes"}
+    FLAGS: ClassVar[dict[str, str]] = {"population_cap": "--sizes", "policy": "POLICY"}
 
     policy: tyro.conf.Positional[tuple[str, ...]] = ()
     """Who takes part, at least one: random, wanderer, forager, fighter, planner; policies that come with the package;

@@ -12,7 +12,7 @@ from nmmo_jax.commands.drawing import Format, check_formats
 from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.overrides import WORLD, Overrides, flags_named, named_by, parse_set, types_of
 from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.commands.text import safe, verdict
+from nmmo_jax.commands.text import pasted, safe, verdict
 from nmmo_jax.hidden import check_train
 
 
@@ -64,7 +64,7 @@ class Train:
         """
         check_train()
         from train.settings import PUBLISHED, experiment
-        from train.smith import Native
+        from train.smith import Native, NotFinite
         from train.trinity import Trinity
 
         use_all_cores()
@@ -95,7 +95,7 @@ class Train:
             with flags_named(self._flags()):
                 line = native.run()
             out = native.out
-        except RuntimeError as error:
+        except NotFinite as error:
             console.print(verdict("stopped", "red", error), soft_wrap=True)
             return 1
         console.print(
@@ -104,7 +104,7 @@ class Train:
             soft_wrap=True,
         )
         if line["interrupted"]:
-            console.print(f"{program} --resume {safe(out)} goes on", soft_wrap=True)
+            console.print(f"{program} --resume {pasted(out)} goes on", soft_wrap=True)
             return 130
         if self.evaluate:
             console.print(_table(native.evaluate()))

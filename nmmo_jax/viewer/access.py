@@ -57,6 +57,10 @@ class Access:
         self._names.add(_host(found))
         own = {"https": ":443", "http": ":80"}.get(found["scheme"])  # which browsers leave out
         self._allowed.add(found[0].removesuffix(own) if own else found[0])
+        if not found["scheme"]:
+            for scheme, port in (("https", ":443"), ("http", ":80")):
+                if found[0].endswith(port):
+                    self._allowed.add(f"{scheme}://{found[0].removesuffix(port)}")
 
     def urls(self, port: int) -> list[str]:
         """Addresses for a browser."""

@@ -69,9 +69,9 @@ class Minds:
         config, one = self.env.config, jax.tree.map(lambda leaf: leaf[None], realm)
         obs = observe(realm, rules, config)
         many = jax.tree.map(lambda leaf: leaf[None], obs)
-        value = jnp.zeros((1, config.num_agents))
-        probabilities = jax.tree.map(lambda mask: jnp.zeros(mask.shape), many.mask)
-        which = jnp.array([self.trained.index(name) if name in self.trained else -1 for name in self.names])
+        value = jnp.zeros((1, config.num_agents), jnp.float32)
+        probabilities = jax.tree.map(lambda mask: jnp.zeros(mask.shape, jnp.float32), many.mask)
+        which = jnp.array([self.trained.index(name) if name in self.trained else -1 for name in self.names], jnp.int32)
         which = which[realm.agents.population % len(self.names)]
         for index, (policy, own, core) in enumerate(zip(self._policies, params, cores, strict=True)):
             judged = policy.judge(own, many, one, core, rules)

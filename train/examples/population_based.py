@@ -61,7 +61,8 @@ def select(params, members, key):
         return leaf.at[worst].set(leaf[best]) if leaf.shape[:1] == score.shape else leaf
 
     params, members = jax.tree.map(copy, (params, members))
-    factor = jnp.where(best == worst, 1, jnp.where(jax.random.bernoulli(for_jax(key)), FACTOR, 1 / FACTOR))
+    up = jax.random.bernoulli(for_jax(key), jnp.float32(0.5))
+    factor = jnp.where(best == worst, 1, jnp.where(up, FACTOR, 1 / FACTOR))
     none = jnp.zeros_like(members.steps)
     return params, members._replace(rate=members.rate.at[worst].multiply(factor), steps=none, deaths=none)
 

@@ -63,7 +63,7 @@ def parse_axis(text: str, reproduction: bool = False) -> Axis:
         raise ValueError(f"{where}: means nothing where agents do not give birth")
     if ":" not in given:
         kind = RULES[field]
-        values = np.array([float(read(one, kind, f"{where}: {one.strip()!r}")) for one in given.split(",")])
+        values = np.array([_float(read(one, kind, f"{where}: {one.strip()!r}"), where) for one in given.split(",")])
         if len(np.unique(values)) < len(values):
             raise ValueError(f"{where}: a value is given twice")
         return Axis(field, np.sort(values))
@@ -81,6 +81,13 @@ def parse_axis(text: str, reproduction: bool = False) -> Axis:
     if RULE_FIELDS[field].metadata["dtype"] != "float32":
         values = np.rint(values)
     return Axis(field, np.unique(values), bool(scale))
+
+
+def _float(number: float, where: str) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError(f"{where}: a number is too large") from None
 
 
 def _number(text: str, where: str) -> float:

@@ -164,7 +164,7 @@ class Collapse:
         return {name: np.stack(arrays) for name, arrays in found.items()}
 
     def report(self, out: Path, results: Results) -> RenderableType:
-        """hysteresis.png, indicators.png, results.json and report.md."""
+        """The figures, results.json and report.md."""
         ramps = [
             Ramp(kind.name, hold, self.values, measures(self._joined(kind, hold, results), len(self.values)))
             for kind in self.kinds

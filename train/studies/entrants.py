@@ -37,7 +37,7 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
       ValueError: a name twice, one that means nothing, or a trained policy that does not fit the world.
     """
     if len(set(names)) < len(names):
-        raise ValueError(f"--policy {' '.join(names)}: each must be named once")
+        raise ValueError(f"policy={' '.join(names)}: each must be named once")
     found = [Entrant(label, replicates(name)) for label, name in zip(labels(tuple(names)), names, strict=True)]
     for entrant in found:
         for one in entrant.replicates:

@@ -154,7 +154,7 @@ def run_on(
         return (after, core, still, out), None
 
     out = Outcomes(nothing, nothing, nothing, nothing, nothing, nothing + NEVER)
-    (_, _, _, out), _ = jax.lax.scan(tick, (realms, every(core), here, out), jnp.arange(1, ticks + 1))
+    (_, _, _, out), _ = jax.lax.scan(tick, (realms, every(core), here, out), jnp.arange(1, ticks + 1, dtype=jnp.int32))
     return jax.tree.map(lambda leaf: leaf.reshape(many, number, -1), out)
 
 

@@ -105,7 +105,7 @@ class Rarity:
         return {"shares": shares, "spent": race.spent}
 
     def report(self, out: Path, results: Results) -> RenderableType:
-        """rare.png, results.json and report.md."""
+        """The figure, results.json and report.md."""
         cases = [self._case(rate, results) for rate in self.rates]
         self._figure(out, cases)
         told = [{name: _plain(value) for name, value in one.items()} for one in cases]
@@ -180,6 +180,8 @@ class Rarity:
             seen = share > 0
             dots = Interval(share[seen], least[seen], most[seen])
             charts.points(left, place[seen] + 0.06 * (index + 1), dots, colour, linestyle="none", mfc="white")
+        if not any((np.array(case["estimate"][0]) > 0).any() for case in cases):
+            left.set_ylim(1 / self.count, 1)  # nothing was seen, and a logarithmic axis has no 0
         left.set(yscale="log")
         left.set_xticks(place, map(str, self.levels))
         left.legend(frameon=False, fontsize="small", loc="lower left")
@@ -201,8 +203,10 @@ class Rarity:
                 text = f"at most; none\nof {self.count:,} counted"
                 right.scatter(rate, high, marker="v", color=charts.COLOURS[1])
                 right.annotate(text, (rate, high), (6, 8), textcoords="offset points", fontsize="small", ha="right")
+        if not (split[:, 0] > 0).any() and not count[:, 2].any():
+            right.set_ylim(1 / self.count, 1)
         right.set(yscale="log")
-        right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_full(value)))
         right.legend(frameon=False, fontsize="small", loc="lower left")
         charts.plain(right, f"{self.levels[-1]} agents at most", xlabel="births per tick", ylabel="probability")
         charts.title(figure, self.title)

@@ -18,7 +18,7 @@ from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.report import versions
 from nmmo_jax.commands.text import column
 from nmmo_jax.config import RULES_VERSION
-from nmmo_jax.files import read_arrays, read_json, write_arrays, write_json
+from nmmo_jax.files import is_part, read_arrays, read_json, write_arrays, write_json
 from nmmo_jax.folders import new_folder
 from nmmo_jax.signals import Signals
 from train.runs import difference
@@ -72,18 +72,15 @@ def study_folder(out: Path | None, name: str) -> Iterator[Path]:
       OSError: it cannot be written.
     """
     there = out is not None and (out / _CONFIG).exists()
-    with new_folder(out, name, overwrite=there, otherwise="it holds no study") as folder:
-        try:
-            yield folder.path
-        finally:
-            if folder.path.is_dir() and has_begun(folder.path):
-                folder.keep()
+    with new_folder(out, name, overwrite=there, otherwise="it holds no study", begun=has_begun) as folder:
+        yield folder.path
 
 
 def has_begun(out: Path) -> bool:
     """Whether there is more in a study's folder than what was asked for: a cell, or what a cell has left so far."""
     own = (_CONFIG, CELLS, ".lock")
-    return any(one.name not in own for one in out.iterdir()) or any((out / CELLS).glob("*"))
+    there = [*out.iterdir(), *(out / CELLS).glob("*")]
+    return any(one.name not in own and not is_part(one) for one in there)
 
 
 def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, Any] | None = None) -> None:
@@ -167,6 +164,7 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
                 told(0.0, "")
                 write_arrays(_path(out, cell.name), cell.compute(told))
             results[cell.name] = read_cell(out, cell.name)
+            watch.grace = None  # now there is something to lose
             progress.finish(cell)
             if watch.asked:
                 raise KeyboardInterrupt
