@@ -78,21 +78,24 @@ class StudyCommand(abc.ABC):
             study_folder(self.resume or command.out, self.NAME) as out,
         ):
             try:
-                return command._compute(out)
+                return command._compute(out, resumed=self.resume is not None)
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not has_begun(out):
                     raise
                 told = f"{error.filename}: {error.strerror}; nmmo-jax {self.NAME} --resume {pasted(out)} goes on"
                 raise OSError(told) from None
 
-    def _compute(self, out: Path) -> int:
+    def _compute(self, out: Path, resumed: bool) -> int:
         from train.studies.entrants import made_of
-        from train.studies.study import compute, has_begun, left, open_study
+        from train.studies.study import compute, has_begun, left, move_study, open_study
 
         console = terminal()
         console.width = max(console.width, 80)
         study = self.study(out)
-        open_study(out, self.NAME, self._asked(), made_of(self.policies()))
+        asked, made = self._asked(), made_of(self.policies())
+        if resumed:  # and known to be of the same policies
+            move_study(out, asked, made)
+        open_study(out, self.NAME, asked, made)
         cells, goes_on = study.cells(), f"nmmo-jax {self.NAME} --resume {pasted(out)} goes on"
         with ending(lambda: goes_on if has_begun(out) else None):
             try:
@@ -127,7 +130,7 @@ class StudyCommand(abc.ABC):
     def _resumed(self, folder: Path) -> Self:
         from train.studies.entrants import made_of
         from train.studies.moved import places, same
-        from train.studies.study import move_study, read_config
+        from train.studies.study import read_config
 
         for field in dataclasses.fields(self):
             default = field.default if field.default is not dataclasses.MISSING else None
@@ -152,7 +155,6 @@ class StudyCommand(abc.ABC):
             if not same(before, now):
                 told = f"{before} when it was begun, {now} now; --moved OLD=NEW tells where they are"
                 raise ValueError(f"--resume {folder}: its policies are others: {told}")
-            move_study(folder, command._asked(), now)
         return command
 
     def _of(self, asked: dict[str, Any]) -> Self:
