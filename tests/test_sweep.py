@@ -63,7 +63,7 @@ def test_what_is_no_axis(text, message):
     ({"over": ("spawn_rate=0,1",), "spawn_rate": 0.5}, "a value of its own"),
     ({"over": ("max_food=32,64",), "set": (("max_food=32",),)}, "a value of its own"),
     ({"over": ("regrowth_probability=0:1:300", "spawn_rate=0:1:300")}, "90,000 points"),
-    ({"policy": ("nobody",)}, "--policy nobody"), ({"policy": ()}, "at least one"), ({"worlds": 0}, "--worlds 0"),
+    ({"policy": ("nobody",)}, "policy=nobody"), ({"policy": ()}, "at least one"), ({"worlds": 0}, "--worlds 0"),
     ({"ticks": 0}, "--ticks 0"), ({"initial": 129}, "--initial 129"), ({"batch": 0}, "--batch 0"),
 ])  # fmt: skip
 def test_bad_input_is_refused_before_anything_is_compiled(change, message, tmp_path):
