@@ -23,7 +23,7 @@ from nmmo_jax.components import (
     empty_outcome,
     empty_probes,
 )
-from nmmo_jax.config import Config, Rules, as_rules, check_int, is_traced, preset, rule_values
+from nmmo_jax.config import Config, Rules, as_rules, preset, rule_values
 from nmmo_jax.draws import Stream, as_key, birth_words, coin, draw, fold_in
 from nmmo_jax.events import Events, collect_events
 from nmmo_jax.ledger import Ledger, account
@@ -33,6 +33,7 @@ from nmmo_jax.systems.lifecycle import Newborn, cull, give_birth, plan_births
 from nmmo_jax.systems.movement import movement
 from nmmo_jax.systems.reproduction import reproduce
 from nmmo_jax.systems.vitals import vitals
+from nmmo_jax.values import check_int, is_traced
 from nmmo_jax.world.terrain import generate
 from nmmo_jax.world.tiles import check_map, check_spawns, make_tiles
 

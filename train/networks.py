@@ -15,11 +15,12 @@ from jaxtyping import Array, Bool, Int16, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action, heads
 from nmmo_jax.components import Realm
-from nmmo_jax.config import Config, check_bool, check_int, keep_plain
+from nmmo_jax.config import Config
 from nmmo_jax.draws import for_jax
 from nmmo_jax.draws import split as split_key
 from nmmo_jax.observations import FEATURES, NUM_FEATURES, Observation
 from nmmo_jax.policies.scripted import slot_of
+from nmmo_jax.values import check_bool, check_int, keep_plain
 from train.classic import Classic
 from train.default import Default
 from train.distributions import Choices, Logits, sample

@@ -13,10 +13,11 @@ from rich.console import Console
 
 from nmmo_jax.commands.drawing import FORMATS, Format
 from nmmo_jax.commands.progress import waiting
-from nmmo_jax.config import MAX_TICKS, check_float, check_int
+from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.files import append_line, of_kind, write_json
 from nmmo_jax.folders import Folder, alone, new_folder
 from nmmo_jax.signals import Signals
+from nmmo_jax.values import check_float, check_int
 from train.checkpoint import FOLDER, Checkpoints
 from train.evaluate import evaluate, scripted
 from train.figures import write_figures

@@ -14,10 +14,10 @@ from jax.typing import ArrayLike
 
 from nmmo_jax.actions import Action, heads
 from nmmo_jax.components import Realm, Tiles
-from nmmo_jax.config import check_int
 from nmmo_jax.draws import Stream, fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import Observation
+from nmmo_jax.values import check_int
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 from train.vec_rows import Actions, Dones, Living, Observations, Rewards, StepInfo, as_choices

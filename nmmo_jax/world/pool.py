@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Int32, PRNGKeyArray, UInt8
 
 from nmmo_jax.components import Tiles
-from nmmo_jax.config import Config, check_int
+from nmmo_jax.config import Config
 from nmmo_jax.draws import as_key, bits, choose, fold_in
+from nmmo_jax.values import check_int
 from nmmo_jax.world.terrain import check_size, generate
 from nmmo_jax.world.tiles import check_map, pad_map, spawn_tiles
 

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, Int, Int32, UInt8
 
 from nmmo_jax.components import Tiles
-from nmmo_jax.config import Config, is_traced
+from nmmo_jax.config import Config
+from nmmo_jax.values import is_traced
 from nmmo_jax.world.materials import NUM_MATERIALS, WALKABLE, Material, is_walkable
 
 
