@@ -1,16 +1,11 @@
 """The one console command, ``nmmo-jax``."""
 
-import os
-import signal
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any
 
-import jax
 import tyro
-from jax.extend.backend import backends
 
-from nmmo_jax import entry, signals
+from nmmo_jax import entry
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.commands.collapse import Collapse
 from nmmo_jax.commands.evaluate import Evaluate
@@ -20,12 +15,13 @@ from nmmo_jax.commands.fork import Fork
 from nmmo_jax.commands.maps import Convert, Generate, Show
 from nmmo_jax.commands.niches import Niches
 from nmmo_jax.commands.parsing import parse, parse_flags
+from nmmo_jax.commands.program import end
 from nmmo_jax.commands.rare import Rare
 from nmmo_jax.commands.render import Render
 from nmmo_jax.commands.replay import Cut, Info, VerifyReplay
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.sweep import Sweep
-from nmmo_jax.commands.text import any_encoding, safe
+from nmmo_jax.commands.text import any_encoding
 from nmmo_jax.commands.tournament import Tournament
 from nmmo_jax.commands.train import Train
 from nmmo_jax.commands.verify import Verify
@@ -65,7 +61,7 @@ Command = (
 def main(args: list[str] | None = None) -> None:
     """Runs a command of ``nmmo-jax``, and exits."""
     any_encoding()
-    _exit(
+    end(
         lambda: parse(Command, "nmmo-jax", "Neural MMO as a JAX simulator. --version tells the versions.", args).run(),
         "nmmo-jax",
     )
@@ -82,64 +78,11 @@ def train(trinity: Any, args: list[str] | None = None) -> None:
     program = f"python {sys.argv[0]}" if spec is None else f"python -m {spec.name}"
 
     def run() -> None:
-        _exit(lambda: parse_flags(Train, program, args).run(trinity, program), program)
+        end(lambda: parse_flags(Train, program, args).run(trinity, program), program)
 
     if args is None:
         entry.run(program, run)
     run()
-
-
-def _exit(run: Callable[[], int | None], program: str) -> None:
-    """Exits with a command's status. Bad input ends with one readable line and status 2, an interruption with one and
-    130 (SIGTERM 143, SIGHUP 129).
-    """
-    signals.forget()
-    try:
-        status = run()
-    except OSError as error:
-        known = error.filename is not None and error.strerror is not None
-        print(
-            f"{program}: {safe(error.filename)}: {error.strerror}" if known else f"{program}: {safe(error)}",
-            file=sys.stderr,
-        )
-        status = 2
-    except ValueError as error:
-        print(f"{program}: {safe(error)}", file=sys.stderr)
-        status = 2
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        print(f"{program}: does not fit into memory: fewer realms, agents or tiles need less", file=sys.stderr)
-        status = 2
-    except KeyboardInterrupt:
-        status = 130
-    except Exception:
-        if (why := _jax_does_not_start()) is None:
-            raise
-        print(f"{program}: {why}", file=sys.stderr)
-        status = 2
-    if status in (None, 0, 130) and (number := signals.noted() or (signal.SIGINT if status else None)):
-        print(f"{program}: {signals.WORDS[number]}", file=sys.stderr)
-        status = 128 + number
-    sys.exit(status)
-
-
-def _jax_does_not_start() -> str | None:
-    """Why, in a line that names what was set and the platforms that there are; None: it does."""
-    try:
-        jax.devices()
-        return None
-    except Exception as error:
-        why = str(error).splitlines()[0] if str(error) else "no such platform"
-    names = ("JAX_NUM_CPU_DEVICES",) if "'cpu'" in why.partition(":")[0] else ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
-    told = "".join(f"{name}={os.environ[name]}: " for name in names if name in os.environ)
-    try:
-        jax.config.update("jax_platforms", "")
-        jax.config.update("jax_platform_name", "")
-        there = f"; there are {', '.join(sorted(backends()))}"
-    except Exception:
-        there = ""
-    return f"{told}JAX does not start: {why}{there}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 """
 
 import dataclasses
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ from matplotlib.ticker import EngFormatter
 
 from nmmo_jax import entry
 from nmmo_jax.commands.drawing import FORMATS, Format, drawing, marks, say_one, write_figure
-from nmmo_jax.commands.text import any_encoding, drawn, safe
+from nmmo_jax.commands.program import run_program
+from nmmo_jax.commands.text import drawn
 from nmmo_jax.files import read_json
 from train.evaluate import Evaluation
 from train.runs import LOG, read_log
@@ -204,21 +204,19 @@ class Compare:
     out: Path = Path("learning.png")
     """The figure to write: .png, .svg or .pdf."""
 
+    def run(self) -> None:
+        """Draws it."""
+        kind = self.out.suffix.lower().removeprefix(".")
+        if kind not in FORMATS:
+            raise ValueError(f"--out {self.out}: must end in {', '.join(f'.{one}' for one in FORMATS)}")
+        with drawing((kind,)):
+            write_figure(self.out.with_suffix(""), compare(self.runs))
+
 
 def main(args: list[str] | None = None) -> None:
-    """Compares; bad input ends with one readable line and status 2."""
-    any_encoding()
-    asked = tyro.cli(Compare, prog="python -m train.figures", args=args)
-    try:
-        kind = asked.out.suffix.lower().removeprefix(".")
-        if kind not in FORMATS:
-            raise ValueError(f"--out {asked.out}: must end in {', '.join(f'.{one}' for one in FORMATS)}")
-        with drawing((kind,)):
-            write_figure(asked.out.with_suffix(""), compare(asked.runs))
-    except (ValueError, OSError) as error:
-        print(f"train.figures: {safe(error)}", file=sys.stderr)
-        sys.exit(2)
+    """Compares, and exits."""
+    run_program(Compare, "train.figures", args)
 
 
 if __name__ == "__main__":
-    entry.run("train.figures", main)
+    entry.run("python -m train.figures", main)

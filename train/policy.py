@@ -10,7 +10,6 @@ As a program it writes the parameters of a run, and what they are of, into a sma
 
 import dataclasses
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -23,7 +22,8 @@ from jaxtyping import PRNGKeyArray
 
 from nmmo_jax import entry
 from nmmo_jax.actions import Action
-from nmmo_jax.commands.text import any_encoding, safe
+from nmmo_jax.commands.program import run_program
+from nmmo_jax.commands.text import safe
 from nmmo_jax.components import Realm
 from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
 from nmmo_jax.draws import as_key
@@ -188,26 +188,26 @@ def _per_realm(rule: jax.Array, ndim: int, realms: int) -> jax.Array:
 class Export:
     """Write the parameters of a run into a folder of their own, small enough to keep."""
 
-    run: tyro.conf.Positional[Path]
+    source: tyro.conf.Positional[Path]
     """Folder of a run, or of its checkpoints."""
     out: Path
     """Folder to write; must be empty or not be there."""
     step: Annotated[str, tyro.conf.arg(metavar="best|latest|NUMBER")] = "best"
     """Which checkpoint."""
 
+    def run(self) -> None:
+        """Writes it."""
+        if self.step not in ("best", "latest") and not self.step.isdecimal():
+            raise ValueError(f"--step {self.step}: must be best, latest or a number")
+        out = export(self.source, self.out, int(self.step) if self.step.isdecimal() else self.step)
+        size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+        print(f"{safe(out)}: {size / 1e6:.2f} MB")
+
 
 def main() -> None:
-    """Exports; bad input ends with one readable line and status 2."""
-    any_encoding()
-    asked = tyro.cli(Export, prog="python -m train.policy")
-    try:
-        out = export(asked.run, asked.out, int(asked.step) if asked.step.isdecimal() else asked.step)
-    except (ValueError, OSError) as error:
-        print(f"train.policy: {safe(error)}", file=sys.stderr)
-        sys.exit(2)
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{safe(out)}: {size / 1e6:.2f} MB")
+    """Exports, and exits."""
+    run_program(Export, "train.policy")
 
 
 if __name__ == "__main__":
-    entry.run("train.policy", main)
+    entry.run("python -m train.policy", main)

@@ -156,8 +156,6 @@ class Simulate:
                     watch=watch,
                     progress=progress.update,
                 )
-            if not measured.ticks:
-                raise KeyboardInterrupt  # there is nothing to tell
             folder.keep()
             metrics = {
                 "game": self.game,

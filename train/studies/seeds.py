@@ -4,7 +4,6 @@ As a program: ``python -m train.studies.seeds law16 --seeds 0 1 2 --budget 3_000
 """
 
 import dataclasses
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +16,11 @@ import numpy as np
 import tyro
 from rich.progress import BarColumn
 
-from nmmo_jax import entry, signals
+from nmmo_jax import entry
 from nmmo_jax.commands.measure import use_all_cores
+from nmmo_jax.commands.program import run_program
 from nmmo_jax.commands.progress import Shown
-from nmmo_jax.commands.text import any_encoding, column, safe
+from nmmo_jax.commands.text import column, safe
 from nmmo_jax.files import Count, Number, append_line, read_json, write_json
 from nmmo_jax.folders import Folder, new_folder
 from nmmo_jax.signals import Signals
@@ -238,29 +238,29 @@ class Seeds:
     out: Path
     """Folder."""
 
+    def run(self) -> int:
+        """Trains; returns the exit status."""
+        use_all_cores()
+        columns = (BarColumn(bar_width=20), column("{task.fields[told]}"))
+        try:
+            with Signals() as watch, Shown(1.0, *columns) as progress:
+
+                def told(fraction: float, words: str) -> None:
+                    progress.show(f"{fraction:.0%}", fraction, words, f"{fraction:.1%}, {words}", last=fraction == 1)
+                    if watch.asked:
+                        raise KeyboardInterrupt
+
+                train_seeds(experiment(self.experiment), self.seeds, self.budget, self.out, told)
+        except KeyboardInterrupt:
+            print(f"{safe(self.out)}: saved; the same command goes on", file=sys.stderr)
+            return 130
+        return 0
+
 
 def main() -> None:
-    """Trains; bad input ends with one readable line and status 2, an interruption as in ``signals``."""
-    any_encoding()
-    asked = tyro.cli(Seeds, prog="python -m train.studies.seeds")
-    use_all_cores()
-    columns = (BarColumn(bar_width=20), column("{task.fields[told]}"))
-    try:
-        with Signals() as watch, Shown(1.0, *columns) as progress:
-
-            def told(fraction: float, words: str) -> None:
-                progress.show(f"{fraction:.0%}", fraction, words, f"{fraction:.1%}, {words}", last=fraction == 1)
-                if watch.asked:
-                    raise KeyboardInterrupt
-
-            train_seeds(experiment(asked.experiment), asked.seeds, asked.budget, asked.out, told)
-    except KeyboardInterrupt:
-        print(f"{safe(asked.out)}: saved; the same command goes on", file=sys.stderr)
-        sys.exit(128 + (signals.noted() or signal.SIGINT))
-    except (ValueError, OSError) as error:
-        print(f"train.studies.seeds: {safe(error)}", file=sys.stderr)
-        sys.exit(2)
+    """Trains, and exits."""
+    run_program(Seeds, "train.studies.seeds")
 
 
 if __name__ == "__main__":
-    entry.run("train.studies.seeds", main)
+    entry.run("python -m train.studies.seeds", main)
