@@ -2,4 +2,24 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+
+
+@pytest.fixture
+def refused(capsys):
+    """``refused(*arguments)``: the one line with which ``nmmo-jax`` says that it cannot be run so."""
+
+    from nmmo_jax import cli  # JAX reads what is set above
+
+    def run(*arguments):
+        capsys.readouterr()  # what was said before
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*map(str, arguments)])
+        told = capsys.readouterr()
+        assert ended.value.code == 2 and not told.out
+        assert told.err.count("\n") == 1 and told.err.startswith("nmmo-jax: ")
+        return told.err.removeprefix("nmmo-jax: ").rstrip()
+
+    return run

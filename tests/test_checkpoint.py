@@ -21,7 +21,6 @@ from nmmo_jax import RULES_VERSION
 from nmmo_jax.files import write_json
 from train import arrays, checkpoint
 from train.checkpoint import FOLDER, Checkpoints, load_params
-from train.trees import combine, pick
 
 
 class Table(flax.struct.PyTreeNode):
@@ -397,22 +396,3 @@ def test_params_alone(tmp_path, monkeypatch):
     saved.save(4, {"realms": jnp.ones(2)}, {})
     with pytest.raises(ValueError, match="its state has no params"):
         load_params(tmp_path, "latest")
-
-
-def test_pick_and_combine():
-    a, b = params_of(4), params_of(2, start=100)
-    picked = pick(a, [3, 0, 3])
-    assert_same(picked, jax.tree.map(lambda leaf: jnp.stack([leaf[3], leaf[0], leaf[3]]), a))
-    assert_same(pick(combine([a, b, picked]), range(4, 6)), b)
-    assert_same(combine([pick(a, [0, 1]), pick(a, [2, 3])]), a)
-    for populations in ([], [4], [-1]):
-        with pytest.raises(ValueError, match="must be one or more of 0 to 3"):
-            pick(a, populations)
-    with pytest.raises(ValueError, match="value: has 4 populations, where another leaf has 2"):
-        pick(b | {"value": a["value"]}, [0])
-    with pytest.raises(ValueError, match=r"params\[1\] .* encoder.kernel differs in shape, float32\[3,5\] in place of"):
-        combine([a, params_of(4, width=5)])
-    with pytest.raises(ValueError, match=r"2 of its leaves: value is missing; extra is unexpected"):
-        combine([a, {"encoder": a["encoder"], "extra": a["value"]}])
-    with pytest.raises(ValueError, match="at least one"):
-        combine([])

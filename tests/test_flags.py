@@ -25,16 +25,6 @@ from train.networks import NetworkOptions
 from train.settings import Settings, experiment
 
 
-def refused(arguments, capsys):
-    """What a command says that cannot be run."""
-    with pytest.raises(SystemExit) as ended:
-        cli.main(arguments.split())
-    told = capsys.readouterr()
-    assert ended.value.code == 2 and not told.out
-    assert told.err.count("\n") == 1 and told.err.startswith("nmmo-jax: ")
-    return told.err.removeprefix("nmmo-jax: ").rstrip()
-
-
 @pytest.mark.parametrize(("mode", "flags"), [
     ("simulate --map a.npy", ("--maps 1", "--border 9")),
     ("simulate", ("--tileset a.tsx", "--overwrite")),
@@ -61,10 +51,10 @@ def refused(arguments, capsys):
                                        "--show a.json")),
     ("bench", ("--overwrite",)),
 ])  # fmt: skip
-def test_flags_that_do_not_apply_are_refused_by_name(mode, flags, capsys, tmp_path, monkeypatch):
+def test_flags_that_do_not_apply_are_refused_by_name(mode, flags, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for flag in flags:
-        told = refused(f"{mode} {flag}", capsys)
+        told = refused(*f"{mode} {flag}".split())
         assert flag.split()[0] in told.split(":")[0], told
     assert not any(tmp_path.iterdir())
 
@@ -92,9 +82,9 @@ def test_flags_that_do_not_apply_are_refused_by_name(mode, flags, capsys, tmp_pa
     ("simulate --rule max_helth=3", "there is no max_helth; did you mean max_health?"),
     ("sweep --over max_helth=3,4", "did you mean max_health?"),
 ])  # fmt: skip
-def test_the_nearest_name_is_told(arguments, told, capsys, tmp_path, monkeypatch):
+def test_the_nearest_name_is_told(arguments, told, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert told in refused(arguments, capsys)
+    assert told in refused(*arguments.split())
 
 
 def test_so_it_is_in_python():
@@ -213,9 +203,9 @@ def test_every_field_can_be_read():
     ("maps generate --out x --count 0", "--count 0: allowed are"),
     ("maps generate --out x --columns 0", "--columns 0: allowed are"),
 ])  # fmt: skip
-def test_messages_name_what_was_typed(arguments, told, capsys, tmp_path, monkeypatch):
+def test_messages_name_what_was_typed(arguments, told, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert refused(arguments, capsys).startswith(told)
+    assert refused(*arguments.split()).startswith(told)
     assert not any(tmp_path.iterdir())
 
 

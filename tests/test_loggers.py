@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from nmmo_jax import cli
 from train.loggers import Loggers, scalars
 
 LINE = {"update": 2, "lifetime": 20.5, "harvested": None, "populations": {"lifetime": [20.0, None], "note": "text"}}
@@ -87,12 +86,10 @@ def run_with_wandb(folder, update, error=None):
             raise error
 
 
-def test_what_is_not_there_is_told_before_anything_else(tmp_path, monkeypatch, capsys):
+def test_what_is_not_there_is_told_before_anything_else(tmp_path, monkeypatch, refused):
     with pytest.raises(ValueError, match=r"loggers='paper': allowed are tensorboard, wandb"):
         Loggers(["paper"])
     monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "law16", "--out", str(tmp_path / "run"), "--log", "wandb"])
-    assert ended.value.code == 2
-    assert "-m pip install wandb, or pip install '.[wandb]'" in capsys.readouterr().err
+    told = refused("train", "law16", "--out", tmp_path / "run", "--log", "wandb")
+    assert "-m pip install wandb, or pip install '.[wandb]'" in told
     assert not (tmp_path / "run").exists()

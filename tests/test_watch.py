@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from watched import WORLD, begun, played
 
 from nmmo_jax import make
 from nmmo_jax.bench import watch
-from nmmo_jax.commands.players import players
-from nmmo_jax.commands.playing import Play
 from nmmo_jax.components import observed_material
 from nmmo_jax.observations import observe
 from nmmo_jax.viewer import protocol
@@ -20,19 +19,14 @@ from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.overlays import Lens
 from nmmo_jax.viewer.scene import Totals, frame, slot_of
 from nmmo_jax.world.materials import WALKABLE, Material
-from nmmo_jax.world.pool import MapPool
 
-WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
 NAMES = ("chaos128", "forager")
 TICKS = 40
 
 
 @pytest.fixture(scope="module")
 def play():
-    env = make("chaos", **WORLD)
-    return Play(
-        env, players(NAMES, env), NAMES, MapPool.generated(0, 1, env.config), initial_population=12, title="test"
-    )
+    return begun(*NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +36,7 @@ def minds(play):
 
 @pytest.fixture(scope="module")
 def replay(play):
-    for _ in range(TICKS):
-        play.tick()
-    return play.replay
+    return played(play, TICKS)
 
 
 @pytest.fixture(scope="module")

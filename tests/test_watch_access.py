@@ -11,7 +11,6 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import InvalidStatus
 
-from nmmo_jax import cli
 from nmmo_jax.viewer.access import Access
 from nmmo_jax.viewer.site import Connection, Site
 
@@ -259,17 +258,13 @@ def test_no_file_asks_for_anything_from_the_root():
         (["--rule", "flying=1"], "--set flying=1: there is no flying"),
     ],
 )
-def test_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
+def test_bad_input(arguments, message, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["watch", *arguments])
-    assert ended.value.code == 2
-    assert f"nmmo-jax: {message}" in capsys.readouterr().err
+    assert refused("watch", *arguments).startswith(message)
 
 
-def test_a_port_in_use_is_told(capsys, tmp_path, monkeypatch):
+def test_a_port_in_use_is_told(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as ended:
-        cli.main(["watch", "--port", str(port := taken.getsockname()[1])])
-    assert ended.value.code == 2
-    assert f"--host 127.0.0.1 --port {port}: Address already in use" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refused("watch", "--port", port) == f"--host 127.0.0.1 --port {port}: Address already in use"

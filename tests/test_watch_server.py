@@ -16,11 +16,9 @@ import time
 
 import numpy as np
 import pytest
+from watched import begun, played
 from websockets.asyncio.client import connect
 
-from nmmo_jax import make
-from nmmo_jax.commands.players import players
-from nmmo_jax.commands.playing import Play
 from nmmo_jax.replay_file import load_replay
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer import show as show_module
@@ -29,18 +27,14 @@ from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.scene import slot_of
 from nmmo_jax.viewer.server import Gallery, open_gallery, opened
 from nmmo_jax.viewer.show import Show
-from nmmo_jax.world.pool import MapPool
 
-WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
 NAMES = ("random",)
 TICKS = 10
 
 
 @pytest.fixture(scope="module")
 def play():
-    env = make("chaos", **WORLD)
-    pool = MapPool.generated(0, 1, env.config)
-    return Play(env, players(NAMES, env), NAMES * 2, pool, initial_population=12, title="test")
+    return begun(*NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +44,7 @@ def minds(play):
 
 @pytest.fixture(scope="module")
 def replay(play):
-    for _ in range(TICKS):
-        play.tick()
-    return play.replay
+    return played(play, TICKS)
 
 
 async def until(socket, wanted, seconds=20.0):

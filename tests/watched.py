@@ -1,0 +1,22 @@
+"""A small world that the viewer's tests watch."""
+
+from nmmo_jax import make
+from nmmo_jax.commands.players import players
+from nmmo_jax.commands.playing import Play
+from nmmo_jax.world.pool import MapPool
+
+WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
+
+
+def begun(*names):
+    """A play that has just begun, population p with policy p modulo their number."""
+    env = make("chaos", **WORLD)
+    pool = MapPool.generated(0, 1, env.config)
+    return Play(env, players(names, env), (names * 2)[:2], pool, initial_population=12, title="test")
+
+
+def played(play, ticks):
+    """Its replay, so many ticks later."""
+    for _ in range(ticks):
+        play.tick()
+    return play.replay
