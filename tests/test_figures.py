@@ -65,7 +65,9 @@ def test_runs_side_by_side(tmp_path, capsys):
         np.testing.assert_allclose([one.get_xdata(), two.get_xdata()], [x, x])
         np.testing.assert_allclose(two.get_ydata(), [30, 31, 32])
         assert [line.get_ydata()[0] for line in others] == [20, 70, 90, 95]
-    main([*map(str, runs), "--out", str(tmp_path / "learning.png")])
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, runs), "--out", str(tmp_path / "learning.png")])
+    assert ended.value.code == 0
     assert matplotlib.image.imread(tmp_path / "learning.png").shape[1] == 1650
     assert figures._names([tmp_path / "one", tmp_path / "other" / "one"])[1].endswith("other/one")
 

@@ -169,7 +169,9 @@ def test_parameters_are_written_apart(recurrent, tmp_path, capsys, monkeypatch):
     (run / "evaluation.json").write_text("{}")
     out = tmp_path / "pretrained" / "tiny"
     monkeypatch.setattr(sys, "argv", ["policy", str(run), "--out", str(out), "--step", "7"])
-    policy_module.main()
+    with pytest.raises(SystemExit) as ended:
+        policy_module.main()
+    assert ended.value.code == 0
     assert f"{out}: 0.0" in capsys.readouterr().out
     assert (out / "evaluation.json").read_text() == "{}"
     assert not [path for path in out.rglob("*") if path.is_file() and str(tmp_path).encode() in path.read_bytes()]

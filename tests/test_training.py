@@ -170,7 +170,7 @@ def test_what_is_not_finite_is_skipped_and_ends_the_run(tmp_path, monkeypatch):
     assert report.losses.keys() == {"loss", "half", "gradient_norm"}
     assert (np.asarray(report.losses["half"])[:, 0] > 0.1).all()
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
-    monkeypatch.setattr(metrics, "PATIENCE", 3)
+    monkeypatch.setattr(metrics.Streak, "patience", 3)
     with pytest.raises(
         RuntimeError, match=r"population 1: gradients were not finite 3 updates in a row, from update 1"
     ):

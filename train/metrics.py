@@ -13,7 +13,6 @@ from nmmo_jax.config import STYLES, Config, Rules
 from nmmo_jax.environment import Info
 from nmmo_jax.world.materials import Material
 
-PATIENCE = 10  # updates in a row with steps that were not finite, after which a run stops
 CAUSES = [cause for cause in Cause if cause != Cause.NONE]
 GROUND = (Material.GRASS, Material.SCRUB, Material.FOREST)  # what is explored
 
@@ -153,6 +152,8 @@ def means(sums: Sums, losses: dict[str, Any], ticks: int) -> dict[str, Any]:
 class Streak:
     """How many updates in a row each population had steps that were not finite."""
 
+    patience = 10  # updates in a row, after which a run stops
+
     def __init__(self):
         self._since: dict[int, int] = {}
 
@@ -162,7 +163,7 @@ class Streak:
         return not self._since
 
     def see(self, skipped: np.ndarray, update: int) -> tuple[int, int] | None:
-        """A population that has run out of ``PATIENCE``, and the update with which it began.
+        """A population with ``patience`` of them in a row, and the update with which it began.
 
         Args:
           skipped: steps that were not finite, ``[updates, P]``.
@@ -171,6 +172,6 @@ class Streak:
         for index, row in enumerate(skipped, update - len(skipped) + 1):
             self._since = {int(p): self._since.get(int(p), index) for p in np.flatnonzero(row)}
             for population, since in self._since.items():
-                if index - since + 1 >= PATIENCE:
+                if index - since + 1 >= self.patience:
                     return population, since
         return None

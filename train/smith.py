@@ -23,7 +23,7 @@ from train.evaluate import evaluate, scripted
 from train.figures import write_figures
 from train.loggers import Loggers
 from train.loop import Report, Train, make_train
-from train.metrics import PATIENCE, Streak, means
+from train.metrics import Streak, means
 from train.policy import load_policy
 from train.progress import TrainingProgress
 from train.record import record
@@ -94,7 +94,7 @@ class Native:
           ValueError: the folder cannot be continued, there is something in it already, or another process works in
             it; or a logger that is not installed.
           OSError: something cannot be written; what was saved before is whole.
-          NotFinite: the gradients of a population were not finite ``PATIENCE`` updates in a row.
+          NotFinite: the gradients of a population were not finite ``Streak.patience`` updates in a row.
         """
         self._check()
         try:
@@ -154,8 +154,8 @@ class Native:
                 broken = streak.see(np.asarray(report.skipped), line["update"])
                 if broken is not None:
                     raise NotFinite(
-                        f"population {broken[0]}: gradients were not finite {PATIENCE} updates in a row, from update "
-                        f"{broken[1]} on; the last checkpoint is of {checkpoints.latest()}"
+                        f"population {broken[0]}: gradients were not finite {streak.patience} updates in a row, "
+                        f"from update {broken[1]} on; the last checkpoint is of {checkpoints.latest()}"
                     )
                 due = asked["every"] is not None and about["update"] % asked["every"] == 0
                 if due or (streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS):

@@ -59,7 +59,7 @@ def end(run: Callable[[], int | None], program: str) -> None:
     if status in (None, 0, 130) and (number := signals.noted() or (signal.SIGINT if status else None)):
         print(f"{program}: {signals.WORDS[number]}", file=sys.stderr)
         status = 128 + number
-    sys.exit(status)
+    sys.exit(status or 0)
 
 
 def _jax_does_not_start() -> str | None:
