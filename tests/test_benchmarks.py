@@ -94,6 +94,7 @@ def test_throughput(program, monkeypatch, tmp_path):
     json.dumps(record)
 
 
+@pytest.mark.slow
 def test_the_full_house_is_full_also_on_two_cores():
     """As a user measures it: nothing else decides how many devices there are."""
     command = [sys.executable, "-m", "nmmo_jax.bench.throughput", "--realms=2", "--ticks=32", "--repeats=2"]
@@ -220,6 +221,7 @@ def test_training_that_says_nothing_is_refused(pretrained, monkeypatch, tmp_path
         training.main(Training())
 
 
+@pytest.mark.slow
 def test_vec_env_is_measured_in_the_full_house(monkeypatch):
     record = vec_env.main(vec_env.Rate(realms=1, ticks=2, repeats=2))
     assert 120 <= record["least_population"] <= record["mean_population"] <= record["agents"] == 128

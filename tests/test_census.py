@@ -50,7 +50,7 @@ def plain(made):
         _, after, _, _, _, info = many.step(key, realm, action, rules)
         return after, info
 
-    realm, found = many.reset(key, rules, tiles, 4)[1], []
+    realm, found = jax.jit(lambda: many.reset(key, rules, tiles, 4)[1])(), []
     for _ in range(TICKS):
         before, (realm, info) = realm, step(realm)
         found.append(jax.device_get((before, realm, info)))

@@ -21,7 +21,10 @@ from nmmo_jax.world.materials import Material
     "sizes",
     [
         {},
-        {"num_agents": 6, "num_populations": 3, "rows": 24, "columns": 30, "view": 5, "num_visible": 20},
+        pytest.param(
+            {"num_agents": 6, "num_populations": 3, "rows": 24, "columns": 30, "view": 5, "num_visible": 20},
+            marks=pytest.mark.slow,
+        ),
         {"num_agents": 40, "num_populations": 8, "layout": "free", "num_visible": 1, "view": 1, "max_lifetime": 4},
     ],
 )
@@ -125,25 +128,29 @@ def test_killer_is_the_largest_damage_then_the_oldest():
     assert (events.detail[death], events.amount[death]) == (nmmo_jax.Cause.COMBAT, 1)
 
 
-def test_autoreset_starts_anew_on_maps_of_the_pool():
+@pytest.mark.parametrize("alone", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_autoreset_starts_anew_on_maps_of_the_pool(alone):
+    """Realms together, and one of them by itself too."""
     config = dataclasses.replace(SMALL, horizon=4)
     maps = [GRASS, np.where(np.arange(18) % 5 == 4, Material.FOREST, GRASS).astype(np.uint8)]
     env = autoreset(Environment(config), MapPool.from_maps(maps, config), initial_population=5)
     many = vectorize(env, 6)
     _, episode = jax.jit(many.reset)(KEY)
     step = jax.jit(many.step)
-    one_step = jax.jit(env.step)
-    _, one = jax.jit(env.reset)(jax.random.fold_in(KEY, 2))
+    own = jax.random.fold_in(KEY, 2)
+    one_step = jax.jit(lambda one: env.step(own, one, Action(move=np.ones(16, np.int32)))[1])
+    one = jax.jit(env.reset)(own)[1] if alone else None
     action = Action(move=np.ones((6, 16), np.int32))
     seen, digests = set(), []
     for tick in range(1, 13):
         obs, episode, _, _, _, info = step(KEY, episode, action)
-        _, one, *_ = one_step(jax.random.fold_in(KEY, 2), one, Action(move=np.ones(16, np.int32)))
         over = tick % 4 == 0
         assert (np.asarray(info.horizon) == over).all()
         np.testing.assert_array_equal(episode.realm.tick, [tick % 4] * 6)
         np.testing.assert_array_equal(episode.number, [tick // 4] * 6)
-        chex.assert_trees_all_equal(jax.tree.map(lambda x: x[2], episode), one)
+        if alone:
+            one = one_step(one)
+            chex.assert_trees_all_equal(jax.tree.map(lambda x: x[2], episode), one)
         same = all(
             (a == b).all() for a, b in zip(jax.tree.leaves(obs), jax.tree.leaves(info.final_observation), strict=True)
         )

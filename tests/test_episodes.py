@@ -207,7 +207,8 @@ def test_a_run_over_episodes_goes_on_exactly(train, tmp_path):
 
 def test_evaluation_sees_other_maps():
     """Also where both have the same seed, as here; and it tells of exploration too."""
-    evaluated = jax.jit(vectorize(ANEW.env, REALMS).reset)(jax.random.key(EVALUATION["seed"]))[1].tiles.material
+    many = vectorize(ANEW.env, REALMS)
+    evaluated = jax.jit(lambda key: many.reset(key)[1].tiles.material)(jax.random.key(EVALUATION["seed"]))
     trained = {material.tobytes() for material in np.asarray(POOL.material)}
     assert not trained & {material.tobytes() for material in np.asarray(evaluated)}
     told = evaluate(ANEW.env, scripted("random"), (), (), realms=2, settle=4, ticks=8, seed=0)

@@ -194,11 +194,11 @@ def play_one(config: Config, seed: int, ticks: int) -> int:
 
 @pytest.mark.parametrize(
     ("shape", "realms"),
-    [("blocks", 40), ("free", 40), ("sequential", 40), ("sequential-free", 40), ("crowd", 12), ("indexed", 3)],
+    [("blocks", 20), ("free", 20), ("sequential", 20), ("sequential-free", 20), ("crowd", 6), ("indexed", 3)],
 )
 def test_equals_the_reference(shape, realms):
     lived = sum(play_one(SHAPES[shape], seed, ticks=25) for seed in range(realms))
-    assert lived > 2000  # the comparison is of play, not of empty worlds
+    assert lived > 1000  # the comparison is of play, not of empty worlds
 
 
 @pytest.mark.slow

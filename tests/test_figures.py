@@ -25,13 +25,12 @@ def write_log(folder, lines=3, populations=3, told=tuple(NUMBERS), start=10.0):
 
 
 def test_a_run(tmp_path):
-    run = write_log(tmp_path / "run", lines=400, populations=9)
-    paths = write_figures(run)
+    paths = write_figures(write_log(tmp_path / "short"))
     assert [path.name for path in paths] == ["learning.png", "lives.png", "exploration.png"]
     for path in paths:
         image = matplotlib.image.imread(path)
         assert image.shape[1] == 1950 and (image[..., :3].min(axis=-1) < 0.5).mean() > 0.01
-    lines = read_log(run)
+    lines = read_log(write_log(tmp_path / "run", lines=400, populations=9))
     figure = figures._figure(lines, figures._FIGURES["learning"])
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == [*(f"population {p}" for p in range(9)), "mean"]

@@ -40,6 +40,18 @@ def test_draws_are_those_of_jax():
     np.testing.assert_array_equal(jax.random.normal(for_jax(KEY), (7, 3)), jax.random.normal(KEY, (7, 3)))
 
 
+def test_draws_in_64_bits_are_those_of_jax():
+    with jax.enable_x64(True):
+        for drawn in (
+            lambda key: jax.random.bits(key, (5,), jnp.uint64),
+            lambda key: jax.random.uniform(key, (5,), jnp.float64),
+            lambda key: jax.random.normal(key, (3, 2), jnp.float64),
+            lambda key: jax.random.randint(key, (7,), 0, 10**12, jnp.int64),
+            lambda key: jax.random.bernoulli(key, 0.3, (9,)),
+        ):
+            np.testing.assert_array_equal(drawn(for_jax(KEY)), drawn(KEY))
+
+
 def program(function, *args):
     return jax.jit(lambda *args: function(*args)).lower(*args).as_text()
 
@@ -100,18 +112,18 @@ def test_the_same_world_in_64_bits():
     env = small()
 
     def play(key):
-        def tick(carry, _):
-            obs, realm = carry
-            obs, realm, *_ = env.step(key, realm, POLICIES["random"](fold_in(key, realm.tick), obs, realm))
-            return (obs, realm), digest(realm)
+        def tick(realm, _):
+            _, realm, *_ = env.step(key, realm, Action(move=realm.agents.uid % 5, target=realm.agents.uid % 7))
+            return realm, digest(realm)
 
-        return jax.lax.scan(tick, env.reset(key, initial_population=8), length=8)[1]
+        return jax.lax.scan(tick, env.reset(key, initial_population=8)[1], length=8)[1]
 
     usual = jax.jit(play)(KEY)
     with jax.enable_x64(True):
         np.testing.assert_array_equal(jax.jit(lambda key: play(key))(KEY), usual)
 
 
+@pytest.mark.slow
 def test_training_and_trained_policies_in_64_bits():
     def types():
         trained = experiment(
@@ -132,11 +144,14 @@ def test_training_and_trained_policies_in_64_bits():
         assert types() == usual
 
 
-def test_scripted_policies_without_jit():
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "planner" else name for name in POLICIES]
+)
+def test_scripted_policies_without_jit(name):
     env = small()
     rules = Rules(regrowth_probability=0.5)
     obs, realm = jax.jit(lambda key: env.reset(key, rules, initial_population=12))(KEY)
-    usual = jax.jit(lambda key: {name: policy(key, obs, realm) for name, policy in POLICIES.items()})(KEY)
+    usual = jax.jit(POLICIES[name])(KEY, obs, realm)
     with jax.disable_jit():
-        plain = {name: policy(KEY, obs, realm) for name, policy in POLICIES.items()}
+        plain = POLICIES[name](KEY, obs, realm)
     jax.tree.map(np.testing.assert_array_equal, plain, usual)

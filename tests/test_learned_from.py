@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from test_training import SMALL
 
 from train.distributions import log_prob
@@ -53,6 +54,7 @@ class Telling(Sword):
         return loss, {name: (value * batch.weight).mean(axis=1) for name, value in told.items()}
 
 
+@pytest.mark.slow
 def test_what_is_learned_from():
     chosen = experiment("law16", **{**SMALL, **SETTINGS, "network": "default"})
     train = make_train(chosen, Trinity(sword=Telling), jax.devices()[:1])

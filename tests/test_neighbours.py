@@ -62,15 +62,17 @@ def test_realms_and_nested_realms_and_single_ones_agree():
     def find(*args):
         return find_neighbours(*args, config)
 
-    many = jax.vmap(find)(*world)
+    one, each = jax.jit(find), jax.jit(jax.vmap(find))
+    many = each(*world)
     halves = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]), world)
-    np.testing.assert_array_equal(jax.vmap(jax.vmap(find))(*halves).reshape(many.shape), many)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(jax.vmap(find)))(*halves).reshape(many.shape), many)
     for realm in range(4):
-        np.testing.assert_array_equal(find(*jax.tree.map(lambda x, realm=realm: x[realm], world)), many[realm])
-    shared = jax.vmap(find, in_axes=(0, 0, None))(world[0], world[1], 2)
-    np.testing.assert_array_equal(shared, jax.vmap(find)(world[0], world[1], jnp.full(4, 2)))
+        np.testing.assert_array_equal(one(*jax.tree.map(lambda x, realm=realm: x[realm], world)), many[realm])
+    shared = jax.jit(jax.vmap(find, in_axes=(0, 0, None)))(world[0], world[1], 2)
+    np.testing.assert_array_equal(shared, each(world[0], world[1], jnp.full(4, 2, jnp.int32)))
 
 
+@pytest.mark.slow
 def test_a_large_realm_is_observed_through_the_index(monkeypatch):
     """All of an observation, final rows included, against the same by pairs."""
     env = nmmo_jax.make("chaos", num_agents=512, rows=70, columns=70, border=4, max_spawns=64, max_lifetime=6)

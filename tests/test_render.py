@@ -27,7 +27,7 @@ def file(tmp_path_factory):
     return path
 
 
-def run(*arguments) -> int | None:
+def run(*arguments) -> int:
     """The exit status of a command."""
     with pytest.raises(SystemExit) as ended:
         main([*map(str, arguments)])
@@ -153,9 +153,7 @@ def test_more_populations_than_there_is_room_for():
 
 def test_a_film_is_a_gif_of_the_ticks_that_were_asked_for(file, tmp_path, capsys):
     out = tmp_path / "world.gif"
-    assert (
-        run("render", file, "--out", out, "--first", 10, "--last", 40, "--every", 4, "--fps", 15, "--scale", 8) is None
-    )
+    assert run("render", file, "--out", out, "--first", 10, "--last", 40, "--every", 4, "--fps", 15, "--scale", 8) == 0
     assert "8 of 8 pictures" in capsys.readouterr().err
     painter = Painter(played(), range(10, 41, 4), 8)
     gif = Image.open(out)
@@ -176,7 +174,7 @@ def test_a_film_is_a_gif_of_the_ticks_that_were_asked_for(file, tmp_path, capsys
 
 def test_a_picture_of_a_tick(file, tmp_path, capsys):
     out = tmp_path / "world.png"
-    assert run("render", file, "--out", out, "--tick", 30, "--scale", SCALE) is None
+    assert run("render", file, "--out", out, "--tick", 30, "--scale", SCALE) == 0
     assert "360 x 380 pixels" in capsys.readouterr().out
     np.testing.assert_array_equal(np.asarray(Image.open(out)), Painter(played(), [30], SCALE).picture(0))
 
@@ -195,7 +193,7 @@ for last; do :; done
 cat > "$last"
 """)
     program.chmod(0o755)
-    assert run("render", file, "--out", out, "--last", 4, "--scale", 7, "--fps", 20) is None
+    assert run("render", file, "--out", out, "--last", 4, "--scale", 7, "--fps", 20) == 0
     given = (tmp_path / "given").read_text()
     assert "-s 360x200 -r 20 " in given and re.search(r"/\.world\.mp4\.[\d-]+\.part\n$", given)  # until it is whole
     sent = np.frombuffer(out.read_bytes(), np.uint8).reshape(5, 200, 360, 3)
@@ -244,12 +242,12 @@ def test_files_are_not_replaced_unasked(file, tmp_path, capsys):
         assert run(*command, "--out", out) == 2
         assert "out.png: exists (--overwrite replaces it)" in capsys.readouterr().err
     assert out.read_text() == "mine"
-    assert run("render", file, "--out", out, "--overwrite") is None
+    assert run("render", file, "--out", out, "--overwrite") == 0
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
 def test_replay_info(file, capsys):
-    assert run("replay", "info", file) is None
+    assert run("replay", "info", file) == 0
     told = capsys.readouterr().out
     words = " ".join(told.split())
     for fact in (
@@ -269,7 +267,7 @@ def test_replay_info(file, capsys):
 
 def test_replay_cut_and_verify(file, tmp_path, capsys):
     part, changed, torn = (tmp_path / f"{name}.npz" for name in ("part", "changed", "torn"))
-    assert run("replay", "cut", file, "--first", 20, "--last", 50, "--out", part) is None
+    assert run("replay", "cut", file, "--first", 20, "--last", 50, "--out", part) == 0
     replay = load_replay(part)
     assert [int(frame.tick) for frame in (replay.frames[0], replay.frames[-1])] == [20, 50]
     assert run("replay", "cut", part, "--last", 51, "--out", changed) == 2

@@ -308,8 +308,15 @@ def random_worlds():
 
 
 @needs_recordings
-@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
-@pytest.mark.parametrize("game", ["law", "chaos"])
+@pytest.mark.parametrize(
+    ("game", "resolution"),
+    [
+        ("law", "simultaneous"),
+        ("chaos", "sequential"),
+        pytest.param("law", "sequential", marks=pytest.mark.slow),
+        pytest.param("chaos", "simultaneous", marks=pytest.mark.slow),
+    ],
+)
 def test_random_play_lives_as_in_the_original(random_worlds, game, resolution):
     ours = simulated_summary(random_worlds[resolution](GAMES[game], jax.random.key(17)))
     theirs = recorded_summary(game)

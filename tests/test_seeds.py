@@ -65,6 +65,7 @@ def check(train, alone):
     return state
 
 
+@pytest.mark.slow
 def test_a_seed_is_trained_as_if_alone(alone, both):
     state = check(both, alone[:2])
     assert state.update.sharding.mesh.shape == {SEEDS: 2, AXIS: 1}

@@ -19,7 +19,7 @@ from test_training import ROOT, SMALL, TINY, equal
 from nmmo_jax import cli
 from nmmo_jax.files import append_line, write_json
 from nmmo_jax.replay_file import load_replay
-from train import smith
+from train import metrics, smith
 from train.checkpoint import Checkpoints
 from train.loop import make_train
 from train.runs import forget_after, read_config, read_log
@@ -35,11 +35,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(train, tmp_path, monkeypatc
     monkeypatch.setattr(smith, "_SAVE_SECONDS", 0.0)
     whole = smith.Native(TINY, out=tmp_path / "whole", updates=6, per_call=3)
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
-    with monkeypatch.context() as patch:
-        patch.setattr(smith, "write_figures", lambda *_: None)
-        whole.run()
-        part = {"out": tmp_path / "part", "per_call": 3, "loggers": ["tensorboard"]}
-        smith.Native(TINY, updates=3, **part).run()
+    drawn = []
+    monkeypatch.setattr(smith, "write_figures", lambda folder, formats: drawn.append((folder.name, *formats)))
+    whole.run()
+    part = {"out": tmp_path / "part", "per_call": 3, "loggers": ["tensorboard"]}
+    smith.Native(TINY, updates=3, **part).run()
     append_line(tmp_path / "part" / "metrics.jsonl", {"update": 6, "lost": True})
     with (tmp_path / "part" / "metrics.jsonl").open("a") as log:
         log.write('{"update": 6, "populations": {}')  # killed while it wrote
@@ -54,18 +54,38 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(train, tmp_path, monkeypatc
         assert one == other
     lifetimes = [(line["update"], pytest.approx(line["lifetime"])) for line in logs[0]]
     assert [(step, value) for step, name, value in told if name == "lifetime"] == lifetimes
-    smith.Native(TINY, out=tmp_path / "whole").record()
-    replay = load_replay(tmp_path / "whole" / "replay.npz")
-    assert (replay.config, len(replay), replay.frames[0].tick) == (TINY.env.config, 256, 256)
-    assert replay.frames[0].agents.alive.sum() > 4  # the world has settled
-    assert (tmp_path / "whole" / "world.gif").stat().st_size < 3e6
-    drawn = {path.stem for path in (tmp_path / "part").glob("*.png")}
-    assert drawn == {"learning", "lives", "exploration"}
+    assert drawn == [("whole", "png"), ("part", "png"), ("part", "png")]
     with pytest.raises(ValueError, match=r"is not empty; resume goes on"):
         smith.Native(TINY, out=tmp_path / "part", updates=8).run()
     with pytest.raises(ValueError, match=r"settings differs: learning_rate is 0.001 there, 0.5 given"):
         other = experiment("law16", **SMALL, learning_rate=0.5)
         smith.Native(other, out=tmp_path / "part", updates=8, resume=True).run()
+
+
+def test_gradients_that_stay_without_a_number_end_the_run(train, tmp_path, monkeypatch):
+    def run(state, updates):
+        state, report = train.run(state, updates)
+        return state, report.replace(skipped=report.skipped.at[:, 1].set(1))
+
+    monkeypatch.setattr(smith, "make_train", lambda *_: train._replace(run=run))
+    monkeypatch.setattr(metrics.Streak, "patience", 5)
+    message = r"population 1: gradients were not finite 5 updates in a row, from update 1 on; .* is of 0"
+    with pytest.raises(smith.NotFinite, match=message):
+        smith.Native(TINY, out=tmp_path / "run", updates=9, per_call=3).run()
+    assert [line["update"] for line in read_log(tmp_path / "run")] == [3, 6]
+
+
+@pytest.mark.slow
+def test_a_run_is_drawn_and_recorded(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(smith, "make_train", lambda *_: train)
+    native = smith.Native(TINY, out=tmp_path / "run", updates=3, per_call=3)
+    native.run()
+    assert {path.stem for path in native.out.glob("*.png")} == {"learning", "lives", "exploration"}
+    native.record()
+    replay = load_replay(native.out / "replay.npz")
+    assert (replay.config, len(replay), replay.frames[0].tick) == (TINY.env.config, 256, 256)
+    assert replay.frames[0].agents.alive.sum() > 4  # the world has settled
+    assert (native.out / "world.gif").stat().st_size < 3e6
 
 
 @pytest.mark.slow

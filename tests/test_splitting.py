@@ -95,7 +95,8 @@ def test_counting_meets_what_is_known(race):
     assert abs((lowest == 0).mean() - exact) < 4 * np.sqrt(exact * (1 - exact) / lowest.size)
 
 
-@pytest.mark.parametrize(("rate", "runs"), [(0.8, 16), pytest.param(0.93, 64, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "runs"), [(0.8, 16), (0.93, 64)])
 def test_splitting_meets_what_is_known(race, rate, runs):
     race, rules = race
     rules, exact = rules.replace(spawn_rate=rate), dies_out(rate)

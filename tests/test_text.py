@@ -186,7 +186,7 @@ def run(policies, points=3, ticks=30):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("names", [ODD[:8], ODD[9:18]])
+@pytest.mark.parametrize("names", [ODD[:8], pytest.param(ODD[9:18], marks=pytest.mark.slow)])
 def test_figures_of_runs(names, saved, tmp_path):
     measured, title = run(names), f"law, {text.listed(names)}"
     population = of_runs.population_figure(measured, names, title, 16.0)

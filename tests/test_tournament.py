@@ -202,6 +202,7 @@ def test_what_cannot_be(tmp_path):
         Matrix(tmp_path, ("law", "law"), (16,), (0, 1), 9, (16,), 1, 1, 1, 0)
 
 
+@pytest.mark.slow
 def test_programs_are_shared_by_who_differs_in_parameters_only():
     """Not by those of whom another sits at a seat: the program of (law128, law128, a script) is not that of others."""
     env = Environment(Config(num_agents=12, num_populations=3))

@@ -105,15 +105,6 @@ def agree(one, other):
     jax.tree.map(np.testing.assert_array_equal, one[2], other[2])
 
 
-def test_two_devices_agree_with_one(tiny):
-    results = []
-    for train in (tiny, make_train(TINY, devices=jax.devices()[:2])):
-        state, report = train.run(train.init(jax.random.key(0)), 3)
-        results.append(jax.device_get((report, state.params, state.worlds.realm.agents)))
-    assert len(state.worlds.realm.tick.sharding.device_set) == 2
-    agree(*results)
-
-
 PROGRAM = """
 import sys, jax, numpy as np
 sys.path.insert(0, "tests")
@@ -157,6 +148,7 @@ class Broken(Sword):
         return loss, {"loss": loss, "half": told["entropy"] / 2}
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_skipped_and_ends_the_run(tmp_path, monkeypatch):
     train = make_train(TINY, Trinity(sword=Broken), jax.devices()[:1])
     state = train.init(jax.random.key(0))
@@ -177,6 +169,7 @@ def test_what_is_not_finite_is_skipped_and_ends_the_run(tmp_path, monkeypatch):
         smith.Native(TINY, out=tmp_path / "run", updates=6, per_call=2).run()
 
 
+@pytest.mark.slow
 def test_realms_draw_their_caps():
     chosen = experiment("law16", **SMALL, sample_cap=True)
     caps = np.asarray(make_train(chosen, devices=jax.devices()[:1]).init(jax.random.key(0)).worlds.rules.population_cap)

@@ -129,6 +129,7 @@ def test_every_epoch_is_shuffled_anew_and_a_minibatch_can_be_the_whole_rollout()
     assert (places[0] != places[1]).all()  # the mean over both epochs is not that of the first
 
 
+@pytest.mark.slow
 def test_every_update_is_shuffled_anew(monkeypatch):
     def learn(experiment, levels, state, worlds, rollout, key):
         half = (jax.random.key_data(key) >> 16).astype(jnp.float32)  # exact

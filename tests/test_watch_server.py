@@ -210,7 +210,7 @@ def watched(port, session):
     """Runs ``session(socket, do)`` as a browser."""
 
     async def run():
-        async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None, proxy=None) as socket:
+        async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None, proxy=None, close_timeout=0.1) as socket:
             await until(socket, lambda header, _: header["kind"] == "frame")
             return await session(socket, lambda **asked: socket.send(json.dumps(asked)))
 
