@@ -111,7 +111,7 @@ def bits(key: PRNGKeyArray, shape: tuple[int, ...] = (), dtype: Any = jnp.uint32
 
 def for_jax(keys: PRNGKeyArray) -> PRNGKeyArray:
     """Keys with which the functions of ``jax.random``, and whoever calls them, draw as they do by JAX's defaults."""
-    return jax.random.wrap_key_data(jax.random.key_data(keys), impl=_DEFAULTS)
+    return jax.random.wrap_key_data(_apart(jax.random.key_data(keys)), impl=_DEFAULTS)
 
 
 def words(key: PRNGKeyArray, high: jax.Array, low: jax.Array) -> tuple[UInt32[Array, "*K"], UInt32[Array, "*K"]]:
@@ -140,6 +140,13 @@ def _default_bits(data: UInt32[Array, "2"], width: int, shape: tuple[int, ...]) 
     return (high.astype(jnp.uint64) << jnp.uint64(32)) | low.astype(jnp.uint64)
 
 
+def _apart(words: UInt32[Array, "*K"]) -> UInt32[Array, "*K"]:
+    """The same, computed before what is made of them: several Threefrys one after another in one loop keep the
+    compiler of jax 0.12 (LLVM's loop vectoriser, on CPUs) busy for ever.
+    """
+    return jax.lax.optimization_barrier(words)
+
+
 def _threefry(data: UInt32[Array, "2"]) -> PRNGKeyArray:
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 
@@ -147,9 +154,9 @@ def _threefry(data: UInt32[Array, "2"]) -> PRNGKeyArray:
 _DEFAULTS = jax.extend.random.define_prng_impl(
     key_shape=(2,),
     seed=lambda seed: jax.random.key_data(jax.random.key(seed, impl="threefry2x32")),
-    split=lambda data, shape: jax.random.key_data(split(_threefry(data), math.prod(shape))).reshape(*shape, 2),
+    split=lambda data, shape: _apart(jax.random.key_data(split(_threefry(data), math.prod(shape))).reshape(*shape, 2)),
     random_bits=_default_bits,
-    fold_in=lambda data, number: jax.random.key_data(fold_in(_threefry(data), number)),
+    fold_in=lambda data, number: _apart(jax.random.key_data(fold_in(_threefry(data), number))),
     name="threefry2x32_defaults",
     tag="fry",
 )
