@@ -21,6 +21,11 @@ JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 export JAX_COMPILATION_CACHE_DIR JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS
 
+# What the fast tests compile they run briefly: compiled with little optimisation they take half the time.
+# The slow tests, and `make test TEST_XLA_FLAGS=`, run what users run. jax 0.12 (Python 3.12) has no other emitters.
+TEST_XLA_FLAGS ?= --xla_cpu_parallel_codegen_split_count=1 --xla_backend_optimization_level=0 \
+	$(if $(filter 3.11,$(PYTHON_VERSION)),--xla_cpu_use_fusion_emitters=false)
+
 # -qq: errors only.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 # Tests of one file share what they have compiled: they stay together.
@@ -43,6 +48,7 @@ help:  ## list the targets and variables
 	@echo "  BENCH_OUT       file for the results of bench ($(BENCH_OUT))"
 	@echo "  PYTEST_ARGS     arguments for pytest, e.g. PYTEST_ARGS='-k combat'"
 	@echo "  PYTEST_WORKERS  test processes ($(PYTEST_WORKERS): one per core, at most 4; 0: none beside pytest's own)"
+	@echo "  TEST_XLA_FLAGS  how the fast tests are compiled (with little optimisation; empty: as users compile)"
 	@echo "  LOCK_ARGS       arguments for lock, e.g. LOCK_ARGS=--upgrade"
 
 simulate: $(STAMP)  ## run nmmo-jax simulate (with ARGS)
@@ -60,7 +66,7 @@ watch: $(STAMP)  ## watch the last training run, or a policy that comes with the
 	@$(BIN)/nmmo-jax watch $(ARGS)
 
 test: lint  ## lint, then run the tests that are not marked slow
-	@$(PYTEST) $(PYTEST_ARGS)
+	@XLA_FLAGS="$(strip $(TEST_XLA_FLAGS) $(XLA_FLAGS))" $(PYTEST) $(PYTEST_ARGS)
 
 # pytest exits with 5 where it found no test to run.
 test-slow: $(STAMP)  ## run the tests that are marked slow
