@@ -1,10 +1,12 @@
 """Actions, declared as data: an ordered list of heads, each with its arguments.
 
-Networks, masks, specs and documentation are made from ``heads(config)``; a new system adds heads.
+Networks, masks, specs and documentation are made from ``heads(config)``; the classic heads come first, then those of
+systems.
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -13,44 +15,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Int32
 
 from nmmo_jax.components import Realm
-from nmmo_jax.config import STYLES, Config, Rules
+from nmmo_jax.config import ARGUMENTS, STYLES, Config, Rules
+from nmmo_jax.system import Argument as Argument
+from nmmo_jax.system import Head as Head
 from nmmo_jax.systems.movement import DIRECTIONS, can_enter
 
 
-@dataclasses.dataclass(frozen=True)
-class Argument:
-    """One choice of an action.
-
-    Attributes:
-      name: the field of ``Action`` and the key of the mask.
-      size: how many choices a policy has.
-      nothing: the choice that means nothing and is always allowed.
-      mask_shape: of one agent's mask.
-      meaning: what is chosen.
-      among_visible: whether the choices are the visible agents, in the order in which they are listed.
-    """
-
-    name: str
-    size: int
-    nothing: int
-    mask_shape: tuple[int, ...]
-    meaning: str
-    among_visible: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """One action of a tick, given by its arguments in order; a later argument's mask may depend on an earlier."""
-
-    name: str
-    arguments: tuple[Argument, ...]
-
-
 def heads(config: Config) -> tuple[Head, ...]:
-    """The action heads of the classic game."""
+    """The action heads of a world: the two of the classic game, then those of its systems."""
     styles, visible = len(STYLES), config.num_visible
-    move = Argument("move", len(DIRECTIONS), 0, (len(DIRECTIONS),), "0 stay, 1 column+1, 2 row+1, 3 column-1, 4 row-1")
-    style = Argument("style", styles, 0, (styles,), "0 melee, 1 range, 2 mage")
+    move = Argument("move", len(DIRECTIONS), meaning="0 stay, 1 column+1, 2 row+1, 3 column-1, 4 row-1")
+    style = Argument("style", styles, meaning="0 melee, 1 range, 2 mage")
     target = Argument(
         "target",
         visible,
@@ -59,7 +34,15 @@ def heads(config: Config) -> tuple[Head, ...]:
         "position in the list of visible agents, one mask row per style; Action.target takes visible_slot of it",
         among_visible=True,
     )
-    return Head("move", (move,)), Head("attack", (style, target))
+    classic = Head("move", (move,)), Head("attack", (style, target))
+    return (*classic, *(_sized(head, visible) for system in config.systems for head in system.heads))
+
+
+def _sized(head: Head, visible: int) -> Head:
+    """A system's head, with the size of arguments among the visible."""
+    sized = {"size": visible, "mask_shape": (visible,)}
+    arguments = (dataclasses.replace(one, **sized) if one.among_visible else one for one in head.arguments)
+    return dataclasses.replace(head, arguments=tuple(arguments))
 
 
 class Action(flax.struct.PyTreeNode):
@@ -67,20 +50,32 @@ class Action(flax.struct.PyTreeNode):
 
     Values out of range mean nothing: a move other than 0 to 4 stays; a style other than 0 to 2, or a target
     that is no slot, does not attack. ``target`` is an agent *slot* (-1, or oneself: no attack).
-    What is given for empty slots is ignored.
+    What is given for empty slots is ignored. ``of`` has the choices of systems, by argument.
     """
 
     move: Int[Array, "N"] | None = None
     style: Int[Array, "N"] | None = None
     target: Int[Array, "N"] | None = None
+    of: dict[str, Int[Array, "N"] | None] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_named(cls, choices: Mapping[str, Any]) -> "Action":
+        """An action of choices by argument, those of systems among them."""
+        classic = {name: choice for name, choice in choices.items() if name in ARGUMENTS}
+        return cls(**classic, of={name: choice for name, choice in choices.items() if name not in ARGUMENTS})
+
+    def named(self) -> dict[str, Any]:
+        """The choices by argument."""
+        return {**{name: getattr(self, name) for name in ARGUMENTS}, **self.of}
 
 
 class Orders(NamedTuple):
-    """A complete action, int32: move 0 to 4, style 0 to 2, target a slot or -1 for no attack."""
+    """A complete action, int32: move 0 to 4, style 0 to 2, target a slot or -1 for no attack; and those of systems."""
 
     move: Int32[Array, "N"]
     style: Int32[Array, "N"]
     target: Int32[Array, "N"]
+    of: dict[str, Int32[Array, "N"]] = {}  # noqa: RUF012 - never changed
 
 
 def as_orders(action: Action, config: Config) -> Orders:
@@ -95,8 +90,13 @@ def as_orders(action: Action, config: Config) -> Orders:
     if not isinstance(action, Action):
         raise ValueError(f"action: {type(action).__name__}: must be an Action(move=..., style=..., target=...)")
 
+    own = {one.name: one for system in config.systems for one in system.arguments}
+    for name in action.of:
+        if name not in own:
+            raise ValueError(f"action.of[{name!r}]: no argument of a system: there are {', '.join(own) or 'none'}")
+
     def known(name: str, size: int, nothing: int) -> jax.Array:
-        value = getattr(action, name)
+        value = action.of.get(name) if name in own else getattr(action, name)
         if value is None:
             return jnp.full(n, nothing, jnp.int32)
         value = value if isinstance(value, jax.Array) else np.asarray(value)
@@ -109,7 +109,11 @@ def as_orders(action: Action, config: Config) -> Orders:
 
     style = known("style", len(STYLES), -1)
     target = jnp.where(style >= 0, known("target", n, -1), -1)
-    return Orders(move=known("move", len(DIRECTIONS), 0), style=jnp.maximum(style, 0), target=target)
+    of = {
+        name: known(name, n, -1) if one.among_visible else known(name, one.size, one.nothing)
+        for name, one in own.items()
+    }
+    return Orders(move=known("move", len(DIRECTIONS), 0), style=jnp.maximum(style, 0), target=target, of=of)
 
 
 def action_mask(

@@ -5,7 +5,6 @@ R x C = ``Config.rows`` x ``Config.columns``, P = ``Config.num_populations``, S 
 """
 
 import dataclasses
-from enum import IntEnum
 from typing import Any
 
 import flax.struct
@@ -14,6 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int16, Int32, UInt8, UInt32
 
 from nmmo_jax.config import Config
+from nmmo_jax.kinds import Cause as Cause
+from nmmo_jax.system import Column, System
 from nmmo_jax.world.materials import Material
 
 NEVER = 2**31 - 1  # a tick that does not come
@@ -61,6 +62,9 @@ class Probes(flax.struct.PyTreeNode):
     killer: Killer | None = None
 
 
+State = dict[str, dict[str, Any]]  # by system, then by column (an array) or table (its columns by name)
+
+
 class Realm(flax.struct.PyTreeNode):
     """One persistent world."""
 
@@ -69,6 +73,7 @@ class Realm(flax.struct.PyTreeNode):
     tiles: Tiles
     agents: Agents
     probes: Probes
+    of: State = dataclasses.field(default_factory=dict)  # what systems keep
 
 
 class Draws(flax.struct.PyTreeNode):
@@ -77,6 +82,7 @@ class Draws(flax.struct.PyTreeNode):
     regrowth: Int32[Array, "N"]  # ticks until a forest harvested by this agent is ready; NEVER: not again
     spawn: UInt32[Array, "A 3"]  # per attempt at a birth on the spawn ring, raw words: (coin, population, tile)
     reproduction: UInt32[Array, "N 2"] | None = None  # raw words of each agent: (coin, tile); None where it is off
+    of: dict[str, UInt32[Array, "2"]] = dataclasses.field(default_factory=dict)  # key data of each system, of the tick
 
 
 class Births(flax.struct.PyTreeNode):
@@ -120,24 +126,40 @@ class Outcome(flax.struct.PyTreeNode):
     water_gained: Int32[Array, "N"]
     food_drained: Int32[Array, "N"]  # by attacks on it
     water_drained: Int32[Array, "N"]
+    of: dict[str, "Deeds"] = dataclasses.field(default_factory=dict)  # by system
 
 
-class Cause(IntEnum):
-    """What took an agent's health to zero."""
+class Happening(flax.struct.PyTreeNode):
+    """An event of a system, per agent: whether it happened, with whom, and how much."""
 
-    NONE = 0
-    LAVA = 1
-    STARVATION = 2
-    THIRST = 3
-    COMBAT = 4
+    happened: Bool[Array, "N"]
+    other_uid: Int32[Array, "N"]  # -1: nobody
+    amount: Int32[Array, "N"]
+
+
+class Deeds(flax.struct.PyTreeNode):
+    """What a system did to agents in a tick: by stat what each gained and lost, and events by kind."""
+
+    gained: dict[str, Int32[Array, "N"]]
+    lost: dict[str, Int32[Array, "N"]]
+    events: dict[str, Happening]
 
 
 def empty_outcome(config: Config) -> Outcome:
     """The outcome of a tick in which nothing has happened yet."""
     zero, no = jnp.zeros(config.num_agents, jnp.int32), jnp.zeros(config.num_agents, bool)
     flags = ("acted", "dead", "harvested", "beside_water")
-    fields = {field.name: no if field.name in flags else zero for field in dataclasses.fields(Outcome)}
-    return Outcome(**{**fields, "attack_target": zero - 1})
+    names = [field.name for field in dataclasses.fields(Outcome) if field.name != "of"]
+    fields = {name: no if name in flags else zero for name in names}
+    of = {
+        system.name: Deeds(
+            gained=dict.fromkeys(system.stats, zero),
+            lost=dict.fromkeys(system.stats, zero),
+            events=dict.fromkeys(system.events, Happening(no, zero - 1, zero)),
+        )
+        for system in config.systems
+    }
+    return Outcome(**{**fields, "attack_target": zero - 1}, of=of)
 
 
 def empty_agents(config: Config) -> Agents:
@@ -151,6 +173,22 @@ def empty_agents(config: Config) -> Agents:
         damage=jnp.full(n, NO_DAMAGE, jnp.int32),
         **{name: jnp.zeros(n, jnp.int16) for name in short},
     )
+
+
+def empty_state(config: Config) -> State:
+    """What systems keep in a realm without agents, at its beginning."""
+    return {system.name: _empty(system, config) for system in config.systems}
+
+
+def _empty(system: System, config: Config) -> dict[str, Any]:
+    def full(shape: tuple[int, ...], columns: tuple[Column, ...]) -> dict[str, jax.Array]:
+        return {column.name: jnp.full(shape, column.empty, column.dtype) for column in columns}
+
+    tables = {
+        table.name: {"alive": jnp.zeros(table.capacity, bool), **full((table.capacity,), table.columns)}
+        for table in system.tables
+    }
+    return full((config.num_agents,), system.agents) | full((config.rows, config.columns), system.tiles) | tables
 
 
 def empty_probes(config: Config) -> Probes:
@@ -184,6 +222,14 @@ def check_realm(realm: Any, config: Config, number: int | None = None) -> None:
         expected["probes.visits"] = (visits, shape, f"visits={config.visits}, num_populations={populations}")
     if config.events or killer is not None:
         expected["probes.killer"] = (None if killer is None else killer.uid, (n,), f"events={config.events}")
+    wanted, found = (_shapes(state) for state in (jax.eval_shape(lambda: empty_state(config)), realm.of))
+    for name in wanted.keys() ^ found.keys():
+        names = ", ".join(system.name for system in config.systems) or "none"
+        what = "is not there" if name in wanted else "is there without its system"
+        raise ValueError(f"realm.of.{name}: {what}; configured systems: {names}: reset with these")
+    for name, shape in wanted.items():
+        if found[name] != (*front, *shape):
+            raise ValueError(f"realm.of.{name}: shape {found[name]}: must be {(*front, *shape)}")
     for name, (leaf, shape, setting) in expected.items():
         if leaf is None:
             raise ValueError(f"realm.{name}=None: made without this probe, which {setting} needs: reset with it on")
@@ -193,6 +239,11 @@ def check_realm(realm: Any, config: Config, number: int | None = None) -> None:
             raise ValueError(
                 f"realm.{name}: shape {jnp.shape(leaf)}: must be {(*front, *shape)}, as {axis}{setting}{many}"
             )
+
+
+def _shapes(state: State) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
 
 def observed_material(realm: Realm) -> UInt8[Array, "R C"]:

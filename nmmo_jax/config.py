@@ -6,6 +6,8 @@ under ``vmap``, so a sweep over a thousand rule sets is one program.
 """
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import flax.struct
@@ -13,8 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nmmo_jax.kinds import CAUSES, EVENTS
 from nmmo_jax.spelling import near
+from nmmo_jax.system import System, check_systems
 from nmmo_jax.values import check_bool, check_int, is_traced, keep_plain, plain
+from nmmo_jax.world.materials import MAX_MATERIALS, Material
 
 RULES_VERSION = 1  # moves only when behaviour does; kept in replays, checkpoints and benchmark files
 STYLES = ("melee", "range", "mage")
@@ -27,6 +32,14 @@ MAX_AMOUNT = 30_000  # amounts are stored as int16
 MAX_POPULATIONS = 2**15 - 1  # an agent's population is stored as int16
 MAX_TICKS = 1_000_000_000
 MAX_SIDE = 8_192
+ARGUMENTS = ("move", "style", "target")  # of the classic actions
+_TAKEN = {
+    "materials": [material.name.lower() for material in Material],
+    "causes": CAUSES,
+    "events": EVENTS,
+    "arguments": ARGUMENTS,
+    "observe": ("tiles", "self", "visible", "visible_slot", "mask"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +63,7 @@ class Config:
       visits: probe, count visits per population and tile in ``realm.probes.visits``.
       events: probe, capacity of the event table per tick (0: off).
       ledger: probe, account for every unit of food, water and health in ``info.ledger``.
+      systems: game systems beyond the classic ones, in the order in which they act at a point of the tick.
     """
 
     num_agents: int = 128
@@ -69,6 +83,7 @@ class Config:
     visits: bool = False
     events: int = 0
     ledger: bool = False
+    systems: tuple[System, ...] = ()
 
     def __post_init__(self):
         keep_plain(self)
@@ -103,6 +118,11 @@ class Config:
                 "has a quota; layout 'free' has none"
             )
 
+        object.__setattr__(self, "systems", check_systems(self.systems, _TAKEN))
+        number = len(Material) + sum(len(system.materials) for system in self.systems)
+        if number > MAX_MATERIALS:
+            raise ValueError(f"systems: {number} materials with the classic ones: allowed are {MAX_MATERIALS}")
+
     @property
     def radius(self) -> int:
         """How far an agent sees in each direction, in tiles."""
@@ -119,7 +139,8 @@ class Rules(flax.struct.PyTreeNode):
 
     Each leaf may carry leading realm axes under ``vmap`` (see ``vectorize``). Defaults are those of ``chaos``.
     ``replace`` changes fields; ``Environment`` checks the values (``validate_rules``).
-    The unit, meaning, type and allowed interval of every field are in its metadata.
+    The unit, meaning, type and allowed interval of every field are in its metadata. The rules of systems are in ``of``,
+    by system and name; ``named`` and ``from_named`` know all by one name each, ``"poison.damage"``.
     """
 
     start_health: Any = _rule("health", "of a newborn; at most max_health", 10, low=1)
@@ -167,6 +188,22 @@ class Rules(flax.struct.PyTreeNode):
     birth_water_cost: Any = _rule("water", "reproduction: what a parent pays, or all that it has", 12)
     newborn_food: Any = _rule("food", "reproduction: of an agent born by another; at most max_food", 12)
     newborn_water: Any = _rule("water", "reproduction: of an agent born by another; at most max_water", 12)
+    of: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    def named(self) -> dict[str, Any]:
+        """Every rule by its name, those of systems as ``system.rule``."""
+        own = {name: getattr(self, name) for name in RULE_FIELDS}
+        own |= {f"{system}.{name}": value for system, rules in self.of.items() for name, value in rules.items()}
+        return own
+
+    @classmethod
+    def from_named(cls, values: Mapping[str, Any]) -> "Rules":
+        """Rules with these values, by the names of ``named``."""
+        of: dict[str, dict[str, Any]] = {}
+        for name in (name for name in values if "." in name):
+            system, _, rule = name.partition(".")
+            of.setdefault(system, {})[rule] = values[name]
+        return cls(**{name: value for name, value in values.items() if "." not in name}, of=of)
 
     def __eq__(self, other: object) -> bool:
         """Whether all values are equal, in the types they are declared with; what is traced equals itself alone."""
@@ -178,11 +215,13 @@ class Rules(flax.struct.PyTreeNode):
 
 def rule_values(rules: Rules) -> tuple[Any, ...]:
     """What rules are compared and hashed by."""
-    return tuple(_value(getattr(rules, name), field.metadata["dtype"]) for name, field in RULE_FIELDS.items())
+    classic = tuple(_value(getattr(rules, name), field.metadata["dtype"]) for name, field in RULE_FIELDS.items())
+    own = {name: value for name, value in rules.named().items() if name not in RULE_FIELDS}
+    return classic + tuple((name, _value(own[name], None)) for name in sorted(own))
 
 
-def _value(leaf: Any, dtype: str) -> Any:
-    """A rule as something that is compared and hashed by value."""
+def _value(leaf: Any, dtype: str | None) -> Any:
+    """A rule as something that is compared and hashed by value; without a declared type, as a float."""
     if any(map(is_traced, leaf if isinstance(leaf, tuple | list) else (leaf,))):
         return id(leaf)
     try:
@@ -191,12 +230,14 @@ def _value(leaf: Any, dtype: str) -> Any:
         return leaf
     if array.dtype.kind not in "biuf":
         return leaf  # what tree functions put in place of numbers
+    if dtype is None:
+        return array.shape, array.astype(np.float64).tobytes()
     same = array.astype(dtype)
     array = same if (same == array).all() or dtype == "float32" else array.astype(np.float64)
     return array.shape, array.tobytes()
 
 
-RULE_FIELDS = {field.name: field for field in dataclasses.fields(Rules)}
+RULE_FIELDS = {field.name: field for field in dataclasses.fields(Rules) if field.name != "of"}
 STYLE_RULES = ("attack_range", "attack_damage")
 REPRODUCTION_RULES = tuple(name for name in RULE_FIELDS if name.startswith(("birth_", "newborn_")))
 PRESETS: dict[str, dict[str, Any]] = {
@@ -212,8 +253,20 @@ def rule_ndim(name: str) -> int:
     return 1 if name in STYLE_RULES else 0
 
 
+@functools.cache
+def rule_fields(config: Config) -> Mapping[str, Mapping[str, Any]]:
+    """Unit, meaning, type and allowed interval of every rule of a world, by name, those of its systems included."""
+    fields: dict[str, Mapping[str, Any]] = {name: field.metadata for name, field in RULE_FIELDS.items()}
+    return fields | {f"{system.name}.{rule.name}": rule.metadata for system in config.systems for rule in system.rules}
+
+
+def default_rules(config: Config) -> dict[str, Any]:
+    """The rules of a world's systems where nothing else is said, by name."""
+    return {f"{system.name}.{rule.name}": rule.default for system in config.systems for rule in system.rules}
+
+
 def as_rules(rules: Rules, config: Config, batched: bool = False) -> Rules:
-    """Rules as arrays of their declared types, with ``population_cap`` filled in.
+    """Rules as arrays of their declared types, with ``population_cap`` and what systems have by default filled in.
 
     Shapes are checked, and values where they are known (not traced).
 
@@ -227,20 +280,24 @@ def as_rules(rules: Rules, config: Config, batched: bool = False) -> Rules:
         raise ValueError(f"rules: {type(rules).__name__}: must be a Rules")
     if rules.population_cap is None:
         rules = rules.replace(population_cap=config.num_agents)
-    leaves = {name: _rule_array(name, getattr(rules, name)) for name in RULE_FIELDS}
+    fields, given = rule_fields(config), rules.named()
+    for name in given:
+        if name not in fields:
+            raise ValueError(f"rules.{name}: no such rule{near(name, fields)}; systems belong to the configuration")
+    values = {**default_rules(config), **given}
+    leaves = {name: _rule_array(name, values[name], metadata) for name, metadata in fields.items()}
     for name, leaf in leaves.items():
         if leaf.ndim - rule_ndim(name) not in ((0, 1) if batched else (0,)):
             raise ValueError(
                 f"rules.{name}: shape {leaf.shape}: must be {'three values' if rule_ndim(name) else 'one value'}"
                 + (", or that for each realm" if batched else "; rules per realm go with vectorize")
             )
-    rules = Rules(**leaves)
+    rules = Rules.from_named(leaves)
     _validate_known(rules, config)
     return rules
 
 
-def _rule_array(name: str, value: Any) -> jax.Array:
-    metadata = RULE_FIELDS[name].metadata
+def _rule_array(name: str, value: Any, metadata: Mapping[str, Any]) -> jax.Array:
     if isinstance(value, tuple | list) and any(map(is_traced, value)):
         value = jnp.stack([jnp.asarray(one) for one in value])
     if isinstance(value, jax.Array) and value.dtype == jnp.dtype(metadata["dtype"]):
@@ -274,11 +331,9 @@ def _known(name: str, value: Any, metadata: Any) -> np.ndarray:
 
 def _validate_known(rules: Rules, config: Config) -> None:
     """Checks what relates rules to each other and to the configuration, where the values are known."""
-    known: dict[str, np.ndarray] = {
-        name: np.asarray(value) for name in RULE_FIELDS if not is_traced(value := getattr(rules, name))
-    }
+    known = {name: np.asarray(value) for name, value in rules.named().items() if not is_traced(value)}
     for name, value in known.items():
-        _known(name, value, RULE_FIELDS[name].metadata)
+        _known(name, value, rule_fields(config)[name])
     starts = ["start_health", "start_food", "start_water"]
     if config.reproduction:
         starts += ["newborn_food", "newborn_water"]
@@ -311,14 +366,13 @@ def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
     """
     _check_choice("game", name, tuple(PRESETS))
     config_fields = {field.name for field in dataclasses.fields(Config)}
-    for field in overrides:
-        if field not in config_fields and field not in RULE_FIELDS:
-            known = config_fields | RULE_FIELDS.keys()
-            raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules{near(field, known)}")
     values = {field: plain(value) for field, value in {**PRESETS[name], **overrides}.items()}
     config = Config(**{k: values.pop(k) for k in config_fields & values.keys()})
+    known = config_fields | rule_fields(config).keys()
+    for field in [field for field in overrides if field not in known]:
+        raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules{near(field, known)}")
     if values.get("population_cap") is None:
         values["population_cap"] = config.num_agents
-    rules = Rules(**values)
+    rules = Rules.from_named({**default_rules(config), **values})
     as_rules(rules, config)
     return config, rules

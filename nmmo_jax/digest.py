@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
 from nmmo_jax.components import Realm
+from nmmo_jax.system import identity
 from nmmo_jax.world.materials import Material
 
 # Odd multipliers and the finaliser of MurmurHash3 (public domain, Austin Appleby).
@@ -15,7 +16,8 @@ def digest(realm: Realm) -> UInt32[Array, "2"]:
     """A 64-bit hash of one realm, as two uint32 words (high, low).
 
     It covers everything that play depends on: tick, births so far, map, when depleted forests are ready, and
-    the rows of occupied slots. Leftovers of empty slots, ready ticks that are past, and probes do not count.
+    the rows of occupied slots, and what systems keep. Leftovers of empty slots, ready ticks that are past, and probes
+    do not count. A column of a system is salted by its name: no system changes what another adds to the digest.
     Sums of mixed words modulo 2^32: integers only, so the order of summation is free and backends agree.
 
     >>> high, low = digest(realm)
@@ -30,7 +32,8 @@ def digest(realm: Realm) -> UInt32[Array, "2"]:
         jnp.where(forest, jnp.maximum(tiles.ready_tick - realm.tick, 0), 0),
     ]
     columns += [jnp.where(agents.alive, column.astype(jnp.int32), -1) for column in jax.tree.leaves(agents)]
-    lanes = [jnp.stack([_hash(column, salt, lane) for salt, column in enumerate(columns)]) for lane in _LANES]
+    salted = list(enumerate(columns)) + [(identity(name), column) for name, column in _own(realm).items()]
+    lanes = [jnp.stack([_hash(column, salt, lane) for salt, column in salted]) for lane in _LANES]
     return jnp.stack([_mix(lane.sum(dtype=jnp.uint32)) for lane in lanes])
 
 
@@ -38,6 +41,20 @@ def digest_hex(words: UInt32[Array, "2"]) -> str:
     """A digest as 16 hexadecimal digits."""
     high, low = (int(word) for word in words)
     return f"{high:08x}{low:08x}"
+
+
+def _own(realm: Realm) -> dict[str, jax.Array]:
+    """The columns of systems by name, -1 in empty slots and rows."""
+    found = {}
+    for system, state in realm.of.items():
+        for name, column in state.items():
+            if isinstance(column, dict):
+                for part, values in column.items():
+                    found[f"{system}.{name}.{part}"] = jnp.where(column["alive"], values.astype(jnp.int32), -1)
+            else:
+                here = realm.agents.alive if column.ndim == 1 else True  # of agents, or of tiles
+                found[f"{system}.{name}"] = jnp.where(here, column.astype(jnp.int32), -1)
+    return found
 
 
 def _hash(column: jax.Array, salt: int, lane: int) -> jax.Array:

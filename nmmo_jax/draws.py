@@ -22,12 +22,16 @@ from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt32
 
 from nmmo_jax.components import NEVER, Draws, Realm, check_realm
 from nmmo_jax.config import Config, Rules, as_rules
+from nmmo_jax.system import identity
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))  # bits, of four rounds in turn
 
 
 class Stream(IntEnum):
-    """What a key is folded with, one number per use. Never renumber: recorded play depends on it."""
+    """What a key is folded with, one number per use. Never renumber: recorded play depends on it.
+
+    Systems have the numbers of their names (``identity``), from 1,024 to 2^31 + 1,023.
+    """
 
     REGROWTH = 0
     SPAWN = 1
@@ -50,7 +54,8 @@ def draw(key: jax.Array, realm: Realm, rules: Rules, config: Config) -> Draws:
     if config.reproduction:
         pair = words(fold_in(key, Stream.REPRODUCTION), realm.agents.uid, jnp.zeros_like(realm.agents.uid))
         draws = draws.replace(reproduction=jnp.stack(pair, axis=-1))
-    return draws
+    own = {system.name: jax.random.key_data(fold_in(key, identity(system.name))) for system in config.systems}
+    return draws.replace(of=own)
 
 
 def birth_words(key: jax.Array, attempts: int) -> UInt32[Array, "A 3"]:

@@ -22,6 +22,7 @@ from nmmo_jax.components import (
     empty_agents,
     empty_outcome,
     empty_probes,
+    empty_state,
 )
 from nmmo_jax.config import Config, Rules, as_rules, preset, rule_values
 from nmmo_jax.draws import Stream, as_key, birth_words, coin, draw, fold_in
@@ -33,6 +34,7 @@ from nmmo_jax.systems.lifecycle import Newborn, cull, give_birth, plan_births
 from nmmo_jax.systems.movement import movement
 from nmmo_jax.systems.reproduction import reproduce
 from nmmo_jax.systems.vitals import vitals
+from nmmo_jax.systems.world import run_phases
 from nmmo_jax.values import check_int, is_traced
 from nmmo_jax.world.terrain import generate
 from nmmo_jax.world.tiles import check_map, check_spawns, make_tiles
@@ -67,13 +69,16 @@ def turn(
 ) -> tuple[Realm, Outcome]:
     """Vitals, then act, of the agents whose turn it is: all at once, or one."""
     realm, outcome = vitals(realm, outcome, whose, draws, rules, config)
+    realm, outcome = run_phases("vitals", realm, outcome, whose, orders, draws, rules, config)
     acting = whose & outcome.acted
     targetable = realm.agents.alive
     if config.resolution == "simultaneous":
         targetable &= ~outcome.dead
     attacks = aim(realm, acting, targetable, orders.style, orders.target, rules)
     realm = movement(realm, acting, orders.move, config)
-    return strike(realm, outcome, attacks, orders.style, orders.target, rules)
+    realm, outcome = run_phases("move", realm, outcome, whose, orders, draws, rules, config)
+    realm, outcome = strike(realm, outcome, attacks, orders.style, orders.target, rules, config)
+    return run_phases("act", realm, outcome, whose, orders, draws, rules, config)
 
 
 def in_sequence(
@@ -112,6 +117,7 @@ def transition(
         realm, outcome = turn(realm, outcome, realm.agents.alive, orders, draws, rules, config)
     else:
         realm, outcome = in_sequence(realm, outcome, orders, draws, rules, config)
+    realm, outcome = run_phases("settle", realm, outcome, None, orders, draws, rules, config)
     played = realm
     realm, terminated, truncated = cull(realm, outcome, config)
     offspring = None
@@ -119,9 +125,10 @@ def transition(
         realm, offspring = reproduce(realm, realm.agents.alive | truncated, draws.reproduction, rules, config)
     passed = coin(draws.spawn[:, 0], rules.spawn_rate)
     births = plan_births(realm, realm.agents.alive | truncated, passed, draws.spawn, rules, config, newborn)
-    realm = give_birth(realm, births, rules)
+    realm = give_birth(realm, births, rules, config)
     if offspring is not None:
         births = jax.tree.map(lambda *rows: jnp.concatenate(rows), offspring, births)
+    realm, _ = run_phases("end", realm, None, None, orders, draws, rules, config)
     realm = realm.replace(tick=realm.tick + 1)
 
     owned = before.agents.alive
@@ -208,7 +215,7 @@ class Environment:
         key, config, rules = as_key(key, hint=_MANY), self.config, self._rules(rules)
         initial_population = check_int("initial_population", initial_population, 0, config.num_agents)
         if tiles is None:
-            tiles = make_tiles(generate(fold_in(key, Stream.TERRAIN), config))
+            tiles = make_tiles(generate(fold_in(key, Stream.TERRAIN), config), config)
         elif not isinstance(tiles, Tiles):
             tiles = self._tiles(tiles)
         else:
@@ -225,12 +232,13 @@ class Environment:
             tiles=own,
             agents=empty_agents(config),
             probes=empty_probes(config),
+            of=empty_state(config),
         )
         if initial_population:
             words = birth_words(fold_in(key, Stream.INITIAL), initial_population)
             passed = jnp.ones(initial_population, bool)
             births = plan_births(realm, realm.agents.alive, passed, words, rules, config, self.newborn)
-            realm = give_birth(realm, births, rules)
+            realm = give_birth(realm, births, rules, config)
         return observe(realm, rules, config), realm
 
     def step(
@@ -264,7 +272,7 @@ class Environment:
                 f"tiles: shape {array.shape}: must be [rows, columns], at most ({config.rows}, {config.columns})"
             )
         padding = [(0, config.rows - array.shape[0]), (0, config.columns - array.shape[1])]
-        return make_tiles(jnp.pad(array, padding), (array.shape[0], array.shape[1]))
+        return make_tiles(jnp.pad(array, padding), config, (array.shape[0], array.shape[1]))
 
 
 def make(game: str, **overrides: Any) -> Environment:

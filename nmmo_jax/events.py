@@ -3,8 +3,6 @@
 Switched on by ``Config.events``, the capacity per tick. Events beyond it are counted in ``overflow``.
 """
 
-from enum import IntEnum
-
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -13,17 +11,8 @@ from jaxtyping import Array, Bool, Int32
 from nmmo_jax.bits import first_set
 from nmmo_jax.components import NO_UID, Births, Cause, Outcome, Realm, lookup
 from nmmo_jax.config import Config
-
-
-class Event(IntEnum):
-    """Kinds of event, in the order in which a tick lists them."""
-
-    HARVEST = 0  # amount: food gained
-    DRINK = 1  # amount: water gained
-    ATTACK = 2  # other: the target; amount: damage (0 if immune); detail: style
-    DEATH = 3  # other: the killer; amount: age; detail: Cause; style: the killer's
-    TRUNCATION = 4  # amount: age
-    BIRTH = 5  # other: the parent
+from nmmo_jax.kinds import EVENTS
+from nmmo_jax.kinds import Event as Event
 
 
 class Events(flax.struct.PyTreeNode):
@@ -54,7 +43,8 @@ def collect_events(
 ) -> Events:
     """Gathers the events of a tick: by kind, and by slot (births: by attempt) within a kind.
 
-    Places are where the agent stood: before moving for harvest, drink and attack; at its death or truncation.
+    Places are where the agent stood: before moving for harvest, drink and attack; at its death or truncation; after
+    all have acted for what systems tell.
 
     Args:
       before: the realm before the tick.
@@ -113,6 +103,20 @@ def collect_events(
         "detail": kind_column(3, empty),
         "style": kind_column(4, empty),
     }
+    own = [outcome.of[system.name].events[name] for system in config.systems for name in system.events]
+    if own:
+        those = jax.tree.map(lambda *parts: jnp.concatenate(parts), *own)
+        more = {
+            "tick": jnp.full(those.happened.size, played.tick),
+            "kind": jnp.repeat(len(EVENTS) + jnp.arange(len(own), dtype=jnp.int32), n),
+            "other_uid": those.other_uid,
+            "amount": those.amount,
+            **dict.fromkeys(("detail", "style"), jnp.tile(none, len(own))),
+        }
+        for name in ("uid", "population", "row", "col"):
+            more[name] = jnp.tile(getattr(agents, name).astype(jnp.int32), len(own))
+        happened = jnp.concatenate([happened, those.happened])
+        columns = {name: jnp.concatenate([values, more[name]]) for name, values in columns.items()}
     index = first_set(happened, min(config.events, happened.size))
     index = jnp.pad(index, (0, config.events - index.size), constant_values=-1)
     total = happened.sum(dtype=jnp.int32)

@@ -6,6 +6,9 @@ its sinks; exactly, in integers. ``death`` is what the leaving still had. With `
 nobody pays, is in ``health_birth``.
 """
 
+import dataclasses
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -51,6 +54,30 @@ class Ledger(flax.struct.PyTreeNode):
     health_thirst: Int32[Array, "P"]
     health_damage: Int32[Array, "P"]
     health_death: Int32[Array, "P"]
+    of: dict[str, Int32[Array, "P"]] = dataclasses.field(default_factory=dict)  # of systems, by account
+
+    def named(self) -> dict[str, Any]:
+        """The amounts by account, those of systems among them."""
+        classic = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "of"}
+        return classic | self.of
+
+
+def sources(config: Config) -> dict[str, tuple[str, ...]]:
+    """The accounts of a world from which each stat comes: of a system ``food_gained_by_NAME``, if it declares food."""
+    return {stat: (*SOURCES[stat], *_accounts(stat, "gained", config)) for stat in SOURCES}
+
+
+def sinks(config: Config) -> dict[str, tuple[str, ...]]:
+    """The accounts of a world into which each stat goes: of a system ``food_lost_to_NAME``, if it declares food."""
+    return {stat: (*SINKS[stat], *_accounts(stat, "lost", config)) for stat in SINKS}
+
+
+def _accounts(stat: str, way: str, config: Config) -> list[str]:
+    return [_account(stat, way, system.name) for system in config.systems if stat in system.stats]
+
+
+def _account(stat: str, way: str, system: str) -> str:
+    return f"{stat}_{way}_{'by' if way == 'gained' else 'to'}_{system}"
 
 
 def account(
@@ -115,4 +142,10 @@ def account(
         health_thirst=total(outcome.thirst),
         health_damage=total(outcome.damage_taken),
         health_death=left(played.agents.health),
+        of={
+            _account(stat, way, system.name): total(getattr(outcome.of[system.name], way)[stat])
+            for system in config.systems
+            for way in ("gained", "lost")
+            for stat in system.stats
+        },
     )

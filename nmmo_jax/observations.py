@@ -18,7 +18,9 @@ from nmmo_jax.bits import lowest_bits, pack_two
 from nmmo_jax.components import Agents, Realm, check_realm, observed_material
 from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
 from nmmo_jax.neighbours import find_neighbours
-from nmmo_jax.world.materials import NUM_MATERIALS
+from nmmo_jax.system import Argument, Leaf
+from nmmo_jax.systems.world import World
+from nmmo_jax.world.materials import material_names
 
 # Name -> (meaning, lowest, highest; None: depends on the configuration).
 FEATURES: dict[str, tuple[str, int | None, int | None]] = {
@@ -51,6 +53,7 @@ class Observation(flax.struct.PyTreeNode):
     visible: Int16[Array, "N V F"]  # the observer, then who is in reach of an attack, then the rest in view
     visible_slot: Int32[Array, "N V"]  # whose row that is; -1: nobody
     mask: dict[str, Bool[Array, "N ..."]]  # per argument of the action heads, True: allowed
+    of: dict[str, Int16[Array, "N ..."]] = dataclasses.field(default_factory=dict)  # what systems show, by name
 
 
 def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"] | None = None) -> Observation:
@@ -68,13 +71,51 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
     own = jnp.where(observer[:, None], _relative(features, features), 0)
     seen = _relative(features.at[visible_slot].get(mode="clip"), features[:, None])
     distance = jnp.abs(seen[..., _IS_DIFFERENCE]).max(axis=-1)
+    window = _window(realm, observer, leaving, config)
+    shown = jnp.where((visible_slot >= 0)[..., None], seen, 0)
+    able = observer & (realm.agents.health > 0)
+    worlds = [
+        World(system, "observe", realm, rules, config, observer, able, visible_slot=visible_slot)
+        for system in config.systems
+    ]
     return Observation(
-        tiles=_window(realm, observer, leaving, config),
+        tiles=window,
         self=own,
-        visible=jnp.where((visible_slot >= 0)[..., None], seen, 0),
+        visible=shown,
         visible_slot=visible_slot,
-        mask=action_mask(realm, observer & (realm.agents.health > 0), visible_slot, distance, rules, config),
+        mask=action_mask(realm, able, visible_slot, distance, rules, config)
+        | {one.name: _own_mask(one, world, able) for world in worlds for one in world.system.arguments},
+        of={leaf.name: _own_leaf(leaf, world, observer) for world in worlds for leaf in world.system.observe},
     )
+
+
+def _own_leaf(leaf: Leaf, world: World, observer: Bool[Array, "N"]) -> Int16[Array, "N ..."]:
+    """What a system shows each agent; zero where nobody looks."""
+    values, shape = jnp.asarray(leaf.function(world)), (world.config.num_agents, *leaf_shape(leaf, world.config))
+    if values.shape != shape or not (jnp.issubdtype(values.dtype, jnp.integer) or values.dtype == bool):
+        told = f"{values.dtype} of shape {values.shape}: must be whole numbers of shape {shape}"
+        raise ValueError(f"system {world.system.name}: observation {leaf.name}: {told}")
+    values = jnp.clip(values.astype(jnp.int32), leaf.low, leaf.high).astype(jnp.int16)
+    return jnp.where(observer.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
+
+
+def _own_mask(argument: Argument, world: World, able: Bool[Array, "N"]) -> Bool[Array, "N A"]:
+    """Which choices of a system's argument do something; what means nothing is always allowed."""
+    assert world.visible_slot is not None
+    size = world.config.num_visible if argument.among_visible else argument.size
+    shape = (world.config.num_agents, size)
+    allowed = jnp.ones(shape, bool) if argument.mask is None else jnp.asarray(argument.mask(world))
+    if allowed.shape != shape or allowed.dtype != bool:
+        told = f"{allowed.dtype} of shape {allowed.shape}: must be bool of shape {shape}"
+        raise ValueError(f"system {world.system.name}: mask of {argument.name}: {told}")
+    if argument.among_visible:
+        allowed &= world.visible_slot >= 0
+    return (allowed & able[:, None]) | (np.arange(size) == argument.nothing)
+
+
+def leaf_shape(leaf: Leaf, config: Config) -> tuple[int, ...]:
+    """The shape of what a system shows one agent."""
+    return tuple(config.view if size == "view" else int(size) for size in leaf.shape)
 
 
 def check_observation(obs: Any, config: Config, number: int) -> None:
@@ -83,7 +124,9 @@ def check_observation(obs: Any, config: Config, number: int) -> None:
         raise ValueError(f"obs: {type(obs).__name__}: must be an Observation")
     for name, spec in observation_spec(config).items():
         field, _, argument = name.partition(".")
-        leaf = getattr(obs, field)[argument] if argument else getattr(obs, field)
+        leaf = getattr(obs, field).get(argument) if argument else getattr(obs, field)
+        if leaf is None:
+            raise ValueError(f"obs.{name}: is not there: must be what the systems of this configuration show")
         if jnp.shape(leaf) != (number, *spec.shape):
             raise ValueError(
                 f"obs.{name}: shape {jnp.shape(leaf)}: must be {(number, *spec.shape)}, as num_agents="
@@ -189,12 +232,14 @@ class ArraySpec:
 
 
 def observation_spec(config: Config) -> dict[str, ArraySpec]:
-    """Specification of one realm's observation, by field; masks as ``mask.<argument>``."""
-    n, w, v = config.num_agents, config.view, config.num_visible
+    """Specification of one realm's observation, by field; masks as ``mask.<argument>``, what systems show as
+    ``of.<name>``.
+    """
+    n, w, v, materials = config.num_agents, config.view, config.num_visible, len(material_names(config))
     short = np.dtype(np.int16)
     low, high = _feature_bounds(config)
     specs = {
-        "tiles": ArraySpec((n, 2, w, w), np.dtype(np.uint8), 0, np.array([NUM_MATERIALS - 1, 255]).reshape(2, 1, 1)),
+        "tiles": ArraySpec((n, 2, w, w), np.dtype(np.uint8), 0, np.array([materials - 1, 255]).reshape(2, 1, 1)),
         "self": ArraySpec((n, NUM_FEATURES), short, low, high),
         "visible": ArraySpec((n, v, NUM_FEATURES), short, low, high),
         "visible_slot": ArraySpec((n, v), np.dtype(np.int32), -1, n - 1),
@@ -203,6 +248,9 @@ def observation_spec(config: Config) -> dict[str, ArraySpec]:
         for argument in head.arguments:
             shape = (n, *argument.mask_shape)
             specs[f"mask.{argument.name}"] = ArraySpec(shape, np.dtype(bool), False, True)
+    for leaf in (leaf for system in config.systems for leaf in system.observe):
+        low, high = min(leaf.low, 0), max(leaf.high, 0)  # 0 where nobody looks
+        specs[f"of.{leaf.name}"] = ArraySpec((n, *leaf_shape(leaf, config)), short, low, high)
     return specs
 
 

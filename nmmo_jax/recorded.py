@@ -197,8 +197,8 @@ def _inputs(recording: Recording, start: int, stop: int) -> tuple[Action, jax.Ar
         return jnp.asarray(np.pad(values, [(0, _CHUNK - len(values))] + [(0, 0)] * (values.ndim - 1)))
 
     acted = arrays["acted"][start:stop]
-    action = Action(
-        **{
+    action = Action.from_named(
+        {
             name: padded(np.where(acted, arrays[name][start:stop], nothing).astype(np.int32))
             for name, nothing in (("move", 0), ("style", 0), ("target", -1))
         }

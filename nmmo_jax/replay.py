@@ -17,10 +17,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Int8, Int32, UInt8, UInt32
 
 from nmmo_jax.actions import Action, as_orders
-from nmmo_jax.components import NO_DAMAGE, NO_UID, Agents, Realm, Tiles, empty_probes, observed_material
-from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules, as_rules
+from nmmo_jax.components import NO_DAMAGE, NO_UID, Agents, Realm, State, Tiles, empty_probes, observed_material
+from nmmo_jax.config import RULES_VERSION, Config, Rules, as_rules
 from nmmo_jax.digest import digest
 from nmmo_jax.environment import Environment, Info
+from nmmo_jax.references import config_as_json, config_from_json
 from nmmo_jax.world.materials import Material
 
 FORMAT, VERSION = "nmmo-jax replay", 1
@@ -46,6 +47,8 @@ class Frame(flax.struct.PyTreeNode):
     left_age: Int32[Array, "N"]  # ticks
     cause: Int8[Array, "N"]  # ``Cause`` of who left; NONE: by age
     digest: UInt32[Array, "2"]
+    of: State  # what systems keep
+    choices: dict[str, Int32[Array, "N"]]  # of systems' arguments, as in ``Orders``
     depleted: UInt8[Array, "B"] | None  # bit per tile, row-major: forests that are not ready; None within a ``Replay``
 
 
@@ -56,6 +59,7 @@ def first_frame(realm: Realm, config: Config) -> Frame:
     zero, byte, nobody = jnp.zeros(n, jnp.int32), jnp.zeros(n, jnp.int8), jnp.full(n, -1, jnp.int32)
     happened: dict[str, Any] = {"move": byte, "style": byte, "target": nobody, "hit": nobody, "hit_damage": zero}
     happened |= {"left": zero > 0, "left_age": zero, "cause": byte}
+    happened["choices"] = {argument.name: zero for system in config.systems for argument in system.arguments}
     return Frame(**_state(realm), **happened)
 
 
@@ -78,6 +82,7 @@ def next_frame(
         left=left,
         left_age=jnp.where(left, info.age, 0),
         cause=jnp.where(left, info.cause, 0).astype(jnp.int8),
+        choices={name: jnp.where(owned, choice, 0) for name, choice in orders.of.items()},
     )
 
 
@@ -92,7 +97,7 @@ def _state(realm: Realm) -> dict[str, Any]:
     forest = realm.tiles.material == Material.FOREST
     depleted = jnp.packbits((forest & (observed_material(realm) != Material.FOREST)).reshape(-1))
     state = {"tick": realm.tick, "next_uid": realm.next_uid, "agents": Agents(**columns), "digest": digest(realm)}
-    return {**state, "depleted": depleted}
+    return {**state, "depleted": depleted, "of": realm.of}
 
 
 class Replay:
@@ -108,8 +113,8 @@ class Replay:
 
     def __init__(self, about: dict[str, Any], tiles: Tiles, frames: list[Frame], toggled: list[np.ndarray]):
         self.about, self.tiles, self.frames, self.toggled = about, tiles, frames, toggled
-        self.config = Config(**about["config"])
-        self.rules = as_rules(Rules(**about["rules"]), self.config)
+        self.config = config_from_json(about["config"])
+        self.rules = as_rules(Rules.from_named(about["rules"]), self.config)
         self._depleted = np.packbits(np.isin(np.arange(tiles.material.size), self.toggles(-1, len(frames) - 1)))
 
     @classmethod
@@ -128,8 +133,8 @@ class Replay:
             "version": VERSION,
             "rules_version": RULES_VERSION,
             "title": title,
-            "config": dataclasses.asdict(dataclasses.replace(env.config, visits=False, events=0, ledger=False)),
-            "rules": {name: np.asarray(getattr(env.rules, name)).tolist() for name in RULE_FIELDS},
+            "config": config_as_json(dataclasses.replace(env.config, visits=False, events=0, ledger=False)),
+            "rules": {name: np.asarray(value).tolist() for name, value in env.rules.named().items()},
             "key": np.asarray(jax.random.key_data(key)).tolist(),
             "populations": list(populations),
             "recomputable": env.newborn is None,  # else births follow a rule that no file can keep
@@ -178,7 +183,7 @@ class Replay:
         """The realm of a frame, as good as the one that was played: its digest is the frame's, and so is its future."""
         frame = self.frames[index]
         tiles = self.tiles.replace(ready_tick=self.ready_tick(index))
-        realm = Realm(frame.tick, frame.next_uid, tiles, frame.agents, empty_probes(self.config))
+        realm = Realm(frame.tick, frame.next_uid, tiles, frame.agents, empty_probes(self.config), frame.of)
         return jax.tree.map(jnp.asarray, realm)
 
     def cut(self, first: int, last: int) -> "Replay":
@@ -214,7 +219,10 @@ class Replay:
         for start in range(1, len(self.frames), _CHUNK):
             some = self.frames[start : start + _CHUNK]
             padded = some + some[-1:] * (_CHUNK - len(some))
-            actions = Action(*(jnp.stack([getattr(frame, name) for frame in padded]) for name in _ORDERS))
+            actions = Action(
+                *(jnp.stack([getattr(frame, name) for frame in padded]) for name in _ORDERS),
+                of=jax.tree.map(lambda *each: jnp.stack(each), *(frame.choices for frame in padded)),
+            )
             realm, frames = play(key, realm, actions)
             frames = jax.device_get(frames)
             each = (jax.tree.map(lambda leaf, index=index: leaf[index], frames) for index in range(len(some)))
@@ -232,7 +240,7 @@ class Replay:
 @functools.lru_cache(maxsize=4)
 def _program(config: Config, rules: str) -> Any:
     """``play_again`` by these rules (JSON), compiled; they are constants of it, as they are where it was played."""
-    env = Environment(config, Rules(**json.loads(rules)))
+    env = Environment(config, Rules.from_named(json.loads(rules)))
     return jax.jit(lambda key, realm, actions: play_again(env, key, realm, actions))
 
 

@@ -16,12 +16,14 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from nmmo_jax.components import Agents, Cause, Realm, Tiles, empty_agents, empty_probes
+from nmmo_jax.components import Realm, Tiles, empty_agents, empty_probes, empty_state
 from nmmo_jax.config import STYLES, Config
 from nmmo_jax.files import of_kind, one_line, read_arrays, write_arrays
+from nmmo_jax.kinds import cause_names
+from nmmo_jax.references import config_from_json
 from nmmo_jax.replay import FORMAT, VERSION, Frame, Replay, first_frame
 from nmmo_jax.systems.movement import DIRECTIONS
-from nmmo_jax.world.materials import NUM_MATERIALS, Material
+from nmmo_jax.world.materials import Material, material_names
 from nmmo_jax.world.tiles import make_tiles
 
 _Word = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
@@ -79,13 +81,13 @@ def _about(arrays: dict[str, np.ndarray]) -> Any:
 
 def _put_together(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Replay:
     """A replay of what was read. It is checked, so that nothing in it points beyond the tables."""
-    config = Config(**about["config"])
+    config = config_from_json(about["config"])
     names = about["populations"]
     if len(names) != config.num_populations:
         raise ValueError(f"populations: must be {config.num_populations} names")
     tiles = _tiles(config, arrays)
-    number, columns = len(arrays["tick"]), {}
-    for name, like in _columns(_example(config, tiles)).items():
+    number, columns, example = len(arrays["tick"]), {}, _example(config, tiles)
+    for name, like in _columns(example).items():
         column = arrays[name]
         if number == 0 or column.dtype != _stored(like.dtype) or column.shape != (number, *like.shape):
             raise ValueError(f"{name}: {column.dtype} of shape {column.shape}")
@@ -102,20 +104,21 @@ def _put_together(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Repla
     _check("toggled.tile", tile, 0, tiles.material.size - 1)
     if (np.diff(when) < 0).any() or (tiles.material.reshape(-1)[tile] != Material.FOREST).any():
         raise ValueError("toggled: out of order, or no forests")
-    agents = Agents(**{name.removeprefix("agents."): columns.pop(name) for name in list(columns) if "." in name})
-    stacked = Frame(**columns, agents=agents, depleted=None)
+    stacked = jax.tree.unflatten(jax.tree.structure(example), columns.values())
     frames = [jax.tree.map(lambda leaf, index=index: leaf[index], stacked) for index in range(number)]
     return Replay(about, tiles, frames, np.split(tile, np.searchsorted(when, np.arange(1, number))))
 
 
 def _tiles(config: Config, arrays: dict[str, Any]) -> Tiles:
-    like = jax.eval_shape(make_tiles, jax.ShapeDtypeStruct((config.rows, config.columns), np.uint8))
+    like = jax.eval_shape(
+        functools.partial(make_tiles, config=config), jax.ShapeDtypeStruct((config.rows, config.columns), np.uint8)
+    )
     tiles = Tiles(**{field.name: arrays[f"tiles.{field.name}"] for field in dataclasses.fields(Tiles)})
     for field in dataclasses.fields(Tiles):
         one, other = getattr(tiles, field.name), getattr(like, field.name)
         if one.dtype != other.dtype or one.shape != other.shape:
             raise ValueError(f"tiles.{field.name}: {one.dtype} of shape {one.shape}")
-    _check("tiles.material", tiles.material, 0, NUM_MATERIALS - 1)
+    _check("tiles.material", tiles.material, 0, len(material_names(config)) - 1)
     _check("tiles.spawn_tile", tiles.spawn_tile, 0, tiles.material.size - 1)
     _check("tiles.num_spawn_tiles", tiles.num_spawn_tiles, 1, tiles.spawn_tile.size)
     _check("tiles.size", tiles.size, 1, tiles.material.shape)
@@ -124,6 +127,13 @@ def _tiles(config: Config, arrays: dict[str, Any]) -> Tiles:
 
 def _ranges(config: Config) -> dict[str, tuple[int, int]]:
     """What columns can be, where others look something up with them."""
+    choices, state = {}, {}
+    for system in config.systems:
+        for one in system.arguments:
+            choices[one.name] = (-1, config.num_agents - 1) if one.among_visible else (0, one.size - 1)
+        state |= {f"{system.name}.{column.name}": column.bounds for column in (*system.agents, *system.tiles)}
+        for table in system.tables:
+            state |= {f"{system.name}.{table.name}.{column.name}": column.bounds for column in table.columns}
     return {
         "tick": (0, 2**31 - 2),
         "agents.population": (0, config.num_populations - 1),
@@ -133,7 +143,9 @@ def _ranges(config: Config) -> dict[str, tuple[int, int]]:
         "style": (0, len(STYLES) - 1),
         "target": (-1, config.num_agents - 1),
         "hit": (-1, config.num_agents - 1),
-        "cause": (0, len(Cause) - 1),
+        "cause": (0, len(cause_names(config)) - 1),
+        **{f"choices.{name}": limits for name, limits in choices.items()},
+        **{f"of.{name}": limits for name, limits in state.items()},
     }
 
 
@@ -145,7 +157,7 @@ def _check(name: str, values: Any, low: Any, high: Any) -> None:
 def _example(config: Config, tiles: Tiles) -> Frame:
     """Shapes and types of a frame."""
     zero = jnp.zeros((), jnp.int32)
-    realm = Realm(zero, zero, tiles, empty_agents(config), empty_probes(config))
+    realm = Realm(zero, zero, tiles, empty_agents(config), empty_probes(config), empty_state(config))
     return jax.eval_shape(functools.partial(first_frame, config=config), realm).replace(depleted=None)
 
 

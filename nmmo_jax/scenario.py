@@ -13,12 +13,13 @@ from nmmo_jax.components import (
     Realm,
     empty_agents,
     empty_probes,
+    empty_state,
 )
 from nmmo_jax.config import MAX_AMOUNT, MAX_TICKS, Config, Rules, as_rules
-from nmmo_jax.world.materials import WALKABLE, Material
+from nmmo_jax.world.materials import material_names, walkable
 from nmmo_jax.world.tiles import check_map, make_tiles, pad_map
 
-_make_tiles = jax.jit(make_tiles)
+_make_tiles = jax.jit(make_tiles, static_argnums=1)
 
 
 def make_realm(
@@ -41,6 +42,7 @@ def make_realm(
     next_uid: int | None = None,
     rules: Rules | None = None,
     spawns: bool = False,
+    of: dict[str, Any] | None = None,
 ) -> Realm:
     """A realm from plain arrays, checked.
 
@@ -61,6 +63,8 @@ def make_realm(
       next_uid: uid of the next newborn; default, one above the highest.
       rules: for the defaults of health, food and water; default, ``Rules()``.
       spawns: whether the map must have a tile on which agents can be born.
+      of: columns of systems by name, ``{"scent.trail": [rows, columns], "rest.energy": of each agent}``, or one number
+        for all; default, those of newborns and of empty places. Tables are empty.
 
     Raises:
       ValueError: names the field, the value and what is allowed.
@@ -87,11 +91,12 @@ def make_realm(
         "damage": _whole("damage", damage, NO_DAMAGE, NEVER, size),
     }
     standing = material[values["row"], values["col"]]
-    if not np.isin(standing, WALKABLE).all():
-        bad = int(np.flatnonzero(~np.isin(standing, WALKABLE))[0])
+    stands = np.isin(standing, walkable(config))
+    if not stands.all():
+        bad = int(np.flatnonzero(~stands)[0])
         raise ValueError(
             f"row, col: agent {bad} at ({values['row'][bad]}, {values['col'][bad]}) on "
-            f"{Material(int(standing[bad])).name.lower()}: allowed are walkable tiles"
+            f"{material_names(config)[standing[bad]]}: allowed are walkable tiles"
         )
     if np.unique(values["uid"]).size != number:
         raise ValueError(f"uid={values['uid'].tolist()}: must differ from each other")
@@ -100,14 +105,42 @@ def make_realm(
     _whole("next_uid", next_uid, first_uid, NEVER, ())
     slot = _slots(slot, values["population"], config)
     ready = pad_map(_whole("ready_tick", ready_tick, 0, NEVER, material.shape), config).astype(np.int32)
-    tiles = _make_tiles(jnp.asarray(pad_map(material, config)), material.shape).replace(ready_tick=jnp.asarray(ready))
+    tiles = _make_tiles(jnp.asarray(pad_map(material, config)), config, material.shape)
+    tiles = tiles.replace(ready_tick=jnp.asarray(ready))
     return Realm(
         tick=jnp.array(tick, jnp.int32),  # copied, as all that is given: a realm can be donated
         next_uid=jnp.array(next_uid, jnp.int32),
         tiles=tiles,
         agents=_fill(empty_agents(config), slot, values),
         probes=empty_probes(config),
+        of=_own_state(of or {}, slot, material.shape, rules, config),
     )
+
+
+def _own_state(
+    of: dict[str, Any], slot: np.ndarray, size: tuple[int, ...], rules: Rules, config: Config
+) -> dict[str, dict[str, Any]]:
+    """What systems keep: the values given, and else those of newborns and of empty places."""
+    state = {name: dict(own) for name, own in empty_state(config).items()}
+    columns = [(system, one) for system in config.systems for one in (*system.agents, *system.tiles)]
+    known = {f"{system.name}.{one.name}": (system, one) for system, one in columns}
+    for name in of:
+        if name not in known:
+            raise ValueError(f"of: {name!r}: no column of agents or tiles: there are {', '.join(known) or 'none'}")
+    for name, (system, column) in known.items():
+        own, (low, high) = state[system.name], column.bounds
+        if column in system.tiles:
+            if name in of:
+                values = np.array(own[column.name])
+                values[: size[0], : size[1]] = _whole(f"of[{name!r}]", of[name], low, high, size)
+                own[column.name] = jnp.asarray(values)
+            continue
+        value = of.get(name, column.newborn)
+        value = np.rint(np.asarray(rules.of[system.name][value])).astype(int) if isinstance(value, str) else value
+        values = np.array(own[column.name])
+        values[slot] = _whole(f"of[{name!r}]", value, low, high, (slot.size,))
+        own[column.name] = jnp.asarray(values)
+    return state
 
 
 def _fill(agents: Agents, slot: np.ndarray, values: dict[str, np.ndarray]) -> Agents:

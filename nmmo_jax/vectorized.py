@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from nmmo_jax.actions import Action
 from nmmo_jax.autoreset import AutoReset, Episode
 from nmmo_jax.components import Realm, Tiles, check_realm
-from nmmo_jax.config import RULE_FIELDS, Rules, as_rules, rule_ndim
+from nmmo_jax.config import Rules, as_rules, rule_ndim
 from nmmo_jax.draws import as_key, fold_in
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
@@ -103,15 +103,14 @@ class Vectorized:
     def _rules(self, rules: Rules | None) -> tuple[Rules, Rules]:
         rules = as_rules(self.rules if rules is None else rules, self.config, batched=True)
         axes = {}
-        for name in RULE_FIELDS:
-            leaf = getattr(rules, name)
+        for name, leaf in rules.named().items():
             axes[name] = 0 if leaf.ndim > rule_ndim(name) else None
             if axes[name] == 0 and (leaf.ndim > rule_ndim(name) + 1 or leaf.shape[0] != self.num_realms):
                 raise ValueError(
                     f"rules.{name}: shape {leaf.shape}: a realm axis must come first and have "
                     f"num_realms={self.num_realms} entries"
                 )
-        return rules, Rules(**axes)
+        return rules, Rules.from_named(axes)
 
     def _tiles(self, tiles: Tiles | ArrayLike | None) -> tuple[Any, int | None]:
         if tiles is None:

@@ -122,14 +122,15 @@ def test_a_crowd_is_as_dense_as_the_full_house():
         side = min(80, config.rows)
         assert (crowd.tiles[:side, :side] == full[:side, :side]).all()
     material = full[:40, :40]
-    start = np.argwhere(is_walkable(material))[0]
+    start = np.argwhere(is_walkable(material, Config()))[0]
     realm = make_realm(
         Config(num_agents=512, rows=40, columns=40), material, row=[start[0]] * 8, col=start[1], population=np.arange(8)
     )
     agents = jax.jit(rows.scatter)(jax.random.key(1), realm).agents
     place = np.asarray(agents.row), np.asarray(agents.col)
-    assert np.asarray(is_walkable(material[place])).all()
-    quarters = np.histogram2d(*place, bins=2)[0] / np.histogram2d(*np.nonzero(is_walkable(material)), bins=2)[0]
+    assert np.asarray(is_walkable(material[place], Config())).all()
+    ground = np.nonzero(is_walkable(material, Config()))
+    quarters = np.histogram2d(*place, bins=2)[0] / np.histogram2d(*ground, bins=2)[0]
     assert quarters.min() > 0.7 * quarters.mean()
 
 

@@ -96,7 +96,7 @@ def of_replay(path: Path) -> tuple[Any, Callable[[Any], None]]:
 def a_replay(folder: Path) -> Path:
     """Four frames in which nobody lives, made without playing."""
     config = Config(num_agents=4, num_populations=2, rows=6, columns=7, view=5, num_visible=4, border=1)
-    tiles = jax.device_get(make_tiles(TERRAIN))
+    tiles = jax.device_get(make_tiles(TERRAIN, config))
     rules = as_rules(Rules(), config)
     about = {
         **{"format": FORMAT, "version": VERSION, "rules_version": RULES_VERSION, "title": "nobody"},

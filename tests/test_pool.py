@@ -12,7 +12,7 @@ from nmmo_jax.world.tiles import make_tiles as make_tiles_eagerly
 
 SMALL = Config(num_agents=8, num_populations=2, rows=20, columns=23, border=4)
 
-make_tiles = jax.jit(make_tiles_eagerly)
+make_tiles = jax.jit(make_tiles_eagerly, static_argnums=1)
 sample = jax.jit(lambda pool, key: pool.sample(key))
 sample_many = jax.jit(lambda pool, key: pool.sample(key, (40, 50)).material[..., 0, 0])
 
@@ -97,7 +97,7 @@ def test_samples_are_prepared_maps_of_the_pool():
     for i, key in enumerate(keys):
         tiles = sample(pool, key)
         assert np.asarray(tiles.material).tobytes() in pooled
-        expected = make_tiles(tiles.material)
+        expected = make_tiles(tiles.material, SMALL)
         for ours, fresh, batched in zip(*map(jax.tree.leaves, (tiles, expected, batch)), strict=True):
             assert ours.dtype == fresh.dtype
             np.testing.assert_array_equal(ours, fresh)

@@ -68,7 +68,7 @@ def race():
         nothing = jnp.zeros(realm.agents.alive.shape, jnp.int32)
         return Action(move=nothing, style=nothing, target=nothing - 1), core
 
-    tiles = make_tiles(jnp.full((6, 6), Material.GRASS, jnp.uint8))
+    tiles = make_tiles(jnp.full((6, 6), Material.GRASS, jnp.uint8), config)
     env = Environment(config, rules)
     return Race(env, Players(act, None, lambda realms: ()), WIDTH, TICKS, tiles, INITIAL), env.rules
 

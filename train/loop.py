@@ -11,7 +11,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
 
 from nmmo_jax.autoreset import autoreset
-from nmmo_jax.config import RULE_FIELDS, Rules
 from nmmo_jax.draws import as_key, fold_in, words
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
@@ -337,7 +336,7 @@ def _specs(state: State) -> State:
     worlds = state.worlds
     worlds = Worlds(
         world=jax.tree.map(lambda _: first, worlds.world),
-        rules=Rules(**dict.fromkeys(RULE_FIELDS, first)),
+        rules=jax.tree.map(lambda _: first, worlds.rules),
         observed=jax.tree.map(lambda _: second, worlds.observed),
         core=jax.tree.map(lambda _: second, worlds.core),
         visited=jax.tree.map(lambda _: first, worlds.visited),

@@ -190,7 +190,7 @@ def make_policy(
 def to_action(choices: Choices, obs: Observation, config: Config) -> Action:
     """The choices of one realm's agents as an action: a position in the list of the visible becomes the slot there."""
     listed = {argument.name for head in heads(config) for argument in head.arguments if argument.among_visible}
-    return Action(**{name: slot_of(obs, choice) if name in listed else choice for name, choice in choices.items()})
+    return Action.from_named({name: slot_of(obs, one) if name in listed else one for name, one in choices.items()})
 
 
 def clear(core: Core, fresh: Bool[Array, "*B"]) -> Core:

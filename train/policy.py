@@ -25,7 +25,7 @@ from nmmo_jax.actions import Action
 from nmmo_jax.commands.program import run_program
 from nmmo_jax.commands.text import safe
 from nmmo_jax.components import Realm
-from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
+from nmmo_jax.config import Config, Rules, as_rules, rule_ndim
 from nmmo_jax.draws import as_key
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import Observation, check_observation
@@ -170,9 +170,9 @@ class _Player:
             raise ValueError(f"realm: {found}: must be realms with an axis in front, as vectorize gives them")
         check_observation(obs, config, len(realm.tick))
         known = as_rules(self.env.rules if rules is None else rules, config, batched=True)
-        each = {name: _per_realm(getattr(known, name), rule_ndim(name), len(realm.tick)) for name in RULE_FIELDS}
+        each = {name: _per_realm(rule, rule_ndim(name), len(realm.tick)) for name, rule in known.named().items()}
         core = to_populations(clear(core, realm.agents.age == 0), config)  # what an agent sees first, it sees at age 0
-        return Rules(**each), core
+        return Rules.from_named(each), core
 
 
 def _policy(sword: Sword, env: Environment, params: Any) -> Policy:

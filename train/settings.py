@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from nmmo_jax import __version__
-from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules
+from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules, default_rules
 from nmmo_jax.environment import Environment, make
+from nmmo_jax.references import config_as_json, config_from_json
 from nmmo_jax.spelling import near
 from nmmo_jax.values import check_bool, check_float, check_int, keep_plain
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
@@ -145,7 +146,8 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
     of_settings, of_options, of_config = (
         {field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions, Config)
     )
-    known = of_settings | of_options | of_config | RULE_FIELDS.keys()
+    own = default_rules(Config(systems=overrides.get("systems", ()))).keys()
+    known = of_settings | of_options | of_config | RULE_FIELDS.keys() | own
     for field in [field for field in overrides if field not in known]:
         where = "the settings, the network's options, Config or Rules"
         raise ValueError(f"{field}={overrides[field]!r}: no field of {where}{near(field, known)}")
@@ -166,7 +168,7 @@ def experiment_of(about: Mapping[str, Any]) -> Experiment:
       ValueError: something is missing, unknown or not allowed in it.
     """
     try:
-        env = Environment(Config(**about["config"]), Rules(**about["rules"]))
+        env = Environment(config_from_json(about["config"]), Rules.from_named(about["rules"]))
         options = NetworkOptions(**about["settings"]["options"])
         return Experiment(about["experiment"], env, Settings(**{**about["settings"], "options": options}))
     except (KeyError, TypeError) as error:
@@ -179,10 +181,10 @@ def describe(experiment: Experiment, levels: Any) -> dict[str, Any]:
     Args:
       levels: a ``train.trinity.Trinity`` of the experiment.
     """
-    rules = {name: np.asarray(getattr(experiment.env.rules, name)).tolist() for name in RULE_FIELDS}
+    rules = {name: np.asarray(value).tolist() for name, value in experiment.env.rules.named().items()}
     return {
         "experiment": experiment.name,
-        "config": dataclasses.asdict(experiment.env.config),
+        "config": config_as_json(experiment.env.config),
         "rules": rules,
         "settings": dataclasses.asdict(experiment.settings),
         "trinity": {name: type(level).__qualname__ for name, level in levels._asdict().items()},

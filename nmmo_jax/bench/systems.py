@@ -175,12 +175,12 @@ def each_alone(env: Environment, realm: Realm, obs: Observation) -> dict[str, fl
         orders, alive = as_orders(given.action, config), realm.agents.alive
         attacks = aim(realm, alive, alive, orders.style, orders.target, rules)
         realm = movement(realm, alive, orders.move, config)
-        return strike(realm, given.outcome, attacks, orders.style, orders.target, rules)
+        return strike(realm, given.outcome, attacks, orders.style, orders.target, rules, config)
 
     def births(realm, given):
         passed = coin(given.draws.spawn[:, 0], rules.spawn_rate)
         planned = plan_births(realm, realm.agents.alive, passed, given.draws.spawn, rules, config)
-        return give_birth(realm, planned, rules), planned
+        return give_birth(realm, planned, rules, config), planned
 
     def left(realm, given):
         realm, *flags = cull(realm, given.outcome, config)

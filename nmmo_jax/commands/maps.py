@@ -182,7 +182,7 @@ def _colour(tile: int) -> str:
 
 
 def _summary(name: str, material: UInt8[np.ndarray, "R C"]) -> str:
-    births = int(jax.jit(spawn_tiles)(material)[1])
+    births = int(jax.jit(spawn_tiles, static_argnums=1)(material, Config())[1])
     where = f"{births} tiles to spawn on" if births else "no tile to spawn on, so it cannot be played"
     return f"{name}: {material.shape[0]} rows x {material.shape[1]} columns, {where}"
 

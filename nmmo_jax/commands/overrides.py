@@ -32,7 +32,7 @@ def types_of(kind: type) -> dict[str, Any]:
 RULES: dict[str, Any] = {
     name: _PER_STYLE if rule_ndim(name) else _RULE_TYPES[field.metadata["dtype"]] for name, field in RULE_FIELDS.items()
 }
-WORLD: dict[str, Any] = types_of(Config) | RULES
+WORLD: dict[str, Any] = {name: kind for name, kind in types_of(Config).items() if name != "systems"} | RULES
 NO_EFFECT = {
     **dict.fromkeys(("reward", "horizon"), "changes nothing where nobody learns"),
     **dict.fromkeys(("visits", "events", "ledger"), "changes nothing that this command shows"),

@@ -14,7 +14,7 @@ from nmmo_jax.commands.progress import waiting
 from nmmo_jax.commands.text import console as terminal
 from nmmo_jax.commands.text import fault, in_full, safe, short, verdict
 from nmmo_jax.components import Cause
-from nmmo_jax.config import RULE_FIELDS, Rules, as_rules
+from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
 
@@ -122,9 +122,9 @@ def indices(replay: Replay, first: int | None, last: int | None) -> tuple[int, i
 def _facts(replay: Replay, size: int) -> dict[str, str]:
     about, config = replay.about, replay.config
     rows, columns = np.asarray(replay.tiles.size).tolist()
-    standard = as_rules(Rules(), config)
-    changed = [name for name in RULE_FIELDS if not np.array_equal(getattr(replay.rules, name), getattr(standard, name))]
-    rules = [f"{name}={_number(np.asarray(getattr(replay.rules, name)))}" for name in changed]
+    standard = as_rules(Rules(), config).named()
+    changed = {name: value for name, value in replay.rules.named().items() if not np.array_equal(value, standard[name])}
+    rules = [f"{name}={_number(np.asarray(value))}" for name, value in changed.items()]
     order = f"{config.resolution}, layout {config.layout}"
     lifetime = "" if config.max_lifetime is None else f", lives end at {config.max_lifetime:,} ticks"
     living = [int(replay.frames[index].agents.alive.sum()) for index in (0, -1)]

@@ -23,7 +23,7 @@ from nmmo_jax.commands.statistics import (
 )
 from nmmo_jax.commands.text import short
 from nmmo_jax.components import Cause
-from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules
+from nmmo_jax.config import RULES_VERSION, Rules
 from nmmo_jax.cores import cores
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.materials import Material
@@ -122,7 +122,7 @@ def _of_populations(
 
 def rules_as_json(rules: Rules) -> dict[str, Any]:
     """Rules as plain numbers and lists."""
-    return {name: np.asarray(getattr(rules, name)).tolist() for name in RULE_FIELDS}
+    return {name: np.asarray(value).tolist() for name, value in rules.named().items()}
 
 
 def versions() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, flags_name
 from nmmo_jax.commands.players import labels, load_trained, players
 from nmmo_jax.commands.playing import Play
 from nmmo_jax.commands.text import console, safe
-from nmmo_jax.config import RULE_FIELDS
+from nmmo_jax.config import Config, Rules
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.files import write
 from nmmo_jax.policies.scripted import POLICIES
@@ -204,8 +204,9 @@ class Watch:
         policy = load_trained(trained)
         if self.agents is not None:
             own.setdefault("population_cap", self.agents)
-        rules = {name: own.pop(name) for name in RULE_FIELDS if name in own}
-        return Environment(dataclasses.replace(policy.config, **own), policy.rules.replace(**rules)), labels(names)[0]
+        fields = {field.name for field in dataclasses.fields(Config)}
+        rules = {**policy.rules.named(), **{name: own.pop(name) for name in [*own] if name not in fields}}
+        return Environment(dataclasses.replace(policy.config, **own), Rules.from_named(rules)), labels(names)[0]
 
     def _minds(self, kind: Any, env: Environment, names: tuple[str, ...]) -> Any:
         """The minds of the policies; where those of a replay cannot be found, of nobody trained."""

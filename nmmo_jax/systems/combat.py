@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.components import NO_UID, Cause, Killer, Outcome, Realm
-from nmmo_jax.config import STYLES, Rules
+from nmmo_jax.config import MAX_AMOUNT, STYLES, Config, Rules
+from nmmo_jax.systems.world import shared
 
 MAGE = STYLES.index("mage")
 NOBODY = 2**31 - 1  # above every uid
@@ -39,13 +40,14 @@ def strike(
     style: Int32[Array, "N"],
     target: Int32[Array, "N"],
     rules: Rules,
+    config: Config,
 ) -> tuple[Realm, Outcome]:
     """Resolves all attacks at once: damage, losses and gains are summed per agent, then clamped once."""
     agents = realm.agents
     immune = agents.age < rules.immunity_ticks
     slot = jnp.maximum(target, 0)
     hits = attacks & ~(rules.immunity_blocks_drain & immune[slot])
-    amount = jnp.where(hits, rules.attack_damage[style], 0)
+    amount = jnp.where(hits, _damage(realm, style, slot, rules, config), 0)
     at = jnp.where(hits, target, target.size)  # beyond the table: dropped
 
     lost = jnp.zeros(target.size, jnp.int32).at[at].add(amount, mode="drop")
@@ -81,6 +83,15 @@ def strike(
         damage=jnp.where(harm > 0, harm, agents.damage),
     )
     return realm.replace(agents=agents, probes=probes), outcome
+
+
+def _damage(realm: Realm, style: Int32[Array, "N"], slot: Int32[Array, "N"], rules: Rules, config: Config) -> jax.Array:
+    """What each attack asks of its target: that of its style, and what systems add and take away."""
+    base = rules.attack_damage[style]
+    offence, defence = (shared(name, realm, config) for name in ("offence", "defence"))
+    damage = base if offence is None else jnp.where(base > 0, base + offence, base)
+    damage = damage if defence is None else damage - defence[slot]
+    return damage if damage is base else jnp.clip(damage, 0, MAX_AMOUNT)
 
 
 def _exchange(

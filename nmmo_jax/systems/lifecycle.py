@@ -12,6 +12,7 @@ from nmmo_jax.bits import first_set
 from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.draws import choose
+from nmmo_jax.system import Column
 
 Newborn = Callable[[UInt32[Array, ""], Bool[Array, "P"], Realm], Int32[Array, ""]]  # see ``Environment``
 
@@ -36,7 +37,15 @@ def cull(realm: Realm, outcome: Outcome, config: Config) -> tuple[Realm, Bool[Ar
         truncated = expired & ~terminated
     leaves = terminated | truncated
     agents = agents.replace(alive=agents.alive & ~leaves, uid=jnp.where(leaves, NO_UID, agents.uid))
-    return realm.replace(agents=agents), terminated, truncated
+    state = dict(realm.of)
+    for system in config.systems:
+        own = state[system.name]
+        blank = {
+            column.name: jnp.where(agents.alive | truncated, own[column.name], jnp.asarray(column.empty, column.dtype))
+            for column in system.agents
+        }
+        state[system.name] = {**own, **blank}
+    return realm.replace(agents=agents, of=state), terminated, truncated
 
 
 def plan_births(
@@ -121,7 +130,7 @@ def _scalar(population: jax.Array) -> Int32[Array, ""]:
     return population.astype(jnp.int32)
 
 
-def give_birth(realm: Realm, births: Births, rules: Rules) -> Realm:
+def give_birth(realm: Realm, births: Births, rules: Rules, config: Config) -> Realm:
     """Fills slots with the newborns of the births table.
 
     By scatter, which XLA does not fuse into what looks at the agents next: a select here would have it compute the
@@ -151,4 +160,22 @@ def give_birth(realm: Realm, births: Births, rules: Rules) -> Realm:
     if probes.killer is not None:
         probes = probes.replace(killer=jax.tree.map(lambda column: fill(column, -1), probes.killer))
     next_uid = realm.next_uid + succeeds.sum(dtype=jnp.int32)
-    return realm.replace(agents=agents, probes=probes, next_uid=next_uid)
+    state = dict(realm.of)
+    for system in config.systems:
+        own = {
+            column.name: fill(
+                state[system.name][column.name],
+                _newborn(column, rules.of.get(system.name, {})),
+            )
+            for column in system.agents
+        }
+        state[system.name] = {**state[system.name], **own}
+    return realm.replace(agents=agents, probes=probes, next_uid=next_uid, of=state)
+
+
+def _newborn(column: Column, rules: dict[str, jax.Array]) -> jax.Array | int:
+    """The value of a column of the newborn: a number, or a rule of the column's system."""
+    if not isinstance(column.newborn, str):
+        return int(column.newborn or 0)
+    rule = rules[column.newborn]
+    return jnp.clip(jnp.round(rule).astype(jnp.int32), *column.bounds)

@@ -29,4 +29,4 @@ def can_enter(tiles: Tiles, row: Int32[Array, "*K"], col: Int32[Array, "*K"], co
     """Whether a place is inside the map and walkable (as observed: a depleted forest is walkable scrub)."""
     inside = (row >= 0) & (row < tiles.size[0]) & (col >= 0) & (col < tiles.size[1])
     material = tiles.material.reshape(-1).at[row * config.columns + col].get(mode="clip")
-    return inside & is_walkable(material)
+    return inside & is_walkable(material, config)

@@ -64,7 +64,7 @@ def vitals(
         acted=merge(outcome.acted, living & ~dies),
         dead=merge(outcome.dead, found_dead | dies),
         # Who is found dead was killed after its own turn: in this tick (then `cause` is set) or the last.
-        cause=jnp.where(dies, cause, jnp.where(found_dead, Cause.COMBAT, outcome.cause)),
+        cause=jnp.where(dies, cause, jnp.where(found_dead, _found(outcome, config), outcome.cause)),
         harvested=merge(outcome.harvested, harvested),
         forage=merge(outcome.forage, fed - old_food),
         beside_water=merge(outcome.beside_water, beside_water),
@@ -114,6 +114,13 @@ def _beside_water(realm: Realm, config: Config) -> Bool[Array, "N"]:
 
 def _raise(stat: Int32[Array, "N"], amount: jax.Array, who: jax.Array, most: jax.Array) -> Int32[Array, "N"]:
     return jnp.where(who, jnp.minimum(stat + amount, most), stat)
+
+
+def _found(outcome: Outcome, config: Config) -> Int32[Array, "N"] | Cause:
+    """Of what those died who are found dead: in combat, or in this tick by a system."""
+    if not config.systems:
+        return Cause.COMBAT
+    return jnp.where(outcome.cause == Cause.NONE, Cause.COMBAT, outcome.cause)
 
 
 def _merger(turn: jax.Array):

@@ -181,7 +181,7 @@ def _beside(config: Config, judge: _Judge, params: Any, realm: Realm, rules: Rul
     value = judge.value(params, obs, agents, realm, rules)
     limit = jnp.array(realm.tiles.material.shape)
     inside = ((there >= 0) & (there < limit)).all(axis=-1)
-    stands = inside & is_walkable(realm.tiles.material[tuple(jnp.clip(there, 0, limit - 1).T)])
+    stands = inside & is_walkable(realm.tiles.material[tuple(jnp.clip(there, 0, limit - 1).T)], config)
     return jnp.where(stands, value[1:] - value[0], jnp.nan).reshape(config.view, config.view)
 
 

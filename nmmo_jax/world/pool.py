@@ -57,9 +57,10 @@ class MapPool:
         count, first = int(count), check_int("first", first, 0, 2**31)
         key = fold_in(_as_key(seed), SPLITS[split])
         batch = max(1, min(_BATCH, _BATCH_TILES // (config.rows * config.columns)))
-        size = (config.rows, config.columns, config.border)
+        # What the ground depends on, so that other worlds with the same ground do not compile anew.
+        ground = Config(rows=config.rows, columns=config.columns, border=config.border, systems=config.systems)
         index = first + np.arange(batch, dtype=np.uint32)
-        batches = [_generate(key, index + start, *size) for start in range(0, count, batch)]
+        batches = [_generate(key, index + start, ground) for start in range(0, count, batch)]
         return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:count], *batches)
 
     @staticmethod
@@ -88,7 +89,7 @@ class MapPool:
         names = [f"maps[{i}]" for i in range(len(maps))] if names is None else names
         checked = [check_map(one, config, name) for one, name in zip(maps, names, strict=True)]
         padded = np.stack([pad_map(one, config) for one in checked])
-        return _prepare(jnp.asarray(padded), jnp.asarray([one.shape for one in checked], jnp.int32))
+        return _prepare(jnp.asarray(padded), jnp.asarray([one.shape for one in checked], jnp.int32), config)
 
     def __len__(self) -> int:
         return self.material.shape[0]
@@ -118,14 +119,14 @@ def _as_key(seed: int | PRNGKeyArray) -> PRNGKeyArray:
         raise ValueError(f"{error}, and JAX keys") from None
 
 
-@jax.jit(static_argnames=("rows", "columns", "border"))
-def _generate(key: PRNGKeyArray, index: Int32[Array, "M"], rows: int, columns: int, border: int) -> MapPool:
-    config = Config(rows=rows, columns=columns, border=border)
+@jax.jit(static_argnames="config")
+def _generate(key: PRNGKeyArray, index: Int32[Array, "M"], config: Config) -> MapPool:
     material = jax.vmap(lambda i: generate(fold_in(key, i), config))(index)
-    return _prepare(material, jnp.broadcast_to(jnp.asarray((rows, columns), jnp.int32), (index.size, 2)))
+    size = jnp.asarray((config.rows, config.columns), jnp.int32)
+    return _prepare(material, jnp.broadcast_to(size, (index.size, 2)), config)
 
 
-@jax.jit
-def _prepare(material: UInt8[Array, "M R C"], size: Int32[Array, "M 2"]) -> MapPool:
-    spawn_tile, num_spawn_tiles = jax.vmap(spawn_tiles)(material)
+@jax.jit(static_argnames="config")
+def _prepare(material: UInt8[Array, "M R C"], size: Int32[Array, "M 2"], config: Config) -> MapPool:
+    spawn_tile, num_spawn_tiles = jax.vmap(lambda one: spawn_tiles(one, config))(material)
     return MapPool(material, spawn_tile, num_spawn_tiles, size)

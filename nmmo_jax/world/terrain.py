@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int32, PRNGKeyArray, UInt8, UInt32
 
 from nmmo_jax.config import Config
-from nmmo_jax.draws import bits
+from nmmo_jax.draws import bits, fold_in
+from nmmo_jax.system import identity
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.noise import PERIOD, POSITION_BITS, STRETCH, VALUE_BITS, permutation, simplex
 from nmmo_jax.world.tiles import grid
@@ -43,7 +44,12 @@ def generate(key: PRNGKeyArray, config: Config) -> UInt8[Array, "R C"]:
     to_row_edge = jnp.minimum(row, config.rows - 1 - row)
     to_edge = jnp.minimum(to_row_edge, jnp.minimum(col, config.columns - 1 - col))
     material = jnp.where(to_edge == config.border, int(Material.GRASS), material)
-    return jnp.where(to_edge < config.border, int(Material.LAVA), material).astype(jnp.uint8)
+    material = jnp.where(to_edge < config.border, int(Material.LAVA), material).astype(jnp.uint8)
+    for system in config.systems:
+        if system.terrain is not None:
+            words = bits(fold_in(key, identity(system.name)), material.shape)
+            material = system.terrain(material, words, config).astype(jnp.uint8)
+    return material
 
 
 def check_size(config: Config) -> None:

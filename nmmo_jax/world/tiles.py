@@ -10,16 +10,18 @@ from jaxtyping import Array, Int, Int32, UInt8
 from nmmo_jax.components import Tiles
 from nmmo_jax.config import Config
 from nmmo_jax.values import is_traced
-from nmmo_jax.world.materials import NUM_MATERIALS, WALKABLE, Material, is_walkable
+from nmmo_jax.world.materials import Material, is_walkable, material_names, walkable
 
 
-def make_tiles(material: UInt8[Array, "R C"], size: Int32[Array, "2"] | tuple[int, int] | None = None) -> Tiles:
+def make_tiles(
+    material: UInt8[Array, "R C"], config: Config, size: Int32[Array, "2"] | tuple[int, int] | None = None
+) -> Tiles:
     """The tile table of a map padded with lava to the configured size; every forest is ready. Runs inside jit.
 
     Args:
       size: rows and columns of the map without its padding; default, all of it.
     """
-    spawn_tile, num_spawn_tiles = spawn_tiles(material)
+    spawn_tile, num_spawn_tiles = spawn_tiles(material, config)
     return Tiles(
         material=material.astype(jnp.uint8),
         ready_tick=jnp.zeros(material.shape, jnp.int32),
@@ -29,7 +31,7 @@ def make_tiles(material: UInt8[Array, "R C"], size: Int32[Array, "2"] | tuple[in
     )
 
 
-def spawn_tiles(material: Int[Array, "R C"]) -> tuple[Int32[Array, "S"], Int32[Array, ""]]:
+def spawn_tiles(material: Int[Array, "R C"], config: Config) -> tuple[Int32[Array, "S"], Int32[Array, ""]]:
     """Where agents are born: the walkable, non-lava tiles on the bounding box of the non-lava area.
 
     Returns:
@@ -46,7 +48,7 @@ def spawn_tiles(material: Int[Array, "R C"]) -> tuple[Int32[Array, "S"], Int32[A
     row, col = grid(rows, columns)
     inside = (row >= top) & (row <= bottom) & (col >= left) & (col <= right)
     edge = (row == top) | (row == bottom) | (col == left) | (col == right)
-    chosen = (inside & edge & solid & is_walkable(material)).reshape(-1)
+    chosen = (inside & edge & solid & is_walkable(material, config)).reshape(-1)
     rank = jnp.cumsum(chosen, dtype=jnp.int32) - 1
     capacity = max_spawn_tiles(rows, columns)
     table = jnp.zeros(capacity, jnp.int32)
@@ -77,10 +79,12 @@ def check_map(material: Any, config: Config, name: str = "material", spawns: boo
     """Checks a map of known values; raises ``ValueError`` with what is wrong and where.
 
     Args:
-      material: ``[rows, columns]``, whole numbers 0 to 6, at most as large as the configured size.
+      material: ``[rows, columns]``, whole numbers 0 to 6 and those of systems' materials, at most as large as the
+        configured size.
       name: what error messages call the map.
       spawns: whether it needs a tile on which agents can be born.
     """
+    most = len(material_names(config)) - 1
     try:
         array = np.asarray(material)
     except ValueError:
@@ -88,19 +92,17 @@ def check_map(material: Any, config: Config, name: str = "material", spawns: boo
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"{name}: shape {array.shape}: must be a non-empty rectangle [rows, columns]")
     if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"{name}: type {array.dtype}: must be whole numbers 0 to {NUM_MATERIALS - 1}")
-    bad = np.argwhere((array < 0) | (array >= NUM_MATERIALS))
+        raise ValueError(f"{name}: type {array.dtype}: must be whole numbers 0 to {most}")
+    bad = np.argwhere((array < 0) | (array > most))
     if bad.size:
         row, col = bad[0]
-        raise ValueError(
-            f"{name}: material {array[row, col]} at row {row}, column {col}: allowed are 0 to {NUM_MATERIALS - 1}"
-        )
+        raise ValueError(f"{name}: material {array[row, col]} at row {row}, column {col}: allowed are 0 to {most}")
     if array.shape[0] > config.rows or array.shape[1] > config.columns:
         raise ValueError(
             f"{name}: {array.shape[0]} x {array.shape[1]} tiles: larger than the configured "
             f"rows={config.rows}, columns={config.columns}"
         )
-    if spawns and not has_spawn_tile(array):
+    if spawns and not has_spawn_tile(array, config):
         raise ValueError(f"{name}: no tile to spawn on: needs a walkable tile on the bounding box of its non-lava area")
     return array.astype(np.uint8)
 
@@ -111,10 +113,10 @@ def check_spawns(tiles: Tiles) -> None:
         raise ValueError("tiles: num_spawn_tiles=0: needs a walkable tile on the bounding box of its non-lava area")
 
 
-def has_spawn_tile(material: np.ndarray) -> bool:
+def has_spawn_tile(material: np.ndarray, config: Config) -> bool:
     """Whether ``spawn_tiles`` would find any (NumPy, for checks before anything compiles)."""
     rows, columns = np.nonzero(material != Material.LAVA)
     if rows.size == 0:
         return False
     edge = (rows == rows.min()) | (rows == rows.max()) | (columns == columns.min()) | (columns == columns.max())
-    return bool(np.isin(material[rows[edge], columns[edge]], WALKABLE).any())
+    return bool(np.isin(material[rows[edge], columns[edge]], walkable(config)).any())

@@ -23,7 +23,7 @@ from jaxtyping import Array, Int, Int32
 
 from nmmo_jax.commands.players import Players
 from nmmo_jax.components import Cause, Realm, Tiles
-from nmmo_jax.config import RULE_FIELDS, STYLES, Rules, as_rules, rule_ndim
+from nmmo_jax.config import STYLES, Rules, as_rules, rule_ndim
 from nmmo_jax.draws import fold_in
 from nmmo_jax.draws import split as split_key
 from nmmo_jax.environment import Environment, Info
@@ -178,14 +178,13 @@ class Census:
         """
         known = as_rules(self.env.rules if rules is None else rules, self.env.config, batched=True)
         full = {}
-        for name in RULE_FIELDS:
-            leaf = getattr(known, name)
+        for name, leaf in known.named().items():
             if leaf.ndim == rule_ndim(name):
                 leaf = jnp.broadcast_to(leaf, (self.realms, *leaf.shape))
             if leaf.shape[0] != self.realms:
                 raise ValueError(f"rules.{name}: {leaf.shape[0]} values: must be one, or realms={self.realms}")
             full[name] = leaf
-        return Rules(**full)
+        return Rules.from_named(full)
 
     def _new(self, key: Any, tiles: Tiles, rules: Rules, first: Any, initial_population: int) -> Realm:
         return vectorize(self.env, self.realms, first).reset(key, rules, tiles, initial_population)[1]

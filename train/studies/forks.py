@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Int32, PRNGKeyArray
 
 from nmmo_jax.commands.players import Players
 from nmmo_jax.components import NEVER, NO_UID, Realm
-from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules, rule_ndim
+from nmmo_jax.config import Config, Rules, as_rules, rule_ndim
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment, Info
 
@@ -125,8 +125,9 @@ def run_on(
     def every(tree: Any) -> Any:  # [B, ...] for each future
         return jax.tree.map(lambda leaf: leaf.reshape(many * number, *leaf.shape[2:]), fork(tree, many))
 
-    leaves = {name: getattr(rules, name) for name in RULE_FIELDS}
-    rules = Rules(**{name: leaf if getattr(axes, name) is None else every(leaf) for name, leaf in leaves.items()})
+    along = axes.named()
+    leaves = {name: leaf if along[name] is None else every(leaf) for name, leaf in rules.named().items()}
+    rules = Rules.from_named(leaves)
     rows = Keys(*(jnp.broadcast_to(key[:, None], (many, number)).reshape(-1) for key in keys))
     realms = every(branches)
     born, here = realms.agents.uid, realms.agents.alive
@@ -257,9 +258,10 @@ def _differs(realms: Realm, still: Bool[Array, "FB N"], number: int, real: Bool[
 def _per_row(env: Environment, rules: Rules | None, number: int) -> tuple[Rules, Rules]:
     """Rules as arrays, and which of them have an axis of realms or branches in front."""
     rules = as_rules(env.rules if rules is None else rules, env.config, batched=True)
-    axes = {name: 0 if getattr(rules, name).ndim > rule_ndim(name) else None for name in RULE_FIELDS}
+    leaves = rules.named()
+    axes = {name: 0 if leaf.ndim > rule_ndim(name) else None for name, leaf in leaves.items()}
     for name, axis in axes.items():
-        shape = getattr(rules, name).shape
+        shape = leaves[name].shape
         if axis == 0 and shape[0] != number:
             raise ValueError(f"rules.{name}: shape {shape}: an axis in front must have {number} entries")
-    return rules, Rules(**axes)
+    return rules, Rules.from_named(axes)

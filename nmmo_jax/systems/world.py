@@ -1,0 +1,305 @@
+"""The world at a point of a tick, as a system sees it, and the verbs by which it changes it.
+
+Nothing is changed in place: every verb gives another ``World``. Verbs touch the living alone, clamp as the classic
+systems do, and book what really changed hands: causes of death, events and the ledger are right without more code.
+
+At the points of an agent's turn (``vitals``, ``move``, ``act``) a system touches those whose turn it is and nobody
+else: all at once, or one after another where the configuration says so. What it does to others, it does at ``settle``.
+"""
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Int32, UInt32
+
+from nmmo_jax.actions import Orders
+from nmmo_jax.components import NO_UID, Agents, Draws, Happening, Outcome, Realm, Tiles
+from nmmo_jax.config import Config, Rules
+from nmmo_jax.draws import words
+from nmmo_jax.kinds import cause_names
+from nmmo_jax.system import SCHEDULE, SHARED, Column, System
+from nmmo_jax.world.materials import material_names
+
+_LATE = ("end", "observe")  # points at which no stat can be changed any more
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """One realm, for one system. N = ``Config.num_agents``, R x C the map.
+
+    Attributes:
+      system: whose it is.
+      point: of ``SCHEDULE``, or ``observe`` where agents look.
+      realm, rules, config: as everywhere.
+      turn: Bool[N], whom it can touch: the living whose turn it is; at ``settle``, ``end`` and ``observe`` all.
+      acting: Bool[N], of them those who have not died since.
+      visible_slot: Int32[N, V], where agents look: whom each lists, -1 for nobody.
+    """
+
+    system: System
+    point: str
+    realm: Realm
+    rules: Rules
+    config: Config
+    turn: Bool[Array, "N"]
+    acting: Bool[Array, "N"]
+    outcome: Outcome | None = None
+    orders: Orders | None = None
+    draws: Draws | None = None
+    visible_slot: Int32[Array, "N V"] | None = None
+
+    @property
+    def agents(self) -> Agents:
+        """The classic columns of agents. Rows of empty slots mean nothing."""
+        return self.realm.agents
+
+    @property
+    def tiles(self) -> Tiles:
+        """The map."""
+        return self.realm.tiles
+
+    @property
+    def tick(self) -> Int32[Array, ""]:
+        """Ticks since the realm began."""
+        return self.realm.tick
+
+    @property
+    def alive(self) -> Bool[Array, "N"]:
+        """Who lives: holds a place and has health left."""
+        return self.agents.alive & (self.agents.health > 0)
+
+    @property
+    def rule(self) -> Any:
+        """The system's own rules as attributes, ``world.rule.damage``; the classic ones are ``world.rules``."""
+        return SimpleNamespace(**self.rules.of.get(self.system.name, {}))
+
+    @property
+    def place(self) -> Int32[Array, "N"]:
+        """Flat index (row * C + column) of the tile on which each agent stands."""
+        return self.agents.row.astype(jnp.int32) * self.config.columns + self.agents.col.astype(jnp.int32)
+
+    def __getitem__(self, name: str) -> Any:
+        """A column or table of the system, or ``"other.column"`` of another.
+
+        Columns of agents have their ``empty`` value where nobody is. A table is a dict of its columns.
+        """
+        system, column, values = self._find(name)
+        if column in {one.name: one for one in system.agents}:
+            here = self.turn if self.point == "observe" else self.agents.alive  # who has just left looks once more
+            return jnp.where(here, values, jnp.asarray(_column(system, column).empty, values.dtype))
+        return values
+
+    def set(self, **values: Any) -> "World":
+        """With other columns and tables of the system's own; numbers saturate at the bounds of their column.
+
+        Of agents, only those who are ``acting`` get new values; a table is given as a dict of the columns that change.
+        """
+        own = dict(self.realm.of[self.system.name])
+        agents = {column.name for column in self.system.agents}
+        for name, value in values.items():
+            _, _, old = self._find(name)
+            if isinstance(old, dict):
+                own[name] = self._rows(name, old, value)
+                continue
+            new = _saturated(_column(self.system, name), value, old, f"{self.system.name}.{name}")
+            own[name] = jnp.where(self.acting, new, old) if name in agents else new
+        return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))
+
+    def chosen(self, argument: str) -> Int32[Array, "N"]:
+        """What agents chose of one of the system's arguments; who does not act: the choice that means nothing.
+
+        Of an argument among the visible: a slot, -1 for nobody.
+        """
+        known = {one.name: one for one in self.system.arguments}
+        if argument not in known:
+            raise self._error(f"chosen({argument!r})", f"its arguments are {', '.join(known) or 'none'}")
+        if self.orders is None:
+            raise self._error(f"chosen({argument!r})", "choices are known in phases")
+        nothing = -1 if known[argument].among_visible else known[argument].nothing
+        return jnp.where(self.acting, self.orders.of[argument], nothing)
+
+    def words(self, counter: int = 0) -> UInt32[Array, "N 2"]:
+        """Raw chance, two words per agent, which depend on (key, tick, system, uid, counter) and on nothing else."""
+        uid = self.agents.uid
+        return jnp.stack(words(self._key(), uid, jnp.full_like(uid, counter)), axis=-1)
+
+    def words_of(self, shape: tuple[int, ...], counter: int = 0) -> UInt32[Array, "*S 2"]:
+        """Raw chance for tiles, rows or the whole realm (``()``): two words for each index of an array."""
+        number = 1
+        for size in shape:
+            number *= size
+        index = jnp.arange(number, dtype=jnp.uint32)
+        # Uids are below 2^31: these counters are none of theirs.
+        pair = words(self._key(), index + jnp.uint32(2**31), jnp.full_like(index, counter))
+        return jnp.stack(pair, axis=-1).reshape(*shape, 2)
+
+    def standing_on(self, material: str) -> Bool[Array, "N"]:
+        """Who of the acting stands on a tile of that material."""
+        return self.acting & (self.tiles.material.reshape(-1)[self.place] == self.number_of(material))
+
+    def number_of(self, material: str) -> int:
+        """The number of a material, as it is in ``tiles.material``."""
+        names = material_names(self.config)
+        if material not in names:
+            raise self._error(f"material {material!r}", f"there are {', '.join(names)}")
+        return names.index(material)
+
+    def hurt(self, who: Any, amount: Any, cause: str) -> "World":
+        """Takes health of ``who``, Bool[N], down to 0; who has none left dies of that cause and leaves in this tick."""
+        causes = self.system.causes
+        if cause not in causes:
+            raise self._error(f"hurt(cause={cause!r})", f"its causes are {', '.join(causes) or 'none'}")
+        world, _ = self._change("health", who, amount, -1)
+        killed, outcome = self.acting & (world.agents.health <= 0), world._outcome("hurt")
+        number = jnp.int32(cause_names(self.config).index(cause))
+        outcome = outcome.replace(dead=outcome.dead | killed, cause=jnp.where(killed, number, outcome.cause))
+        if self.point == "vitals":
+            outcome = outcome.replace(acted=outcome.acted & ~killed)
+        return world._with(outcome=outcome, acting=self.acting & ~killed)
+
+    def heal(self, who: Any, amount: Any) -> "World":
+        """Gives health, up to ``max_health``."""
+        return self._change("health", who, amount, 1)[0]
+
+    def give(self, who: Any, stat: str, amount: Any) -> "World":
+        """Gives food or water (or health), up to what an agent can have."""
+        return self._change(stat, who, amount, 1)[0]
+
+    def take(self, who: Any, stat: str, amount: Any) -> tuple["World", Int32[Array, "N"]]:
+        """Takes food or water, down to 0; and what was really taken of each."""
+        if stat == "health":
+            raise self._error("take(stat='health')", "use hurt, which needs a cause")
+        return self._change(stat, who, amount, -1)
+
+    def tell(self, event: str, who: Any, amount: Any = 0, other: Any = NO_UID) -> "World":
+        """An event of the system for each of ``who``: with an amount, and the uid of another agent."""
+        if event not in self.system.events:
+            raise self._error(f"tell({event!r})", f"its events are {', '.join(self.system.events) or 'none'}")
+        outcome = self._outcome("tell")
+        deeds, n = outcome.of[self.system.name], self.config.num_agents
+        old, who = deeds.events[event], self.turn & self.agents.alive & jnp.asarray(who, bool)
+
+        def put(new: Any, before: jax.Array) -> jax.Array:
+            return jnp.where(who, jnp.broadcast_to(jnp.asarray(new, jnp.int32), n), before)
+
+        new = Happening(old.happened | who, put(other, old.other_uid), put(amount, old.amount))
+        return self._with_deeds(outcome, deeds.replace(events={**deeds.events, event: new}))
+
+    def _change(self, stat: str, who: Any, amount: Any, sign: int) -> tuple["World", Int32[Array, "N"]]:
+        if stat not in self.system.stats:
+            raise self._error(f"{stat} is changed", f"declared is stats={self.system.stats!r}")
+        outcome = self._outcome(f"{stat} is changed")
+        who = jnp.asarray(who, bool) & self.acting
+        old = getattr(self.agents, stat).astype(jnp.int32)
+        # Below 2^30, so that no sum of two wraps around.
+        amount = jnp.clip(jnp.broadcast_to(jnp.asarray(amount, jnp.int32), old.shape), 0, 2**30)
+        most = jnp.maximum(getattr(self.rules, f"max_{stat}"), old)
+        new = jnp.where(who, jnp.clip(old + sign * amount, 0, most), old)
+        agents = self.agents.replace(**{stat: new.astype(jnp.int16)})
+        moved = jnp.abs(new - old)
+        deeds = outcome.of[self.system.name]
+        name = "gained" if sign > 0 else "lost"
+        account = getattr(deeds, name)
+        deeds = deeds.replace(**{name: {**account, stat: account[stat] + moved}})
+        return self._with(realm=self.realm.replace(agents=agents))._with_deeds(outcome, deeds), moved
+
+    def _with_deeds(self, outcome: Outcome, deeds: Any) -> "World":
+        return self._with(outcome=outcome.replace(of={**outcome.of, self.system.name: deeds}))
+
+    def _with(self, **changes: Any) -> "World":
+        return dataclasses.replace(self, **changes)
+
+    def _rows(self, name: str, old: dict[str, jax.Array], new: dict[str, Any]) -> dict[str, jax.Array]:
+        """A table with other columns; rows that are not alive are blank."""
+        table = next(table for table in self.system.tables if table.name == name)
+        columns = {column.name: column for column in table.columns}
+        for column in new:
+            if column != "alive" and column not in columns:
+                raise self._error(f"set({name}.{column})", f"its columns are alive, {', '.join(columns)}")
+        alive = jnp.asarray(new.get("alive", old["alive"]), bool)
+        result = {"alive": jnp.broadcast_to(alive, old["alive"].shape)}
+        for column, declared in columns.items():
+            told = f"{self.system.name}.{name}.{column}"
+            value = _saturated(declared, new.get(column, old[column]), old[column], told)
+            result[column] = jnp.where(alive, value, jnp.asarray(declared.empty, value.dtype))
+        return result
+
+    def _find(self, name: str) -> tuple[System, str, Any]:
+        owner, dot, column = name.rpartition(".")
+        system = self.system if not dot else next((one for one in self.config.systems if one.name == owner), None)
+        own = {} if system is None else self.realm.of[system.name]
+        if system is None or column not in own:
+            raise self._error(f"world[{name!r}]", f"it has {', '.join(self.realm.of[self.system.name]) or 'nothing'}")
+        return system, column, own[column]
+
+    def _outcome(self, what: str) -> Outcome:
+        if self.outcome is None or self.point in _LATE:
+            raise self._error(what, f"can be done at {', '.join(point for point in SCHEDULE if point not in _LATE)}")
+        return self.outcome
+
+    def _key(self) -> jax.Array:
+        if self.draws is None or self.system.name not in self.draws.of:
+            raise self._error("words", "chance is there in phases, of draws made by draw(key, ...) with this system")
+        return jax.random.wrap_key_data(self.draws.of[self.system.name], impl="threefry2x32")
+
+    def _error(self, what: str, must: str) -> ValueError:
+        return ValueError(f"system {self.system.name}, at {self.point}: {what}: {must}")
+
+
+def run_phases(
+    point: str,
+    realm: Realm,
+    outcome: Outcome | None,
+    whose: Bool[Array, "N"] | None,
+    orders: Orders,
+    draws: Draws,
+    rules: Rules,
+    config: Config,
+) -> tuple[Realm, Any]:
+    """What the systems do at a point of the tick, one after another; without systems, nothing.
+
+    Args:
+      whose: whose turn it is; None: everybody's, at the points that come once per tick.
+    """
+    if not config.systems:
+        return realm, outcome
+    acting = realm.agents.alive & (realm.agents.health > 0)
+    if outcome is not None:
+        acting &= ~outcome.dead
+        acting &= True if whose is None else whose & outcome.acted
+    turn = acting
+    for system in config.systems:
+        for phase in system.phases:
+            if phase.point == point:
+                world = World(system, point, realm, rules, config, turn, acting, outcome, orders, draws)
+                after = phase.function(world)
+                if not isinstance(after, World):
+                    given = type(after).__name__
+                    raise ValueError(f"system {system.name}, at {point}: gave {given}: must give a World")
+                realm, outcome, acting = after.realm, after.outcome, after.acting
+    return realm, outcome
+
+
+def shared(name: str, realm: Realm, config: Config) -> Int[Array, "N"] | None:
+    """The sum of a column of ``SHARED`` over the systems that have it; None where none has."""
+    assert name in SHARED
+    having = [system.name for system in config.systems if name in {one.name for one in system.agents}]
+    found = [realm.of[system][name] for system in having]
+    return sum(column.astype(jnp.int32) for column in found) if found else None  # pyright: ignore[reportReturnType]
+
+
+def _column(system: System, name: str) -> Column:
+    return next(column for column in (*system.agents, *system.tiles) if column.name == name)
+
+
+def _saturated(column: Column, value: Any, old: jax.Array, told: str) -> jax.Array:
+    value = jnp.asarray(value)
+    if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
+        raise ValueError(f"{told}: {value.dtype}: must be whole numbers; round them as you mean it")
+    wide = value.astype(jnp.int32) if value.dtype != jnp.uint32 else jnp.minimum(value, 2**31 - 1).astype(jnp.int32)
+    if wide.shape not in ((), old.shape):
+        raise ValueError(f"{told}: shape {wide.shape}: must be {old.shape}")
+    return jnp.broadcast_to(jnp.clip(wide, *column.bounds), old.shape).astype(column.dtype)

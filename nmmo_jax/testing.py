@@ -1,0 +1,325 @@
+"""For tests of one's own systems: ``check_system`` plays a system hard and says in what it is not as others are.
+
+>>> def test_poison():
+...     check_system(POISON, off={"poison.damage": 0})
+"""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nmmo_jax.actions import Action, heads
+from nmmo_jax.components import Probes, Realm
+from nmmo_jax.config import Config
+from nmmo_jax.digest import digest
+from nmmo_jax.draws import fold_in
+from nmmo_jax.environment import Environment, make
+from nmmo_jax.ledger import sinks, sources
+from nmmo_jax.observations import Observation
+from nmmo_jax.replay import Replay, next_frame
+from nmmo_jax.system import System
+from nmmo_jax.systems.world import World
+from nmmo_jax.vectorized import vectorize
+from nmmo_jax.world.materials import walkable
+
+WORLD = {
+    "num_agents": 12,
+    "num_populations": 3,
+    "rows": 24,
+    "columns": 22,
+    "border": 3,
+    "view": 5,
+    "num_visible": 6,
+    "max_spawns": 3,
+    "ledger": True,
+    "events": 64,
+}
+"""The world in which a system is checked unless something else is said: small, crowded, with all probes."""
+
+
+def check_system(
+    system: System,
+    *,
+    needs: Sequence[System] = (),
+    off: Mapping[str, Any] | None = None,
+    reach: int | None = None,
+    ticks: int = 24,
+    seed: int = 0,
+    **world: Any,
+) -> None:
+    """Plays a system with random and senseless actions; raises ``AssertionError`` with what is wrong, and when.
+
+    Checked are: observations and masks within their spec; nothing follows from what empty slots hold, so that newborns
+    are clean; the accounts of the ledger; a digest that sees every column; jit or not, one realm or many, played again
+    from a recording: the same; every choice that a mask allows has its effect and no other has, of arguments that
+    declare one.
+
+    Args:
+      needs: other systems that it needs.
+      off: rules by which the system does nothing: played by these, the world must be as it is without the system.
+      reach: in tiles; given, an agent that is removed must change nobody within a tick who is farther away.
+      ticks: how many are played.
+      world: fields of ``Config`` and rules beside, or in place of, those of ``WORLD``.
+    """
+    env = make("chaos", **{**WORLD, **world}, systems=(*needs, system))
+    check = _Check(system, env, seed)
+    check.play(ticks)
+    check.leftovers()
+    check.digests()
+    check.effects()
+    check.without_jit()
+    check.many()
+    if reach is not None:
+        check.removal(reach)
+    check.replays()
+    if off is not None:
+        plain = {name: value for name, value in {**WORLD, **world}.items() if not name.startswith(f"{system.name}.")}
+        one = make("chaos", **{**plain, **off}, systems=(*needs, system))
+        other = make("chaos", **plain, systems=tuple(needs))
+        _off(system, one, other, ticks, seed)
+
+
+class _Check:
+    def __init__(self, system: System, env: Environment, seed: int):
+        self.system, self.env, self.seed, self.config = system, env, seed, env.config
+        self.key = jax.random.key(seed)
+        self.step, self.reset = jax.jit(env.step), jax.jit(env.reset, static_argnames="initial_population")
+        self.realms: list[Realm] = []  # before each tick that was played
+        self.seen: list[Observation] = []
+        self.actions: list[Action] = []
+
+    def play(self, ticks: int) -> None:
+        """Random play, in which every tick is looked at."""
+        rng = np.random.default_rng(self.seed)
+        obs, realm = self.reset(self.key, initial_population=self.config.num_agents // 2)
+        for _ in range(ticks):
+            action = senseless(rng, self.config)
+            self.realms.append(realm)
+            self.seen.append(obs)
+            self.actions.append(action)
+            self._observation(obs, realm)
+            before = realm
+            obs, realm, _, _, _, info = self.step(self.key, realm, action)
+            if self.config.ledger:
+                self._accounts(before, realm, info)
+        self._observation(obs, realm)
+
+    def _observation(self, obs: Observation, realm: Realm) -> None:
+        for name, spec in self.env.observation_spec().items():
+            field, _, part = name.partition(".")
+            leaf = np.asarray(getattr(obs, field)[part] if part else getattr(obs, field))
+            self._true(
+                leaf.shape == spec.shape and leaf.dtype == spec.dtype, f"{name}: {leaf.dtype}{leaf.shape}", realm
+            )
+            if field == "mask":
+                continue
+            good = (leaf >= np.asarray(spec.low)) & (leaf <= np.asarray(spec.high))
+            self._true(good.all(), f"{name}: from {leaf.min()} to {leaf.max()}: beyond its spec", realm)
+
+    def _accounts(self, before: Realm, after: Realm, info: Any) -> None:
+        ledger = info.ledger.named()
+        for stat in sources(self.config):
+            for population in range(self.config.num_populations):
+                stands = [_total(realm, stat, population) for realm in (before, after)]
+                came = sum(int(ledger[name][population]) for name in sources(self.config)[stat])
+                went = sum(int(ledger[name][population]) for name in sinks(self.config)[stat])
+                told = f"{stat} of population {population}: {stands[0]} + {came} - {went} is not {stands[1]}"
+                self._true(stands[0] + came - went == stands[1], told, before)
+
+    def leftovers(self) -> None:
+        """Whatever empty slots and rows hold, what follows is the same."""
+        rng = np.random.default_rng(self.seed)
+        for realm, action in list(zip(self.realms, self.actions, strict=True))[:: max(1, len(self.realms) // 6)]:
+            one, other = (self.step(self.key, who, action) for who in (realm, self._littered(realm, rng)))
+            _same(one, other, self._told("it reads what empty slots hold", realm))
+
+    def _littered(self, realm: Realm, rng: np.random.Generator) -> Realm:
+        state = {name: dict(own) for name, own in realm.of.items()}
+        own, empty = state[self.system.name], ~np.asarray(realm.agents.alive)
+        for column in self.system.agents:
+            values = np.array(own[column.name])
+            values[empty] = rng.integers(*column.bounds, empty.sum(), endpoint=True)
+            own[column.name] = jnp.asarray(values)
+        return realm.replace(of=state)
+
+    def digests(self) -> None:
+        """Every column counts in the digest, wherever something is."""
+        realm, compute = self.realms[-1], jax.jit(digest)
+        for name, one, other in self._unlike(realm):
+            same = (np.asarray(compute(one)) == np.asarray(compute(other))).all()
+            self._true(not same, f"{name}: is changed, and the digest is the same", realm)
+
+    def _unlike(self, realm: Realm) -> Iterator[tuple[str, Realm, Realm]]:
+        """Of every column two realms that differ in one number of it alone."""
+        own = realm.of[self.system.name]
+
+        def put(**columns: Any) -> Realm:
+            return realm.replace(of={**realm.of, self.system.name: {**own, **columns}})
+
+        def other(values: jax.Array, bounds: tuple[int, int], where: np.ndarray) -> jax.Array:
+            changed = np.array(values)
+            at = tuple(np.argwhere(where)[-1])
+            changed[at] = bounds[0] if changed[at] == bounds[1] else changed[at] + 1
+            return jnp.asarray(changed)
+
+        places = [(column, np.asarray(realm.agents.alive)) for column in self.system.agents]
+        places += [(column, np.ones(own[column.name].shape, bool)) for column in self.system.tiles]
+        for column, where in places:
+            if where.any():
+                yield column.name, realm, put(**{column.name: other(own[column.name], column.bounds, where)})
+        for table in self.system.tables:
+            rows = {**own[table.name], "alive": jnp.ones(table.capacity, bool)}
+            full, everywhere = put(**{table.name: rows}), np.ones(table.capacity, bool)
+            for name, bounds in {"alive": (0, 1), **{column.name: column.bounds for column in table.columns}}.items():
+                changed = {**rows, name: other(rows[name], bounds, everywhere)}
+                yield f"{table.name}.{name}", full, put(**{table.name: changed})
+
+    def effects(self) -> None:
+        """What a mask allows does something, and what it forbids does not; of arguments that say how to tell."""
+        some = list(zip(self.realms, self.seen, strict=True))[:: max(1, len(self.realms) // 6)]
+        for argument in (one for one in self.system.arguments if one.effect is not None):
+            size = self.config.num_visible if argument.among_visible else argument.size
+            for choice in (choice for choice in range(size) if choice != argument.nothing):
+                for realm, obs in some:
+                    self._effect(argument, choice, realm, obs)
+
+    def _effect(self, argument: Any, choice: int, realm: Realm, obs: Observation) -> None:
+        n = self.config.num_agents
+        chosen = obs.visible_slot[:, choice] if argument.among_visible else jnp.full(n, choice, jnp.int32)
+        _, after, _, terminated, truncated, _ = self.step(self.key, realm, Action(of={argument.name: chosen}))
+        worlds = (self._world(one) for one in (realm, after))
+        did, allowed = np.asarray(argument.effect(*worlds)), np.asarray(obs.mask[argument.name][:, choice])
+        lives = np.asarray(realm.agents.alive & (realm.agents.health > 0) & ~terminated & ~truncated)
+        wrong = np.flatnonzero((did != allowed) & lives)
+        if wrong.size:
+            what = "has no effect and is allowed" if allowed[wrong[0]] else "has an effect and is not allowed"
+            raise AssertionError(self._told(f"choice {choice} of {argument.name}, slot {wrong[0]}: {what}", realm))
+
+    def _world(self, realm: Realm) -> World:
+        living = realm.agents.alive & (realm.agents.health > 0)
+        return World(self.system, "observe", realm, self.env.rules, self.config, living, living)
+
+    def without_jit(self) -> None:
+        """One tick, operation by operation."""
+        realm, action = self.realms[-1], self.actions[-1]
+        compiled = self.step(self.key, realm, action)
+        with jax.disable_jit():
+            plain = self.env.step(self.key, realm, action)
+        _same(compiled, plain, self._told("without jit it is another", realm))
+
+    def many(self, number: int = 3) -> None:
+        """Realms side by side are those that are played alone."""
+        worlds = vectorize(self.env, number)
+        _, realms = worlds.reset(self.key, initial_population=self.config.num_agents // 2)
+        action = self.actions[-1]
+        step = jax.jit(worlds.step)
+        for _ in range(4):
+            together = step(self.key, realms, jax.tree.map(lambda one: jnp.stack([one] * number), action))
+            for index in range(number):
+                alone = self.step(fold_in(self.key, index), jax.tree.map(lambda x, i=index: x[i], realms), action)
+                told = self._told("one of many realms is another than alone", realms)
+                _same(alone, jax.tree.map(lambda x, i=index: x[i], together), told)
+            realms = together[1]
+
+    def replays(self) -> None:
+        """A recording plays again."""
+        replay = Replay.begin(self.env, self.realms[0], self.key, ["nobody"] * self.config.num_populations)
+        frame = jax.jit(functools.partial(next_frame, config=self.config))
+        for realm, action in zip(self.realms, self.actions, strict=True):
+            _, after, _, terminated, truncated, info = self.step(self.key, realm, action)
+            frames = [jax.device_get(frame(realm, after, action, terminated | truncated, info))]
+            replay.append(frames, after.tiles.ready_tick)
+        differs = replay.verify()
+        assert differs is None, f"system {self.system.name}: a recording plays otherwise: frame {differs}"
+        last = replay.realm(len(replay))
+        same = (np.asarray(digest(last)) == replay.frames[-1].digest).all()
+        assert same, f"system {self.system.name}: the realm of a recorded frame has another digest"
+
+    def removal(self, reach: int) -> None:
+        """One agent fewer changes nobody who is far away, within a tick."""
+        for realm, action in list(zip(self.realms, self.actions, strict=True))[:: max(1, len(self.realms) // 6)]:
+            agents = realm.agents
+            for slot in np.flatnonzero(np.asarray(agents.alive))[:3]:
+                fewer = agents.replace(alive=agents.alive.at[slot].set(False), uid=agents.uid.at[slot].set(-1))
+                one, other = (self.step(self.key, who, action)[1] for who in (realm, realm.replace(agents=fewer)))
+                row, col = (np.asarray(place, np.int32) for place in (agents.row, agents.col))
+                far = np.maximum(abs(row - row[slot]), abs(col - col[slot])) > reach
+                stays = far & np.asarray(one.agents.alive & (one.agents.uid == agents.uid)) & np.asarray(agents.alive)
+                own = {column.name for column in self.system.agents}
+                for name in own:
+                    a, b = (np.asarray(realm.of[self.system.name][name]) for realm in (one, other))
+                    told = f"{name}: without the agent in slot {slot} it is another, more than {reach} tiles away"
+                    self._true((a == b)[stays].all(), told, realm)
+                for stat in ("health", "food", "water", "row", "col"):
+                    a, b = (np.asarray(getattr(realm.agents, stat)) for realm in (one, other))
+                    told = f"{stat}: without the agent in slot {slot} it is another, more than {reach} tiles away"
+                    self._true((a == b)[stays].all(), told, realm)
+
+    def _true(self, holds: Any, told: str, realm: Realm) -> None:
+        assert holds, self._told(told, realm)
+
+    def _told(self, what: str, realm: Realm) -> str:
+        return f"system {self.system.name}, tick {np.asarray(realm.tick).flat[0]}: {what}"
+
+
+def senseless(rng: np.random.Generator, config: Config) -> Action:
+    """A random action of one realm, of which a part is out of range."""
+    n, choices = config.num_agents, {}
+    for argument in (argument for head in heads(config) for argument in head.arguments):
+        size = n if argument.among_visible else argument.size
+        choice = rng.integers(0, size, n)
+        choices[argument.name] = np.where(rng.random(n) < 0.1, rng.integers(-(2**31), 2**31, n), choice).astype(
+            np.int32
+        )
+    return Action.from_named({name: jnp.asarray(choice) for name, choice in choices.items()})
+
+
+def _off(system: System, one: Environment, other: Environment, ticks: int, seed: int) -> None:
+    """Two worlds, with a system that does nothing and without it, live alike on ground that both know."""
+    rng, key = np.random.default_rng(seed), jax.random.key(seed)
+    ground = rng.choice([kind for kind in walkable(other.config) if kind], (other.config.rows, other.config.columns))
+    births = other.config.num_agents // 2
+    realms = [
+        jax.jit(lambda env=env: env.reset(key, tiles=ground, initial_population=births)[1])() for env in (one, other)
+    ]
+    steps = [jax.jit(env.step) for env in (one, other)]
+    known = {argument.name for head in heads(other.config) for argument in head.arguments}
+    for tick in range(ticks):
+        action = senseless(rng, one.config).named()
+        plain = {name: choice for name, choice in action.items() if name in known}
+        both = zip(steps, realms, (Action.from_named(action), Action.from_named(plain)), strict=True)
+        with_it, without = ([*step(key, realm, choices)] for step, realm, choices in both)
+        realms = [with_it[1], without[1]]
+        with_it[1], without[1] = (realm.replace(of={}, probes=Probes()) for realm in realms)
+        told = f"system {system.name}, tick {tick}: by the rules of `off` the world is another than without the system"
+        _same(with_it[1:5], without[1:5], told)
+
+
+def _total(realm: Realm, stat: str, population: int) -> int:
+    own = np.asarray(realm.agents.alive) & (np.asarray(realm.agents.population) == population)
+    return int(np.asarray(getattr(realm.agents, stat), np.int64)[own].sum())
+
+
+def _same(one: Any, other: Any, told: str) -> None:
+    """Raises where two results differ, in places that mean something."""
+    pairs = zip(jax.tree_util.tree_leaves_with_path(_blank(one)), jax.tree.leaves(_blank(other)), strict=True)
+    for (path, a), b in pairs:
+        if not np.array_equal(np.asarray(a), np.asarray(b)):
+            raise AssertionError(f"{told}: {jax.tree_util.keystr(path)}")
+
+
+def _blank(tree: Any) -> Any:
+    """With the leftovers of empty slots made equal, wherever there is a realm."""
+
+    def blank(node: Any) -> Any:
+        if not isinstance(node, Realm):
+            return node
+        alive = node.agents.alive
+        agents = jax.tree.map(lambda column: jnp.where(alive, column, 0), node.agents)
+        return node.replace(agents=agents)
+
+    return jax.tree.map(blank, tree, is_leaf=lambda node: isinstance(node, Realm))

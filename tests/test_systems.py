@@ -1,0 +1,103 @@
+"""Game systems as units: the worked examples, and what follows from their declarations."""
+
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+from nmmo_jax.system import Argument, Column, Head, Phase, System
+from nmmo_jax.testing import check_system
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def examples():
+    """The folder of the examples on Python's path, as a user has it who works in it."""
+    sys.path.insert(0, str(EXAMPLES))
+    yield
+    sys.path.remove(str(EXAMPLES))
+
+
+def test_poison():
+    from poison import POISON
+
+    check_system(POISON, off={"poison.damage": 0}, reach=8)
+
+
+def test_scent():
+    from scent import SCENT
+
+    check_system(SCENT, off={}, reach=8)
+
+
+def test_rest():
+    from rest import REST
+
+    check_system(REST, off={"rest.exhaustion": 0}, reach=8)
+
+
+def test_all_together_one_after_another():
+    from poison import POISON
+    from rest import REST
+    from scent import SCENT
+
+    check_system(REST, needs=[SCENT, POISON], resolution="sequential", ticks=12, max_lifetime=9)
+
+
+def unbooked(world):
+    return world._with(realm=world.realm.replace(agents=world.agents.replace(food=world.agents.food // 2)))
+
+
+def by_slot(world):
+    first = jnp.argmax(world.agents.alive)
+    return world.set(mark=jnp.where(jnp.arange(world.config.num_agents) == first, 2, 1))
+
+
+BROKEN = {
+    "accounts": ({"phases": [Phase("act", unbooked)]}, "food of population"),
+    "leftovers": (
+        {
+            "agents": [Column("mark")],
+            "phases": [Phase("act", lambda world: world.hurt(world.realm.of["broken"]["mark"].max() > 3, 1, "why"))],
+        },
+        "reads what empty slots hold",
+    ),
+    "effects": (
+        {
+            "agents": [Column("mark")],
+            "heads": [Head("press", [Argument("press", 2, effect=lambda one, two: two["mark"] > one["mark"])])],
+        },
+        "has no effect and is allowed",
+    ),
+    "masks": (
+        {
+            "agents": [Column("mark")],
+            "phases": [Phase("act", lambda world: world.set(mark=world["mark"] + world.chosen("press")))],
+            "heads": [
+                Head(
+                    "press",
+                    [
+                        Argument(
+                            "press",
+                            2,
+                            mask=lambda world: jnp.arange(2) == jnp.zeros((world.config.num_agents, 1), int),
+                            effect=lambda one, two: two["mark"] > one["mark"],
+                        )
+                    ],
+                )
+            ],
+        },
+        "has an effect and is not allowed",
+    ),
+    "far away": ({"agents": [Column("mark")], "phases": [Phase("settle", by_slot)]}, "tiles away"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_broken_is_found(what):
+    parts, told = BROKEN[what]
+    broken = System("broken", stats=["health"], causes=["why"], **parts)
+    with pytest.raises(AssertionError, match=told):
+        check_system(broken, ticks=8, reach=4, max_spawns=1)
