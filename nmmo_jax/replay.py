@@ -186,6 +186,10 @@ class Replay:
         realm = Realm(frame.tick, frame.next_uid, tiles, frame.agents, empty_probes(self.config), frame.of)
         return jax.tree.map(jnp.asarray, realm)
 
+    def action(self, index: int) -> Action:
+        """What was ordered between a frame and the next."""
+        return _ordered(self.frames[index + 1])
+
     def cut(self, first: int, last: int) -> "Replay":
         """The frames from one index to another, both included.
 
@@ -219,10 +223,7 @@ class Replay:
         for start in range(1, len(self.frames), _CHUNK):
             some = self.frames[start : start + _CHUNK]
             padded = some + some[-1:] * (_CHUNK - len(some))
-            actions = Action(
-                *(jnp.stack([getattr(frame, name) for frame in padded]) for name in _ORDERS),
-                of=jax.tree.map(lambda *each: jnp.stack(each), *(frame.choices for frame in padded)),
-            )
+            actions = jax.tree.map(lambda *each: jnp.stack(each), *map(_ordered, padded))
             realm, frames = play(key, realm, actions)
             frames = jax.device_get(frames)
             each = (jax.tree.map(lambda leaf, index=index: leaf[index], frames) for index in range(len(some)))
@@ -252,6 +253,10 @@ def play_again(env: Environment, key: jax.Array, realm: Realm, actions: Action) 
         return after, next_frame(before, after, action, terminated | truncated, info, env.config)
 
     return jax.lax.scan(tick, realm, actions)
+
+
+def _ordered(frame: Frame) -> Action:
+    return Action(*(getattr(frame, name) for name in _ORDERS), of=dict(frame.choices))
 
 
 def _difference(one: Frame, other: Frame) -> str:

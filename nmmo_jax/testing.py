@@ -4,6 +4,7 @@
 ...     check_system(POISON, off={"poison.damage": 0})
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,16 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmmo_jax.actions import Action, heads
-from nmmo_jax.components import Probes, Realm
-from nmmo_jax.config import Config
+from nmmo_jax.actions import Action, as_orders, heads
+from nmmo_jax.components import Outcome, Probes, Realm, empty_outcome
+from nmmo_jax.config import Config, Rules, as_rules
 from nmmo_jax.digest import digest
-from nmmo_jax.draws import fold_in
+from nmmo_jax.draws import draw, fold_in
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.ledger import sinks, sources
 from nmmo_jax.observations import Observation
 from nmmo_jax.replay import Replay, next_frame
-from nmmo_jax.system import System
+from nmmo_jax.system import Leaf, Phase, System
 from nmmo_jax.systems.world import World
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.materials import walkable
@@ -78,16 +79,16 @@ def check_system(
     check.replays()
     if off is not None:
         plain = {name: value for name, value in {**WORLD, **world}.items() if not name.startswith(f"{system.name}.")}
-        one = make("chaos", **{**plain, **off}, systems=(*needs, system))
-        other = make("chaos", **plain, systems=tuple(needs))
-        _off(system, one, other, ticks, seed)
+        check.off(off, make("chaos", **plain, systems=tuple(needs)), ticks)
 
 
 class _Check:
     def __init__(self, system: System, env: Environment, seed: int):
         self.system, self.env, self.seed, self.config = system, env, seed, env.config
         self.key = jax.random.key(seed)
-        self.step, self.reset = jax.jit(env.step), jax.jit(env.reset, static_argnames="initial_population")
+        step = jax.jit(env.step)
+        self.step = lambda key, realm, action, rules=env.rules: step(key, realm, action, rules)
+        self.reset = jax.jit(env.reset, static_argnames="initial_population")
         self.realms: list[Realm] = []  # before each tick that was played
         self.seen: list[Observation] = []
         self.actions: list[Action] = []
@@ -204,40 +205,85 @@ class _Check:
         return World(self.system, "observe", realm, self.env.rules, self.config, living, living)
 
     def without_jit(self) -> None:
-        """One tick, operation by operation."""
-        realm, action = self.realms[-1], self.actions[-1]
-        compiled = self.step(self.key, realm, action)
-        with jax.disable_jit():
-            plain = self.env.step(self.key, realm, action)
-        _same(compiled, plain, self._told("without jit it is another", realm))
+        """Its functions do the same operation by operation."""
+        realm, orders = self.realms[-1], as_orders(self.actions[-1], self.config)
+        draws = draw(self.key, realm, self.env.rules, self.config)
+        for phase in self.system.phases:
 
-    def many(self, number: int = 3) -> None:
+            def run(realm: Realm, outcome: Outcome, phase: Phase = phase) -> tuple[Realm, Any]:
+                late = phase.point == "end"
+                given = dataclasses.replace(
+                    self._world(realm), point=phase.point, outcome=None if late else outcome, orders=orders, draws=draws
+                )
+                after = phase.function(given)
+                return after.realm, after.outcome
+
+            outcome = empty_outcome(self.config)
+            with jax.disable_jit():
+                plain = run(realm, outcome)
+            _same(
+                jax.jit(run)(realm, outcome), plain, self._told(f"at {phase.point}, without jit it is another", realm)
+            )
+        for leaf in self.system.observe:
+
+            def look(realm: Realm, leaf: Leaf = leaf) -> Any:
+                return leaf.function(self._world(realm))
+
+            with jax.disable_jit():
+                plain = look(realm)
+            _same(jax.jit(look)(realm), plain, self._told(f"{leaf.name}, without jit it is another", realm))
+
+    def many(self, number: int = 2, ticks: int = 4) -> None:
         """Realms side by side are those that are played alone."""
         worlds = vectorize(self.env, number)
-        _, realms = worlds.reset(self.key, initial_population=self.config.num_agents // 2)
-        action = self.actions[-1]
-        step = jax.jit(worlds.step)
-        for _ in range(4):
-            together = step(self.key, realms, jax.tree.map(lambda one: jnp.stack([one] * number), action))
-            for index in range(number):
-                alone = self.step(fold_in(self.key, index), jax.tree.map(lambda x, i=index: x[i], realms), action)
-                told = self._told("one of many realms is another than alone", realms)
-                _same(alone, jax.tree.map(lambda x, i=index: x[i], together), told)
-            realms = together[1]
+        step, action = jax.jit(worlds.step), self.actions[-1]
+        actions = jax.tree.map(lambda one: jnp.stack([one] * number), action)
+        alone = [self.realms[0], self.realms[len(self.realms) // 2]]
+        together = jax.tree.map(lambda *each: jnp.stack(each), *alone)
+        for _ in range(ticks):
+            results = step(self.key, together, actions)
+            singles = [self.step(fold_in(self.key, index), realm, action) for index, realm in enumerate(alone)]
+            told = self._told("one of many realms is another than alone", together)
+            for index, one in enumerate(singles):
+                _same(one, jax.tree.map(lambda leaf, i=index: leaf[i], jax.device_get(results)), told)
+            together, alone = results[1], [one[1] for one in singles]
 
     def replays(self) -> None:
-        """A recording plays again."""
+        """The realms, and the choices, of a recording are those that were played."""
         replay = Replay.begin(self.env, self.realms[0], self.key, ["nobody"] * self.config.num_populations)
-        frame = jax.jit(functools.partial(next_frame, config=self.config))
+        framed = jax.jit(functools.partial(next_frame, config=self.config))
         for realm, action in zip(self.realms, self.actions, strict=True):
             _, after, _, terminated, truncated, info = self.step(self.key, realm, action)
-            frames = [jax.device_get(frame(realm, after, action, terminated | truncated, info))]
+            frames = [jax.device_get(framed(realm, after, action, terminated | truncated, info))]
             replay.append(frames, after.tiles.ready_tick)
-        differs = replay.verify()
-        assert differs is None, f"system {self.system.name}: a recording plays otherwise: frame {differs}"
-        last = replay.realm(len(replay))
-        same = (np.asarray(digest(last)) == replay.frames[-1].digest).all()
-        assert same, f"system {self.system.name}: the realm of a recorded frame has another digest"
+        realm = replay.realm(0).replace(probes=self.realms[0].probes)
+        for index in range(len(replay)):
+            action = jax.tree.map(lambda choice: jnp.asarray(choice, jnp.int32), replay.action(index))
+            _, realm, *_ = self.step(self.key, realm, action)
+            same = (np.asarray(digest(realm)) == replay.frames[index + 1].digest).all()
+            self._true(same, "played again from its recording, it is another", realm)
+        same = (np.asarray(digest(replay.realm(len(replay)))) == replay.frames[-1].digest).all()
+        self._true(same, "the realm of a recorded frame is another", realm)
+
+    def off(self, off: Mapping[str, Any], other: Environment, ticks: int) -> None:
+        """By rules by which it does nothing, the world is as without it, on ground that both know."""
+        rng, births = np.random.default_rng(self.seed), self.config.num_agents // 2
+        ground = rng.choice([kind for kind in walkable(other.config) if kind], (self.config.rows, self.config.columns))
+        rules = as_rules(Rules.from_named({**self.env.rules.named(), **off}), self.config)
+        first = jax.jit(self.env.reset, static_argnames="initial_population")
+        one = first(self.key, rules, ground, initial_population=births)[1]
+        two = jax.jit(other.reset, static_argnames="initial_population")(
+            self.key, tiles=ground, initial_population=births
+        )[1]
+        step, known = jax.jit(other.step), {one.name for head in heads(other.config) for one in head.arguments}
+        for _ in range(ticks):
+            action = senseless(rng, self.config)
+            plain = {name: choice for name, choice in action.named().items() if name in known}
+            results = self.step(self.key, one, action, rules), step(self.key, two, Action.from_named(plain))
+            told = self._told("by the rules of `off` the world is another than without the system", one)
+            one, two = results[0][1], results[1][1]
+            bare = [realm.replace(of={}, probes=Probes()) for realm in (one, two)]
+            _same((bare[0], *results[0][2:5]), (bare[1], *results[1][2:5]), told)
 
     def removal(self, reach: int) -> None:
         """One agent fewer changes nobody who is far away, within a tick."""
@@ -278,27 +324,6 @@ def senseless(rng: np.random.Generator, config: Config) -> Action:
     return Action.from_named({name: jnp.asarray(choice) for name, choice in choices.items()})
 
 
-def _off(system: System, one: Environment, other: Environment, ticks: int, seed: int) -> None:
-    """Two worlds, with a system that does nothing and without it, live alike on ground that both know."""
-    rng, key = np.random.default_rng(seed), jax.random.key(seed)
-    ground = rng.choice([kind for kind in walkable(other.config) if kind], (other.config.rows, other.config.columns))
-    births = other.config.num_agents // 2
-    realms = [
-        jax.jit(lambda env=env: env.reset(key, tiles=ground, initial_population=births)[1])() for env in (one, other)
-    ]
-    steps = [jax.jit(env.step) for env in (one, other)]
-    known = {argument.name for head in heads(other.config) for argument in head.arguments}
-    for tick in range(ticks):
-        action = senseless(rng, one.config).named()
-        plain = {name: choice for name, choice in action.items() if name in known}
-        both = zip(steps, realms, (Action.from_named(action), Action.from_named(plain)), strict=True)
-        with_it, without = ([*step(key, realm, choices)] for step, realm, choices in both)
-        realms = [with_it[1], without[1]]
-        with_it[1], without[1] = (realm.replace(of={}, probes=Probes()) for realm in realms)
-        told = f"system {system.name}, tick {tick}: by the rules of `off` the world is another than without the system"
-        _same(with_it[1:5], without[1:5], told)
-
-
 def _total(realm: Realm, stat: str, population: int) -> int:
     own = np.asarray(realm.agents.alive) & (np.asarray(realm.agents.population) == population)
     return int(np.asarray(getattr(realm.agents, stat), np.int64)[own].sum())
@@ -306,7 +331,8 @@ def _total(realm: Realm, stat: str, population: int) -> int:
 
 def _same(one: Any, other: Any, told: str) -> None:
     """Raises where two results differ, in places that mean something."""
-    pairs = zip(jax.tree_util.tree_leaves_with_path(_blank(one)), jax.tree.leaves(_blank(other)), strict=True)
+    one, other = (_blank(jax.device_get(tree)) for tree in (one, other))
+    pairs = zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(other), strict=True)
     for (path, a), b in pairs:
         if not np.array_equal(np.asarray(a), np.asarray(b)):
             raise AssertionError(f"{told}: {jax.tree_util.keystr(path)}")
@@ -319,7 +345,7 @@ def _blank(tree: Any) -> Any:
         if not isinstance(node, Realm):
             return node
         alive = node.agents.alive
-        agents = jax.tree.map(lambda column: jnp.where(alive, column, 0), node.agents)
+        agents = jax.tree.map(lambda column: np.where(alive, column, 0), node.agents)
         return node.replace(agents=agents)
 
     return jax.tree.map(blank, tree, is_leaf=lambda node: isinstance(node, Realm))
