@@ -1,7 +1,7 @@
 """nmmo-jax: Neural MMO as a vectorised, data-oriented simulator in JAX."""
 
-from nmmo_jax import entry as _entry  # noqa: F401 - first: a command may be interrupted while the rest is imported
-from nmmo_jax import mpl as _mpl  # noqa: F401 - before matplotlib is imported
+from nmmo_jax.common import entry as _entry  # noqa: F401 - first: a command may be interrupted while the rest is imported
+from nmmo_jax.common import mpl as _mpl  # noqa: F401 - before matplotlib is imported
 
 # isort: split
 from nmmo_jax.actions import Action, Argument, Head, heads

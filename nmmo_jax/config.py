@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmmo_jax.spelling import near
+from nmmo_jax.common.spelling import near
 from nmmo_jax.values import check_bool, check_int, is_traced, keep_plain, plain
 
 RULES_VERSION = 1  # moves only when behaviour does; kept in replays, checkpoints and benchmark files

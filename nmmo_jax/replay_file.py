@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
+from nmmo_jax.common.files import of_kind, one_line, read_arrays, write_arrays
 from nmmo_jax.components import Agents, Cause, Realm, Tiles, empty_agents, empty_probes
 from nmmo_jax.config import STYLES, Config
-from nmmo_jax.files import of_kind, one_line, read_arrays, write_arrays
 from nmmo_jax.replay import FORMAT, VERSION, Frame, Replay, first_frame
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.world.materials import NUM_MATERIALS, Material

@@ -24,8 +24,8 @@ from nmmo_jax.bench.throughput import Throughput
 from nmmo_jax.bench.training import Training
 from nmmo_jax.commands import bench as command
 from nmmo_jax.commands.bench import Bench
-from nmmo_jax.cores import cores
-from nmmo_jax.folders import new_file
+from nmmo_jax.common.cores import cores
+from nmmo_jax.common.folders import new_file
 from nmmo_jax.world.materials import is_walkable
 from train import policy as policy_module
 from train.checkpoint import Checkpoints

@@ -18,7 +18,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from nmmo_jax import RULES_VERSION
-from nmmo_jax.files import write_json
+from nmmo_jax.common.files import write_json
 from train import arrays, checkpoint
 from train.checkpoint import FOLDER, Checkpoints, load_params
 

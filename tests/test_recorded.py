@@ -7,7 +7,7 @@ import pytest
 from recordings import GOLDEN
 
 from nmmo_jax.cli import main
-from nmmo_jax.recorded import compare, read_recording
+from nmmo_jax.play.recorded import compare, read_recording
 from nmmo_jax.world.materials import Material
 
 RECORDINGS = sorted(GOLDEN.glob("*_N*.npz"))

@@ -22,28 +22,32 @@ from rich.table import Table
 from small import GRASS, SMALL
 
 from nmmo_jax import Environment, Rules
-from nmmo_jax.commands import drawing, text
 from nmmo_jax.commands import figures as of_runs
+from nmmo_jax.commands.axes import parse_axis
 from nmmo_jax.commands.maps import Show
-from nmmo_jax.commands.players import labels
-from nmmo_jax.commands.progress import Shown, waiting
 from nmmo_jax.commands.studying import StudyCommand
-from nmmo_jax.files import append_line
+from nmmo_jax.common import drawing, text
+from nmmo_jax.common.files import append_line
+from nmmo_jax.common.progress import Shown, waiting
+from nmmo_jax.play.players import labels
 from nmmo_jax.world.files import save_map
 from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 from train import figures as of_training
-from train.studies import charts, fork_figures, rarity
-from train.studies.axis import parse_axis
+from train.studies import rarity
 from train.studies.entrants import Entrant
 from train.studies.evaluation import Evaluation
 from train.studies.intervals import Interval
-from train.studies.specialisation import Amount
-from train.studies.specialisation_report import Arm
-from train.studies.specialisation_report import report as report_niches
+from train.studies.reports import charts, fork_figures
+from train.studies.reports.evaluation import report as report_evaluation
+from train.studies.reports.rarity import report as report_rarity
+from train.studies.reports.specialisation import report as report_niches
+from train.studies.reports.sweep import report as report_sweep
+from train.studies.reports.text import markdown, table, write_report
+from train.studies.reports.tournament import report as report_tournament
+from train.studies.specialisation import Amount, Arm
 from train.studies.study import open_study
 from train.studies.sweep import Sweep
-from train.studies.text import markdown, table, write_report
 from train.studies.tournament import Tournament
 
 ODD = (
@@ -253,7 +257,7 @@ def test_figures_of_evaluations(saved, tmp_path, monkeypatch):
         "visited": np.ones((w, *GRASS.shape)),
     }
     some["population"] = np.ones((6, w, p))
-    study.report(tmp_path, {f"policy-{index}-seed-0": some for index in range(len(who))})
+    report_evaluation(study, tmp_path, {f"policy-{index}-seed-0": some for index in range(len(who))})
     by_name = dict(zip(("survival", "population", "causes", "attacks"), saved, strict=True))
     assert named(by_name["survival"]) == len(who) and named(by_name["population"]) >= len(who)
     ticks = [one.get_text() for one in by_name["causes"].axes[0].get_yticklabels()]
@@ -271,7 +275,7 @@ def test_figures_of_tournaments(saved, tmp_path, monkeypatch):
         shape = (len(match.entrants), 2, 2, len(match.entrants))
         counts = np.arange(np.prod(shape)).reshape(shape) + 40
         found[match.name] = {"aged": counts, "steps": counts, "deaths": np.ones((*shape, 4), int)}
-    study.report(tmp_path, found)
+    report_tournament(study, tmp_path, found)
     assert len(saved) == 2 and "(lifetimes.svg)" in (tmp_path / "report.md").read_text()
 
 
@@ -287,7 +291,7 @@ def test_figures_of_niches(saved, tmp_path):
             "overlap": np.zeros((2, 2)), "style_bits": np.zeros(2), "style_counts": np.zeros((2, 3), int),
             "ground_counts": np.ones((2, 4), int), "visits": np.ones((2, *GRASS.shape), int), "material": GRASS,
         }  # fmt: skip
-    report_niches(tmp_path, amount, arms, results)
+    report_niches(SimpleNamespace(amount=amount, arms=arms), tmp_path, results)
     assert named(saved[0]) == len(arms)
 
 
@@ -310,7 +314,7 @@ def test_figures_of_forks_and_rare_events(saved, tmp_path):
     names = [cell.name for cell in study.cells()]
     assert len(set(names)) == 6
     splits = {name: {"shares": np.array([0.5, 0.25]), "spent": 5} for name in names if name.startswith("split")}
-    study.report(tmp_path, dict.fromkeys(names, counts) | splits)
+    report_rarity(study, tmp_path, dict.fromkeys(names, counts) | splits)
     assert (
         "0.1234567" in (tmp_path / "report.md").read_text()
         and "0.1234568 births" in (tmp_path / "rare.svg").read_text()
@@ -326,7 +330,7 @@ def test_parameters_are_told_in_full(saved, tmp_path, monkeypatch):
     found = {"lifetime": Interval(*np.array([[3.0, 4.0], [2.0, 3.0], [4.0, 5.0]]))}
     monkeypatch.setattr(study, "measures", lambda _: found)
     told = io.StringIO()
-    text.Console(file=told, width=100).print(study.report(tmp_path, {}))
+    text.Console(file=told, width=100).print(report_sweep(study, tmp_path, {}))
     csv = (tmp_path / "points.csv").read_text().split("\n")
     assert [line.split(",")[0] for line in csv[1:3]] == ["1234567", "1234568"]
     ticks = [one.get_text() for one in saved[0].axes[0].get_xticklabels()]

@@ -1,8 +1,8 @@
 """A small world that the viewer's tests watch."""
 
 from nmmo_jax import make
-from nmmo_jax.commands.players import players
-from nmmo_jax.commands.playing import Play
+from nmmo_jax.play.players import players
+from nmmo_jax.play.playing import Play
 from nmmo_jax.world.pool import MapPool
 
 WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}

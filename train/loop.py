@@ -79,7 +79,7 @@ def make_train(
       trinity: classes of the three levels; default, the base classes.
       devices: over which the seeds are shared out, as far as they can be, and then the realms; default, as many as
         seeds and ``Settings.groups`` can be shared out over.
-        ``nmmo_jax.commands.measure.use_all_cores``, before JAX starts, makes every core of a CPU one.
+        ``nmmo_jax.play.measure.use_all_cores``, before JAX starts, makes every core of a CPU one.
       seeds: runs side by side, each with a key of its own; None: one, without an axis for it.
 
     Raises:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from nmmo_jax.commands.drawing import drawing, marks, say_one
-from nmmo_jax.commands.measure import Measured
-from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
-from nmmo_jax.commands.text import drawn, heading
+from nmmo_jax.common.drawing import drawing, marks, say_one
+from nmmo_jax.common.text import drawn, heading
+from nmmo_jax.play.measure import Measured
+from nmmo_jax.play.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.world.draw import COLOURS, POPULATION_COLOURS, map_image
 from nmmo_jax.world.materials import Material
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from nmmo_jax.files import write
+from nmmo_jax.common.files import write
 from nmmo_jax.world.materials import NUM_MATERIALS, Material
 
 # Near to nature, and told apart by lightness where red and green, or blue and yellow, are not: under

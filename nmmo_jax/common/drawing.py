@@ -5,18 +5,17 @@ import contextvars
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nmmo_jax.files import write
+from nmmo_jax.common.files import write
+from nmmo_jax.common.formats import Format
 
 DPI = 150
-Format = Literal["png", "svg", "pdf"]
-FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
 _METADATA: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "nmmo-jax"}  # text stays text; the same figure, the same file
 _FEW = 10  # points of a line, up to which each is marked
@@ -37,12 +36,6 @@ def drawing(formats: Sequence[Format] | None = None) -> Iterator[None]:
             yield
     finally:
         _formats.reset(token)
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """Refuses what figures cannot be written in."""
-    if not formats or not set(formats) <= set(FORMATS):
-        raise ValueError(f"--figure-format {' '.join(formats)}: must be one or more of {', '.join(FORMATS)}")
 
 
 def files(name: str) -> list[str]:

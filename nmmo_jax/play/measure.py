@@ -17,15 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nmmo_jax.commands import statistics
-from nmmo_jax.commands.players import Players
-from nmmo_jax.commands.statistics import Tally
+from nmmo_jax.common.cores import cores
+from nmmo_jax.common.signals import Signals
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
-from nmmo_jax.cores import cores
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
-from nmmo_jax.signals import Signals
+from nmmo_jax.play import statistics
+from nmmo_jax.play.players import Players
+from nmmo_jax.play.statistics import Tally
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 

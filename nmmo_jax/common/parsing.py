@@ -2,26 +2,25 @@
 
 import contextlib
 import dataclasses
-import platform
 import sys
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args, get_origin
 
-import jax
 import tyro
 
-import nmmo_jax
-from nmmo_jax.config import RULES_VERSION
-from nmmo_jax.spelling import near
+from nmmo_jax.common.spelling import near
 
 _POSITIONAL, _ONE_WAY = (get_args(one)[1:] for one in (tyro.conf.Positional[int], tyro.conf.FlagCreatePairsOff[bool]))
 _BEFORE = ("--help", "--version")
 _OF_TYRO = "--tyro-"  # flags that tyro adds: completion scripts for shells
 
 
-def parse(commands: Any, prog: str, description: str, args: Sequence[str] | None = None) -> Any:
+def parse(commands: Any, prog: str, description: str, version: str, args: Sequence[str] | None = None) -> Any:
     """The command that is asked for: an instance of one of a union of dataclasses, groups of them included.
+
+    Args:
+      version: what ``--version`` tells.
 
     Raises:
       ValueError: a misspelt command, flag or choice.
@@ -29,8 +28,7 @@ def parse(commands: Any, prog: str, description: str, args: Sequence[str] | None
     """
     args = list(sys.argv[1:] if args is None else args)
     if args[:1] == ["--version"]:
-        versions = f"rules {RULES_VERSION}, jax {jax.__version__}, Python {platform.python_version()}"
-        print(f"nmmo-jax {nmmo_jax.__version__} ({versions})")
+        print(version)
         sys.exit(0)
     chosen, path, rest = commands, [prog], args
     while (below := _commands(chosen)) and rest and not rest[0].startswith("-"):

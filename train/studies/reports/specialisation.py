@@ -1,7 +1,7 @@
 """What the study of specialisation tells: figures, numbers, and whether more populations fill more niches."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,18 +10,18 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import EngFormatter
 from rich.console import Group, RenderableType
 
-from nmmo_jax.commands.drawing import embedded
-from nmmo_jax.commands.text import drawn, quoted, short
+from nmmo_jax.common.drawing import embedded
+from nmmo_jax.common.files import write_json
+from nmmo_jax.common.text import drawn, quoted, short
 from nmmo_jax.config import STYLES
-from nmmo_jax.files import write_json
 from nmmo_jax.world.draw import map_image
-from train.studies import charts
 from train.studies.intervals import Interval, mean_interval
 from train.studies.niches import GROUND, SIDE, Niches
-from train.studies.study import Result
-from train.studies.text import markdown, table, write_report
+from train.studies.reports import charts
+from train.studies.reports.text import markdown, table, write_report
+from train.studies.specialisation import OWN, SHARED, STRANGERS, Arm, Specialisation
+from train.studies.study import Result, Results
 
-OWN, SHARED, STRANGERS = "own weights", "shared weights", "strangers"
 KINDS = {
     "tiles": f"cells of {SIDE} x {SIDE} tiles",
     "ground": "kinds of ground",
@@ -29,24 +29,6 @@ KINDS = {
 }  # what niches are told of
 _STYLE = {OWN: "-", SHARED: "--", STRANGERS: ":"}
 _MOST_MAPS = 16  # populations whose visits are drawn
-
-
-class Arm(NamedTuple):
-    """Trainings that differ in their seed, and how they are played.
-
-    Attributes:
-      name: of its files.
-      group: what a line of a figure is of; the arms of a group differ in the number of populations.
-      populations: P.
-      folders: of the runs, one per seed.
-      snapshots: whether what was kept during training is played, too.
-    """
-
-    name: str
-    group: str
-    populations: int
-    folders: tuple[Path, ...]
-    snapshots: bool = True
 
 
 class Played(NamedTuple):
@@ -64,8 +46,9 @@ class Played(NamedTuple):
         return self.series(kind)[..., Niches._fields.index("excess")]
 
 
-def report(out: Path, asked: Any, arms: Sequence[Arm], results: Mapping[str, Result]) -> RenderableType:
+def report(study: Specialisation, out: Path, results: Results) -> RenderableType:
     """Writes results.json, report.md and the figures; returns a table and what follows from it."""
+    asked, arms = study.amount, study.arms
     played = [Played(arm, [results[f"play-{arm.name}-{seed}"] for seed in range(len(arm.folders))]) for arm in arms]
     kinds = [kind for kind in KINDS if any(np.isfinite(one.excess(kind)[:, -1]).any() for one in played)]
     said = [line for kind in kinds for line in findings(played, kind)]

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 from jax.extend.backend import backends
 
-from nmmo_jax import signals
-from nmmo_jax.commands.parsing import parse_flags
-from nmmo_jax.commands.text import any_encoding, safe
+from nmmo_jax.common import signals
+from nmmo_jax.common.parsing import parse_flags
+from nmmo_jax.common.text import any_encoding, safe
 
 
 def run_program(kind: Any, module: str, args: Sequence[str] | None = None) -> None:

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.actions import Action
-from nmmo_jax.commands.players import Players
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
+from nmmo_jax.play.players import Players
 from nmmo_jax.replay import Frame, Replay, next_frame
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool

@@ -7,16 +7,16 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 from rich.console import RenderableType
 
-from nmmo_jax.commands.drawing import embedded
-from nmmo_jax.commands.text import drawn, short
-from nmmo_jax.files import write_json
+from nmmo_jax.common.drawing import embedded
+from nmmo_jax.common.files import write_json
+from nmmo_jax.common.text import drawn, short
 from nmmo_jax.world.draw import population_colours
-from train.studies import charts
 from train.studies.census import CAUSES, survival
 from train.studies.evaluation import Evaluation
 from train.studies.intervals import Interval, bootstrap, mean_interval
+from train.studies.reports import charts
+from train.studies.reports.text import markdown, table, write_report
 from train.studies.study import Results
-from train.studies.text import markdown, table, write_report
 
 Measures = Sequence[dict[str, Interval]]  # of ``Evaluation.measures``
 

@@ -31,10 +31,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.actions import Action
+from nmmo_jax.common.files import one_line
 from nmmo_jax.components import NEVER, Draws, Realm, observed_material
 from nmmo_jax.config import Config, Rules, as_rules, preset
 from nmmo_jax.environment import transition
-from nmmo_jax.files import one_line
 from nmmo_jax.scenario import make_realm
 from nmmo_jax.world.materials import Material
 

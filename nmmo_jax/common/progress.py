@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TimeRem
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from nmmo_jax.commands.text import column, safe
-from nmmo_jax.commands.text import console as terminal
+from nmmo_jax.common.text import column, safe
+from nmmo_jax.common.text import console as terminal
 
 _LINE_SECONDS = 10.0  # between lines where there is no terminal
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, BinaryIO, TypeVar
 import msgspec
 import numpy as np
 
-from nmmo_jax.signals import ending, saving
+from nmmo_jax.common.signals import ending, saving
 
 Kind = TypeVar("Kind")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]

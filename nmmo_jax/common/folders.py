@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from nmmo_jax.files import beside, is_part
-from nmmo_jax.signals import ending
+from nmmo_jax.common.files import beside, is_part
+from nmmo_jax.common.signals import ending
 
 _LOCK = ".lock"
 

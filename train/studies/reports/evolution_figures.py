@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from nmmo_jax.world.draw import population_colours
-from train.studies import charts
 from train.studies.evolving import VARIANTS
 from train.studies.lineage import Lineage, clades, founders, living
+from train.studies.reports import charts
 
 _COLOURS: dict[str, str] = dict(zip(VARIANTS, (charts.COLOURS[0], charts.COLOURS[1]), strict=True))
 _CLADES = 12  # that have a colour of their own

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.patches import FancyArrowPatch
 
-from nmmo_jax.commands.text import drawn
+from nmmo_jax.common.text import drawn
 from nmmo_jax.world.draw import map_image
 from nmmo_jax.world.materials import Material
-from train.studies import charts
 from train.studies.intervals import Interval, mean_interval
+from train.studies.reports import charts
 from train.studies.study import Result
 
 _ARROWS = 60  # at most, of the strongest

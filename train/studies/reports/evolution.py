@@ -1,24 +1,21 @@
 """What is told of a study of evolution: figures, numbers, and the table of all lives."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Group, RenderableType
 
-from nmmo_jax.commands.drawing import embedded
-from nmmo_jax.commands.text import in_full
-from nmmo_jax.files import write_arrays, write_json
-from train.studies import evolution_figures as figures
+from nmmo_jax.common.drawing import embedded
+from nmmo_jax.common.files import write_arrays, write_json
+from nmmo_jax.common.text import in_full
 from train.studies.evolution import CHUNK
-from train.studies.evolving import FOUNDING, VARIANTS, advantage
+from train.studies.evolving import FOUNDING, VARIANTS, Evolve, advantage
 from train.studies.intervals import Interval, mean_interval, ratio_interval
 from train.studies.lineage import Lineage, clades, common_ancestor, depths, lineage, living, shannon, simpson
+from train.studies.reports import evolution_figures as figures
+from train.studies.reports.text import markdown, table, write_report
 from train.studies.study import Results
-from train.studies.text import markdown, table, write_report
-
-if TYPE_CHECKING:
-    from train.studies.evolving import Evolve
 
 _POINTS = 40  # of curves over time
 
@@ -58,7 +55,7 @@ class Ancestry(NamedTuple):
     coalescence: np.ndarray  # ticks since the birth of the most recent common ancestor; NaN: they have none
 
 
-def report(study: "Evolve", out: Path, results: Results) -> RenderableType:
+def report(study: Evolve, out: Path, results: Results) -> RenderableType:
     """Figures lifetimes, diversity, clades and tree; lineage.npz, results.json and report.md."""
     told = {variant: history(study, results, variant) for variant in VARIANTS}
     ancestry = {variant: _ancestry(one.table, study.amount.worlds, study.end - 1) for variant, one in told.items()}
@@ -105,7 +102,7 @@ def report(study: "Evolve", out: Path, results: Results) -> RenderableType:
     return Group(*(table(*one) for one in shown))
 
 
-def history(study: "Evolve", results: Results, variant: str) -> History:
+def history(study: Evolve, results: Results, variant: str) -> History:
     """What a variant came to."""
     found = [results[part] for part in study.parts(variant)]
     table = lineage(*(np.concatenate([part[name] for part in found]) for name in ("births", "deaths")))
@@ -142,7 +139,7 @@ def history(study: "Evolve", results: Results, variant: str) -> History:
     )
 
 
-def _spread(study: "Evolve", found: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+def _spread(study: Evolve, found: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Diversity ``[K, R]`` of all chunks, and the ticks at which they end."""
     lengths = [study.amount.founding] + [study.amount.ticks] * study.amount.stretches
     ends, start = [], 0
@@ -187,7 +184,7 @@ def _change(results: Results, part: str) -> Interval:
 _Shown = tuple[str, list[str], list[list[str]]]
 
 
-def _tables(study: "Evolve", told: Any, garden: Any, change: Any, ancestry: Any, fitness: Any) -> list[_Shown]:
+def _tables(study: Evolve, told: Any, garden: Any, change: Any, ancestry: Any, fitness: Any) -> list[_Shown]:
     """Title, head and rows of each."""
     over = f"95 % over {study.amount.worlds} worlds"
     founded = max(int(np.searchsorted(told["selection"].ticks, study.amount.founding, side="right")) - 1, 0)

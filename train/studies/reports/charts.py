@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from nmmo_jax.commands.drawing import marks, say_one, write_figure
-from nmmo_jax.commands.text import heading
+from nmmo_jax.common.drawing import marks, say_one, write_figure
+from nmmo_jax.common.text import heading
 from nmmo_jax.world.draw import POPULATION_COLOURS
 from train.studies.axis import Axis
 from train.studies.intervals import Interval

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from nmmo_jax import signals
+from nmmo_jax.common import signals
 
 _PROGRAMS = ("train.figures", "train.policy", "train.studies.seeds")  # that are run by ``python -m``
 _NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe whose reader has gone, a terminal that was closed
@@ -52,17 +52,6 @@ class _Process:
 
 
 _process = _Process()
-
-
-def main() -> None:
-    """Runs ``nmmo-jax``, and exits."""
-
-    def command():
-        from nmmo_jax.cli import main
-
-        main()
-
-    run("nmmo-jax", command)
 
 
 def run(program: str, command: Callable[[], Any]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax.commands.text import quoted
-from nmmo_jax.files import write
+from nmmo_jax.common.files import write
+from nmmo_jax.common.text import quoted
 
 Rows = Sequence[Sequence[str]]
 

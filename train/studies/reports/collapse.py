@@ -1,31 +1,23 @@
 """What the study of collapses tells: figures, numbers, and whether there were warnings and hysteresis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
 
-from nmmo_jax.commands.drawing import embedded
-from nmmo_jax.commands.players import labels
-from nmmo_jax.commands.text import in_full, listed, quoted
-from nmmo_jax.files import write_json
-from train.studies import charts
+from nmmo_jax.common.drawing import embedded
+from nmmo_jax.common.files import write_json
+from nmmo_jax.common.text import in_full, listed, quoted
+from nmmo_jax.play.players import labels
 from train.studies.axis import Axis
-from train.studies.early_warning import trend
-from train.studies.intervals import Interval, mean_interval, ratio_interval
-from train.studies.text import markdown, table, write_report
+from train.studies.collapse import INDICATORS, Collapse, Ramp
+from train.studies.intervals import mean_interval
+from train.studies.reports import charts
+from train.studies.reports.text import markdown, table, write_report
+from train.studies.study import Results
 
-INDICATORS = {
-    "variance": "variance",
-    "variation": "coefficient of variation",
-    "autocorrelation": "autocorrelation",
-    "recovery": "time of recovery from the autocorrelation",
-    "response": "time of recovery after half are removed",
-    "forest_variance": "variance of ready forests",
-    "forest_autocorrelation": "autocorrelation of ready forests",
-}
 _PANELS = {  # of the figure, with the indicators that share them
     "agents": {"down": "mean"},
     "variance": {"variance": "variance"},
@@ -36,39 +28,9 @@ _PANELS = {  # of the figure, with the indicators that share them
 _DOWN, _UP = charts.COLOURS[0], charts.COLOURS[1]
 
 
-class Ramp(NamedTuple):
-    """A rule's change in worlds of one kind at one pace.
-
-    Attributes:
-      kind: name of the kind of worlds.
-      hold: ticks at each value.
-      values: of the rule on the way down, ``[K]``.
-      of: ``train.studies.collapse.measures``.
-    """
-
-    kind: str
-    hold: int
-    values: np.ndarray
-    of: Mapping[str, np.ndarray]
-
-    @property
-    def gap(self) -> np.ndarray:
-        """Agents more on the way there than on the way back, mean over the values, ``[W]``."""
-        return (self.of["down"][:-1] - self.of["up"]).mean(axis=0)
-
-    def trends(self) -> dict[str, Interval]:
-        """Kendall's tau of each indicator along the way down, before the collapse of each world."""
-        return {name: mean_interval(trend(self.of[name], self.of["steps"])) for name in INDICATORS}
-
-    def interval(self, name: str) -> Interval:
-        """Over the worlds, of each value."""
-        if name == "response":
-            return ratio_interval(self.of["area"].T, self.of["removed"].T)
-        return mean_interval(self.of[name].T)
-
-
-def report(out: Path, axis: Axis, names: Sequence[str], ramps: Sequence[Ramp]) -> RenderableType:
+def report(study: Collapse, out: Path, results: Results) -> RenderableType:
     """Writes the figures, results.json and report.md; returns a table and what follows."""
+    axis, ramps = study.axis, study.ramps(results)
     said = findings(ramps)
     write_json(
         out / "results.json",
@@ -85,7 +47,7 @@ def report(out: Path, axis: Axis, names: Sequence[str], ramps: Sequence[Ramp]) -
     numbers = [_column(one) for one in ramps]
     rows = [[name, *(column[name] for column in numbers)] for name in numbers[0]]
     worlds = ramps[0].of["down"].shape[1]
-    who = quoted(listed(labels(tuple(names))))
+    who = quoted(listed(labels(study.names)))
     write_report(
         out,
         "# Collapse",

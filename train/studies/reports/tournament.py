@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from rich.console import Group, RenderableType
 
-from nmmo_jax.commands.drawing import embedded
-from nmmo_jax.commands.text import drawn, quoted, short
-from nmmo_jax.files import write_json
-from train.studies import charts
+from nmmo_jax.common.drawing import embedded
+from nmmo_jax.common.files import write_json
+from nmmo_jax.common.text import drawn, quoted, short
 from train.studies.intervals import Interval, mean_interval
+from train.studies.reports import charts
+from train.studies.reports.text import markdown, table, write_report
 from train.studies.study import Results
-from train.studies.text import markdown, table, write_report
 from train.studies.tournament import Tournament
 
 _MOST = 16  # characters of a name beside and below a panel

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from nmmo_jax.actions import Action
-from nmmo_jax.commands.text import safe
+from nmmo_jax.common.spelling import near
+from nmmo_jax.common.text import safe
 from nmmo_jax.environment import Environment
-from nmmo_jax.hidden import check_train
 from nmmo_jax.policies.scripted import POLICIES, play
-from nmmo_jax.spelling import near
 
 
 class Players(NamedTuple):
@@ -32,14 +31,25 @@ class Players(NamedTuple):
     kind: Any = None
 
 
-def players(names: tuple[str, ...], env: Environment) -> Players:
-    """Policies by name, at least one: those of ``POLICIES``; others ``train.policy.load_policy`` finds, for this world.
+Load = Callable[[str, Environment], Any]
+
+
+def scripted_only(name: str, env: Environment) -> Any:
+    """A ``Load`` where there are no trained policies."""
+    raise ValueError(f"policy={name}: must be {', '.join(POLICIES)}{near(name, POLICIES)}")
+
+
+def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only) -> Players:
+    """Policies by name, at least one: those of ``POLICIES``, and trained ones.
+
+    Args:
+      load: the trained policy of any other name, for a world, as ``train.policy.load_named`` finds it.
 
     Raises:
       ValueError: a name that means nothing, or a trained policy that does not fit the world.
     """
     scripted = [name for name in names if name in POLICIES]
-    loaded = {name: load_trained(name, env) for name in dict.fromkeys(names) if name not in POLICIES}
+    loaded = {name: load(name, env) for name in dict.fromkeys(names) if name not in POLICIES}
     # Policies of one network act in one go, each population with its own parameters; all who are scripted, too.
     networks = {name: _network(policy) or name for name, policy in loaded.items()}
     kinds = list(dict.fromkeys(networks.values()))
@@ -90,28 +100,3 @@ def labels(names: tuple[str, ...]) -> tuple[str, ...]:
 def _folder(name: str) -> str:
     path = Path(name).resolve()
     return path.parent.name if path.name == "checkpoints" else path.name
-
-
-def load_trained(name: str, env: Environment | None = None) -> Any:
-    """The ``train.policy.Policy`` of that name, for a world; None: that in which it was trained.
-
-    Raises:
-      ValueError: there is none of that name, or it does not fit the world.
-    """
-    check_train()
-    from train.policy import load_policy  # training's libraries take a second to import
-
-    check_name(name)
-    return load_policy(name, env=env)
-
-
-def check_name(name: str) -> None:
-    """Refuses a name without separators that is no policy's and no folder's, with the nearest that is."""
-    check_train()
-    from train.policy import PRETRAINED, find
-
-    if Path(name).name == name and not find(name).is_dir():
-        shipped = sorted(path.name for path in PRETRAINED.glob("*") if path.is_dir())
-        known = [*POLICIES, *shipped]
-        told = f"must be {', '.join(known)}, or the folder of a trained run{near(name, known)}"
-        raise ValueError(f"policy={name}: {told}")
