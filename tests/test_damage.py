@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+from measured import FOUND, MACHINE, stub
 from rich.console import Console
-from test_benchmarks import FOUND, MACHINE, stub
 from test_recorded import invented
 
 from nmmo_jax import Config
