@@ -85,10 +85,11 @@ test-lowest:  ## run a part of the tests with the lowest versions that pyproject
 	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[test,video]'
 	@$(LOWEST)/bin/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 --dist loadfile $(LOWEST_TESTS) $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## ruff (rules and formatting), then basedpyright (types)
+lint: $(STAMP)  ## ruff (rules and formatting), basedpyright (types), then import-linter (layers)
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m basedpyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 
 format: $(STAMP)  ## let ruff format the code and repair what it can
 	@$(BIN)/python -m ruff check --fix-only .

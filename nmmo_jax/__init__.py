@@ -1,7 +1,7 @@
 """nmmo-jax: Neural MMO as a vectorised, data-oriented simulator in JAX."""
 
-from nmmo_jax import entry as _entry  # noqa: F401 - first: a command may be interrupted while the rest is imported
-from nmmo_jax import mpl as _mpl  # noqa: F401 - before matplotlib is imported
+from nmmo_jax.common import entry as _entry  # noqa: F401 - first: a command may be interrupted while the rest is imported
+from nmmo_jax.common import mpl as _mpl  # noqa: F401 - before matplotlib is imported
 
 # isort: split
 from nmmo_jax.actions import Action, Argument, Head, heads
@@ -12,11 +12,11 @@ from nmmo_jax.digest import digest, digest_hex
 from nmmo_jax.draws import draw
 from nmmo_jax.environment import Environment, Info, make, transition
 from nmmo_jax.events import Event, Events
+from nmmo_jax.kinds import Material
 from nmmo_jax.ledger import Ledger
 from nmmo_jax.observations import FEATURES, ArraySpec, Observation, observation_spec, observe
 from nmmo_jax.scenario import make_realm
 from nmmo_jax.vectorized import Vectorized, vectorize
-from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 
 __all__ = [

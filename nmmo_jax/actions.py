@@ -6,14 +6,15 @@ systems.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Int32
+from jaxtyping import Array, Bool, Int
 
+from nmmo_jax.components import Orders as Orders
 from nmmo_jax.components import Realm
 from nmmo_jax.config import ARGUMENTS, STYLES, Config, Rules
 from nmmo_jax.system import Argument as Argument
@@ -67,15 +68,6 @@ class Action(flax.struct.PyTreeNode):
     def named(self) -> dict[str, Any]:
         """The choices by argument."""
         return {**{name: getattr(self, name) for name in ARGUMENTS}, **self.of}
-
-
-class Orders(NamedTuple):
-    """A complete action, int32: move 0 to 4, style 0 to 2, target a slot or -1 for no attack; and those of systems."""
-
-    move: Int32[Array, "N"]
-    style: Int32[Array, "N"]
-    target: Int32[Array, "N"]
-    of: dict[str, Int32[Array, "N"]] = {}  # noqa: RUF012 - never changed
 
 
 def as_orders(action: Action, config: Config) -> Orders:

@@ -1,11 +1,13 @@
 """The one console command, ``nmmo-jax``."""
 
+import platform
 import sys
 from typing import Annotated, Any
 
+import jax
 import tyro
 
-from nmmo_jax import entry
+import nmmo_jax
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.commands.collapse import Collapse
 from nmmo_jax.commands.evaluate import Evaluate
@@ -14,18 +16,20 @@ from nmmo_jax.commands.experiment import Experiment
 from nmmo_jax.commands.fork import Fork
 from nmmo_jax.commands.maps import Convert, Generate, Show
 from nmmo_jax.commands.niches import Niches
-from nmmo_jax.commands.parsing import parse, parse_flags
-from nmmo_jax.commands.program import end
 from nmmo_jax.commands.rare import Rare
 from nmmo_jax.commands.render import Render
 from nmmo_jax.commands.replay import Cut, Info, VerifyReplay
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.sweep import Sweep
-from nmmo_jax.commands.text import any_encoding
 from nmmo_jax.commands.tournament import Tournament
 from nmmo_jax.commands.train import Train
 from nmmo_jax.commands.verify import Verify
 from nmmo_jax.commands.watch import Watch
+from nmmo_jax.common import entry
+from nmmo_jax.common.parsing import parse, parse_flags
+from nmmo_jax.common.program import end
+from nmmo_jax.common.text import any_encoding
+from nmmo_jax.config import RULES_VERSION
 
 Maps = (
     Annotated[Generate, tyro.conf.subcommand("generate")]
@@ -61,10 +65,10 @@ Command = (
 def main(args: list[str] | None = None) -> None:
     """Runs a command of ``nmmo-jax``, and exits."""
     any_encoding()
-    end(
-        lambda: parse(Command, "nmmo-jax", "Neural MMO as a JAX simulator. --version tells the versions.", args).run(),
-        "nmmo-jax",
-    )
+    told = "Neural MMO as a JAX simulator. --version tells the versions."
+    versions = f"rules {RULES_VERSION}, jax {jax.__version__}, Python {platform.python_version()}"
+    version = f"nmmo-jax {nmmo_jax.__version__} ({versions})"
+    end(lambda: parse(Command, "nmmo-jax", told, version, args).run(), "nmmo-jax")
 
 
 def train(trinity: Any, args: list[str] | None = None) -> None:
@@ -86,4 +90,4 @@ def train(trinity: Any, args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    entry.main()
+    entry.run("nmmo-jax", main)

@@ -5,7 +5,7 @@ R x C = ``Config.rows`` x ``Config.columns``, P = ``Config.num_populations``, S 
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -14,8 +14,8 @@ from jaxtyping import Array, Bool, Int, Int16, Int32, UInt8, UInt32
 
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import Cause as Cause
+from nmmo_jax.kinds import Material
 from nmmo_jax.system import Column, System
-from nmmo_jax.world.materials import Material
 
 NEVER = 2**31 - 1  # a tick that does not come
 NO_UID = -1
@@ -74,6 +74,15 @@ class Realm(flax.struct.PyTreeNode):
     agents: Agents
     probes: Probes
     of: State = dataclasses.field(default_factory=dict)  # what systems keep
+
+
+class Orders(NamedTuple):
+    """A complete action, int32: move 0 to 4, style 0 to 2, target a slot or -1 for no attack; and those of systems."""
+
+    move: Int32[Array, "N"]
+    style: Int32[Array, "N"]
+    target: Int32[Array, "N"]
+    of: dict[str, Int32[Array, "N"]] = {}  # noqa: RUF012 - never changed
 
 
 class Draws(flax.struct.PyTreeNode):

@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmmo_jax.kinds import CAUSES, EVENTS
-from nmmo_jax.spelling import near
+from nmmo_jax.common.spelling import near
+from nmmo_jax.kinds import MAX_MATERIALS, WALKABLE, Cause, Event, Material
 from nmmo_jax.system import System, check_systems
 from nmmo_jax.values import check_bool, check_int, is_traced, keep_plain, plain
-from nmmo_jax.world.materials import MAX_MATERIALS, Material
 
 RULES_VERSION = 1  # moves only when behaviour does; kept in replays, checkpoints and benchmark files
 STYLES = ("melee", "range", "mage")
@@ -34,9 +33,9 @@ MAX_TICKS = 1_000_000_000
 MAX_SIDE = 8_192
 ARGUMENTS = ("move", "style", "target")  # of the classic actions
 _TAKEN = {
-    "materials": [material.name.lower() for material in Material],
-    "causes": CAUSES,
-    "events": EVENTS,
+    "materials": [one.name.lower() for one in Material],
+    "causes": [one.name.lower() for one in Cause],
+    "events": [one.name.lower() for one in Event],
     "arguments": ARGUMENTS,
     "observe": ("tiles", "self", "visible", "visible_slot", "mask"),
 }
@@ -122,6 +121,31 @@ class Config:
         number = len(Material) + sum(len(system.materials) for system in self.systems)
         if number > MAX_MATERIALS:
             raise ValueError(f"systems: {number} materials with the classic ones: allowed are {MAX_MATERIALS}")
+
+    def _names(self, kind: str) -> tuple[str, ...]:
+        own = [one for system in self.systems for one in getattr(system, kind)]
+        return (*_TAKEN[kind], *(one if isinstance(one, str) else one.name for one in own))
+
+    @functools.cached_property
+    def material_names(self) -> tuple[str, ...]:
+        """The materials of tiles by their numbers, those of systems last."""
+        return self._names("materials")
+
+    @functools.cached_property
+    def cause_names(self) -> tuple[str, ...]:
+        """The causes of death by their numbers, ``none`` first, those of systems last."""
+        return self._names("causes")
+
+    @functools.cached_property
+    def event_names(self) -> tuple[str, ...]:
+        """The kinds of event by their numbers, those of systems last."""
+        return self._names("events")
+
+    @functools.cached_property
+    def walkable(self) -> tuple[int, ...]:
+        """The numbers of the materials on which agents can stand."""
+        own = [material for system in self.systems for material in system.materials]
+        return (*map(int, WALKABLE), *(number for number, one in enumerate(own, len(Material)) if one.walkable))
 
     @property
     def radius(self) -> int:

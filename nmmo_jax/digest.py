@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
 from nmmo_jax.components import Realm
+from nmmo_jax.kinds import Material
 from nmmo_jax.system import identity
-from nmmo_jax.world.materials import Material
 
 # Odd multipliers and the finaliser of MurmurHash3 (public domain, Austin Appleby).
 _LANES = (0x9E3779B1, 0x85EBCA77)

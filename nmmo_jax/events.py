@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Int32
 from nmmo_jax.bits import first_set
 from nmmo_jax.components import NO_UID, Births, Cause, Outcome, Realm, lookup
 from nmmo_jax.config import Config
-from nmmo_jax.kinds import EVENTS
 from nmmo_jax.kinds import Event as Event
 
 
@@ -108,7 +107,7 @@ def collect_events(
         those = jax.tree.map(lambda *parts: jnp.concatenate(parts), *own)
         more = {
             "tick": jnp.full(those.happened.size, played.tick),
-            "kind": jnp.repeat(len(EVENTS) + jnp.arange(len(own), dtype=jnp.int32), n),
+            "kind": jnp.repeat(len(Event) + jnp.arange(len(own), dtype=jnp.int32), n),
             "other_uid": those.other_uid,
             "amount": those.amount,
             **dict.fromkeys(("detail", "style"), jnp.tile(none, len(own))),

@@ -1,12 +1,37 @@
-"""What is counted by kind: causes of death and events, the classic ones and those of systems."""
-
-from __future__ import annotations
+"""What has kinds: materials of tiles, causes of death, events. Those of systems follow these, see ``Config``."""
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from nmmo_jax.config import Config
+import jax
+import jax.numpy as jnp
+
+
+class Material(IntEnum):
+    """Index of a tile's material, as stored in ``Tiles.material`` and as observed."""
+
+    LAVA = 0
+    WATER = 1
+    GRASS = 2
+    SCRUB = 3
+    FOREST = 4
+    STONE = 5
+    ORE = 6
+
+
+NUM_MATERIALS = len(Material)
+MAX_MATERIALS = 32  # with those of systems: one bit for each in a word
+WALKABLE = (Material.LAVA, Material.GRASS, Material.SCRUB, Material.FOREST)
+
+
+def is_walkable(material: jax.Array, walkable: tuple[int, ...] = WALKABLE) -> jax.Array:
+    """Whether agents can stand on tiles of this material (bool, same shape).
+
+    Args:
+      walkable: the materials on which they can; of a world, ``Config.walkable``.
+    """
+    # One bit per material: membership is a shift, cheaper than a table lookup inside a fused kernel.
+    bits = sum(1 << number for number in walkable)
+    return ((jnp.uint32(bits) >> material.astype(jnp.uint32)) & 1).astype(bool)
 
 
 class Cause(IntEnum):
@@ -28,17 +53,3 @@ class Event(IntEnum):
     DEATH = 3  # other: the killer; amount: age; detail: Cause; style: the killer's
     TRUNCATION = 4  # amount: age
     BIRTH = 5  # other: the parent
-
-
-CAUSES = tuple(one.name.lower() for one in Cause)
-EVENTS = tuple(one.name.lower() for one in Event)
-
-
-def cause_names(config: Config) -> tuple[str, ...]:
-    """The causes of death of a world by their numbers, ``none`` first."""
-    return (*CAUSES, *(name for system in config.systems for name in system.causes))
-
-
-def event_names(config: Config) -> tuple[str, ...]:
-    """The kinds of event of a world by their numbers."""
-    return (*EVENTS, *(name for system in config.systems for name in system.events))

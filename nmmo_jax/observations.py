@@ -20,7 +20,6 @@ from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
 from nmmo_jax.neighbours import find_neighbours
 from nmmo_jax.system import Argument, Leaf
 from nmmo_jax.systems.world import World
-from nmmo_jax.world.materials import material_names
 
 # Name -> (meaning, lowest, highest; None: depends on the configuration).
 FEATURES: dict[str, tuple[str, int | None, int | None]] = {
@@ -235,7 +234,7 @@ def observation_spec(config: Config) -> dict[str, ArraySpec]:
     """Specification of one realm's observation, by field; masks as ``mask.<argument>``, what systems show as
     ``of.<name>``.
     """
-    n, w, v, materials = config.num_agents, config.view, config.num_visible, len(material_names(config))
+    n, w, v, materials = config.num_agents, config.view, config.num_visible, len(config.material_names)
     short = np.dtype(np.int16)
     low, high = _feature_bounds(config)
     specs = {

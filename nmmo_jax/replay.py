@@ -21,8 +21,8 @@ from nmmo_jax.components import NO_DAMAGE, NO_UID, Agents, Realm, State, Tiles, 
 from nmmo_jax.config import RULES_VERSION, Config, Rules, as_rules
 from nmmo_jax.digest import digest
 from nmmo_jax.environment import Environment, Info
+from nmmo_jax.kinds import Material
 from nmmo_jax.references import config_as_json, config_from_json
-from nmmo_jax.world.materials import Material
 
 FORMAT, VERSION = "nmmo-jax replay", 1
 _ORDERS = ("move", "style", "target")

@@ -16,14 +16,13 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
+from nmmo_jax.common.files import of_kind, one_line, read_arrays, write_arrays
 from nmmo_jax.components import Realm, Tiles, empty_agents, empty_probes, empty_state
 from nmmo_jax.config import STYLES, Config
-from nmmo_jax.files import of_kind, one_line, read_arrays, write_arrays
-from nmmo_jax.kinds import cause_names
+from nmmo_jax.kinds import Material
 from nmmo_jax.references import config_from_json
 from nmmo_jax.replay import FORMAT, VERSION, Frame, Replay, first_frame
 from nmmo_jax.systems.movement import DIRECTIONS
-from nmmo_jax.world.materials import Material, material_names
 from nmmo_jax.world.tiles import make_tiles
 
 _Word = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
@@ -118,7 +117,7 @@ def _tiles(config: Config, arrays: dict[str, Any]) -> Tiles:
         one, other = getattr(tiles, field.name), getattr(like, field.name)
         if one.dtype != other.dtype or one.shape != other.shape:
             raise ValueError(f"tiles.{field.name}: {one.dtype} of shape {one.shape}")
-    _check("tiles.material", tiles.material, 0, len(material_names(config)) - 1)
+    _check("tiles.material", tiles.material, 0, len(config.material_names) - 1)
     _check("tiles.spawn_tile", tiles.spawn_tile, 0, tiles.material.size - 1)
     _check("tiles.num_spawn_tiles", tiles.num_spawn_tiles, 1, tiles.spawn_tile.size)
     _check("tiles.size", tiles.size, 1, tiles.material.shape)
@@ -143,7 +142,7 @@ def _ranges(config: Config) -> dict[str, tuple[int, int]]:
         "style": (0, len(STYLES) - 1),
         "target": (-1, config.num_agents - 1),
         "hit": (-1, config.num_agents - 1),
-        "cause": (0, len(cause_names(config)) - 1),
+        "cause": (0, len(config.cause_names) - 1),
         **{f"choices.{name}": limits for name, limits in choices.items()},
         **{f"of.{name}": limits for name, limits in state.items()},
     }

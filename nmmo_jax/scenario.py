@@ -16,7 +16,6 @@ from nmmo_jax.components import (
     empty_state,
 )
 from nmmo_jax.config import MAX_AMOUNT, MAX_TICKS, Config, Rules, as_rules
-from nmmo_jax.world.materials import material_names, walkable
 from nmmo_jax.world.tiles import check_map, make_tiles, pad_map
 
 _make_tiles = jax.jit(make_tiles, static_argnums=1)
@@ -91,12 +90,12 @@ def make_realm(
         "damage": _whole("damage", damage, NO_DAMAGE, NEVER, size),
     }
     standing = material[values["row"], values["col"]]
-    stands = np.isin(standing, walkable(config))
+    stands = np.isin(standing, config.walkable)
     if not stands.all():
         bad = int(np.flatnonzero(~stands)[0])
         raise ValueError(
             f"row, col: agent {bad} at ({values['row'][bad]}, {values['col'][bad]}) on "
-            f"{material_names(config)[standing[bad]]}: allowed are walkable tiles"
+            f"{config.material_names[standing[bad]]}: allowed are walkable tiles"
         )
     if np.unique(values["uid"]).size != number:
         raise ValueError(f"uid={values['uid'].tolist()}: must differ from each other")

@@ -25,7 +25,6 @@ from nmmo_jax.replay import Replay, next_frame
 from nmmo_jax.system import Leaf, Phase, System
 from nmmo_jax.systems.world import World
 from nmmo_jax.vectorized import vectorize
-from nmmo_jax.world.materials import walkable
 
 WORLD = {
     "num_agents": 12,
@@ -268,7 +267,7 @@ class _Check:
     def off(self, off: Mapping[str, Any], other: Environment, ticks: int) -> None:
         """By rules by which it does nothing, the world is as without it, on ground that both know."""
         rng, births = np.random.default_rng(self.seed), self.config.num_agents // 2
-        ground = rng.choice([kind for kind in walkable(other.config) if kind], (self.config.rows, self.config.columns))
+        ground = rng.choice([kind for kind in other.config.walkable if kind], (self.config.rows, self.config.columns))
         rules = as_rules(Rules.from_named({**self.env.rules.named(), **off}), self.config)
         first = jax.jit(self.env.reset, static_argnames="initial_population")
         one = first(self.key, rules, ground, initial_population=births)[1]

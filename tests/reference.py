@@ -13,152 +13,38 @@ the rulebook, exactly, on whatever actions and draws both are given.
 
 from __future__ import annotations
 
-from collections import Counter, namedtuple
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-
-LAVA, WATER, GRASS, SCRUB, FOREST, STONE, ORE = range(7)
-WALKABLE = (LAVA, GRASS, SCRUB, FOREST)
-OFFSETS = {0: (0, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1), 4: (-1, 0)}  # move -> change of (row, column)
-MAGE = 2
-NEVER = 2**31 - 1  # a waiting time or a ready tick that does not come
-FEATURES = 11
-COMPONENTS = ("uid", "population", "row", "col", "health", "food", "water", "freeze", "age", "damage")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What has a fixed size or is switched for good. The map has the size of the array handed to `Realm`."""
-
-    num_agents: int
-    num_populations: int
-    view: int = 15
-    num_visible: int = 16
-    layout: str = "blocks"  # or "free"
-    resolution: str = "simultaneous"  # or "sequential"
-    reward: str = "survival"  # or "death"
-    reproduction: bool = False
-    max_spawns: int = 1
-    max_lifetime: int | None = None
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Every number of the rulebook, with its classic value. Triples are (melee, range, mage)."""
-
-    start_health: int = 10
-    start_food: int = 32
-    start_water: int = 32
-    max_health: int = 10
-    max_food: int = 32
-    max_water: int = 32
-    forage_amount: int = 5
-    drink_amount: int = 5
-    heal_food_above: int = 16
-    heal_water_above: int = 16
-    heal_amount: int = 1
-    food_metabolism: int = 1
-    water_metabolism: int = 1
-    starvation_damage: int = 1
-    thirst_damage: int = 1
-    immunity_ticks: int = 15
-    attacks_enabled: bool = True  # chaos; False is law
-    attack_range: tuple[int, int, int] = (1, 2, 3)
-    attack_damage: tuple[int, int, int] = (10, 2, 1)
-    freeze_ticks: int = 3
-    immunity_blocks_drain: bool = False
-    population_cap: int | None = None  # None: as many as there are slots
-    spawn_rate: float = 1.0
-    regrowth_probability: float = 0.025  # not used here: waiting times come with the draws
-    birth_food_above: int = 20
-    birth_water_above: int = 20
-    birth_age: int = 15
-    birth_probability: float = 0.1
-    birth_food_cost: int = 12
-    birth_water_cost: int = 12
-    newborn_food: int = 12
-    newborn_water: int = 12
+from reference_parts import (
+    COMPONENTS,
+    FOREST,
+    GRASS,
+    LAVA,
+    MAGE,
+    NEVER,
+    OFFSETS,
+    SCRUB,
+    WALKABLE,
+    WATER,
+    Agent,
+    Birth,
+    Draws,
+    Event,
+    Hit,
+    Outcome,
+    Rules,
+    Settings,
+    choose,
+    distance,
+    spawn_tiles,
+    succeeds,
+)
+from reference_sight import Sight
 
 
-class Draws(NamedTuple):
-    """All the chance in one step."""
-
-    regrowth: Sequence[int]  # [num_agents], waiting time (at least 1) of a harvest by the agent in that slot
-    spawn: Sequence[Sequence[int]]  # [max_spawns, 3], 32-bit words: coin, population, tile
-    reproduction: Sequence[Sequence[int]] = ()  # [num_agents, 2], 32-bit words of the agent in that slot: coin, tile
-
-
-@dataclass(eq=False)  # two agents with equal numbers are still two agents
-class Agent:
-    """One agent. `cause` and `killer` are notes for the obituary; no rule reads them."""
-
-    slot: int
-    uid: int
-    population: int
-    row: int
-    col: int
-    health: int
-    food: int
-    water: int
-    freeze: int = 0
-    age: int = 0
-    damage: int = -1  # -1: none
-    cause: str | None = None
-    killer: int = -1
-
-
-Hit = namedtuple("Hit", "actor target style row col")  # row, col: where the actor stood before moving
-Birth = namedtuple("Birth", "slot uid parent population row col")
-# kind: birth, harvest, drink, attack or death; other: uid of the target or of the killer in combat, else -1
-# amount: food or water gained, damage asked for by an attack, age at death
-Event = namedtuple("Event", "kind uid other row col amount")
-
-
-class Outcome(NamedTuple):
-    """What a step gives to the owners of the slots before it, and what happened in it."""
-
-    reward: np.ndarray  # float [num_agents]
-    terminated: np.ndarray  # bool [num_agents]
-    truncated: np.ndarray  # bool [num_agents]
-    cause: list[str | None]  # [num_agents]: lava, starvation, thirst or combat for the dead, else None
-    births: list[Birth]
-    events: list[Event]
-
-
-def choose(word: int, count: int) -> int:
-    """Index of the choice that a 32-bit word makes among `count`."""
-    return (int(word) * count) >> 32
-
-
-def succeeds(word: int, probability: float) -> bool:
-    """A coin: a probability is a 32-bit float wherever it is used, and 24 bits of the word compare with it exactly."""
-    return (int(word) >> 8) < float(np.float32(probability)) * 2**24
-
-
-def distance(a: Agent, b: Agent) -> int:
-    """Chebyshev distance."""
-    return max(abs(a.row - b.row), abs(a.col - b.col))
-
-
-def spawn_tiles(material: np.ndarray) -> list[tuple[int, int]]:
-    """Walkable tiles without lava on the bounding box of all that is not lava, row by row."""
-    rows, cols = np.nonzero(material != LAVA)
-    if len(rows) == 0:
-        return []
-    top, bottom, left, right = rows.min(), rows.max(), cols.min(), cols.max()
-    return [
-        (row, col)
-        for row in range(top, bottom + 1)
-        for col in range(left, right + 1)
-        if row in (top, bottom) or col in (left, right)
-        if material[row, col] != LAVA and material[row, col] in WALKABLE
-    ]
-
-
-class Realm:
+class Realm(Sight):
     """One world."""
 
     def __init__(self, settings: Settings, rules: Rules, material: np.ndarray):
@@ -428,75 +314,3 @@ class Realm:
             self.ledger[agent.population, f"{stat}_from_parents"] += amount
         self.births.append(Birth(slot, agent.uid, parent.uid, agent.population, row, col))
         self.note("birth", agent, parent.uid)
-
-    # ------------------------------------------------------------------------------------ observation
-
-    def observe(self) -> dict[str, np.ndarray]:
-        """What every slot sees and may do, in raw integers."""
-        size, view, seen = self.settings.num_agents, self.settings.view, self.settings.num_visible
-        half = view // 2
-        observation = {
-            "tiles": np.zeros((size, 2, view, view), np.uint8),
-            "self": np.zeros((size, FEATURES), np.int16),
-            "visible": np.zeros((size, seen, FEATURES), np.int16),
-            "visible_slot": np.full((size, seen), -1, np.int32),
-            "move": np.zeros((size, 5), bool),
-            "style": np.zeros((size, 3), bool),
-            "target": np.zeros((size, 3, seen), bool),
-        }
-        for name in ("move", "style", "target"):
-            observation[name][..., 0] = True  # the first choice means nothing, and may always be made
-        material = np.pad(self.observed_material(), half, constant_values=LAVA)
-        heads = np.zeros(material.shape, np.int64)
-        for agent in self.occupants():
-            heads[agent.row + half, agent.col + half] += 1
-        for slot in range(size):
-            observer = self.slots[slot] or self.departed.get(slot)
-            if observer is None:
-                continue
-            window = (slice(observer.row, observer.row + view), slice(observer.col, observer.col + view))
-            counts = heads[window].copy()
-            counts[half, half] += slot in self.departed  # seen by itself alone
-            observation["tiles"][slot] = np.stack([material[window], np.minimum(counts, 255)])
-            observation["self"][slot] = self.features(observer, observer)
-            visible = self.in_sight(observer)
-            known = slice(len(visible))
-            observation["visible"][slot, known] = [self.features(observer, other) for other in visible]
-            observation["visible_slot"][slot, known] = [other.slot for other in visible]
-            if observer.health > 0:  # a corpse that still holds its place may do nothing
-                observation["move"][slot] = [self.may_move(observer, move) for move in OFFSETS]
-                observation["style"][slot] = True
-                observation["target"][slot, :, known] = [
-                    [self.may_target(observer, other, style) for other in visible] for style in range(3)
-                ]
-        return observation
-
-    def in_sight(self, observer: Agent) -> list[Agent]:
-        """The observer, then those in the window: first within the longest range, then the rest, by slot."""
-        half = self.settings.view // 2
-        others = [a for a in self.occupants() if a is not observer and distance(observer, a) <= half]
-        reach = max(self.rules.attack_range)
-        others.sort(key=lambda other: (distance(observer, other) > reach, other.slot))
-        return [observer, *others][: self.settings.num_visible]
-
-    def features(self, observer: Agent, other: Agent) -> np.ndarray:
-        """The eleven numbers about `other` in the eyes of `observer`."""
-        numbers = [
-            *(other.age, other.health, other.food, other.water, other.row, other.col),
-            *(other.row - observer.row, other.col - observer.col),
-            *(max(0, other.damage), int(other.population == observer.population), other.freeze),
-        ]
-        return np.clip(numbers, -(2**15), 2**15 - 1)
-
-    def may_move(self, agent: Agent, move: int) -> bool:
-        down, right = OFFSETS[move]
-        thawed = agent.freeze <= 1  # vitals count it down before the agent moves
-        return move == 0 or (thawed and self.at(agent.row + down, agent.col + right) in WALKABLE)
-
-    def may_target(self, observer: Agent, other: Agent, style: int) -> bool:
-        rules = self.rules
-        if other is observer:
-            return True  # oneself means nothing
-        if rules.immunity_blocks_drain and other.age + 1 < rules.immunity_ticks:
-            return False
-        return rules.attacks_enabled and distance(observer, other) <= rules.attack_range[style]

@@ -6,8 +6,8 @@ import functools
 from small import SMALL
 
 from nmmo_jax import Environment, Rules
-from nmmo_jax.commands.players import players
-from nmmo_jax.commands.playing import Play
+from nmmo_jax.play.players import players
+from nmmo_jax.play.playing import Play
 from nmmo_jax.world.pool import MapPool
 
 NAMES = ("forager", "fighter", "wanderer", "random")

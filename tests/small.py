@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from nmmo_jax import Config, Environment, digest
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 
 SMALL = Config(num_agents=16, num_populations=4, rows=20, columns=18, view=5, num_visible=4, border=2)
 GRASS = np.full((20, 18), Material.GRASS, np.uint8)

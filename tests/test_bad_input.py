@@ -1,13 +1,15 @@
 """Bad input is refused by name, before anything compiles."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 from small import GRASS, KEY, SMALL, small
 
-from nmmo_jax import Action, Config, Rules, autoreset, make, make_realm, vectorize
-from nmmo_jax.world.materials import Material
+from nmmo_jax import Action, Config, Environment, Rules, autoreset, make, make_realm, vectorize
+from nmmo_jax.kinds import Material
+from train.vec_env import VecEnv
 
 
 @pytest.mark.parametrize(
@@ -135,3 +137,19 @@ def test_make_realm_names_what_is_wrong(wrong, message):
     material[0, 0] = Material.WATER
     with pytest.raises(ValueError, match=message):
         make_realm(SMALL, material, **{"row": [3, 4], "col": [3, 4], **wrong})
+
+
+def test_bad_arguments_of_a_vec_env():
+    env = Environment(SMALL)
+    horizon = autoreset(Environment(dataclasses.replace(SMALL, horizon=5)))
+    for made, message in (
+        (lambda: VecEnv(horizon, 2), "must be an Environment"),  # pyright: ignore[reportArgumentType]
+        (lambda: VecEnv(env, 0), "num_realms=0"),
+        (lambda: VecEnv(env, 2, seed=-1), "seed=-1: allowed are"),
+        (lambda: VecEnv(env, 2, initial_population=17), "initial_population=17: allowed are"),
+        (lambda: VecEnv(env, 2, tiles=np.full((20, 18), 9)), "tiles"),
+        (lambda: VecEnv(env, 2, tiles=np.stack([GRASS] * 3)), "tiles: 3 maps: must be num_realms=2"),
+        (lambda: VecEnv(env, 2, arrays="numpy"), "arrays='numpy': must be a function"),  # pyright: ignore[reportArgumentType]
+    ):
+        with pytest.raises(ValueError, match=message):
+            made()

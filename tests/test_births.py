@@ -16,8 +16,8 @@ from nmmo_jax import Action, Config, Environment, Rules, make_realm, vectorize
 from nmmo_jax.actions import as_orders
 from nmmo_jax.config import as_rules
 from nmmo_jax.draws import choose, coin, waiting_time
+from nmmo_jax.kinds import Material
 from nmmo_jax.systems.lifecycle import plan_births, uniform
-from nmmo_jax.world.materials import Material
 
 
 def test_initial_population_ignores_spawn_rate_and_keeps_the_cap():

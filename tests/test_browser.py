@@ -15,8 +15,8 @@ import pytest
 from proxy import PREFIX, proxied
 
 from nmmo_jax import make
-from nmmo_jax.commands.players import players
-from nmmo_jax.commands.playing import Play
+from nmmo_jax.play.players import players
+from nmmo_jax.play.playing import Play
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.world.draw import population_colours

@@ -9,8 +9,8 @@ import pytest
 from small import SMALL
 
 from nmmo_jax import Environment, Rules, vectorize
-from nmmo_jax.commands.players import players
 from nmmo_jax.draws import fold_in
+from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
 from train.studies.census import CAUSES, Census, median, survival
 

@@ -12,13 +12,13 @@ from nmmo_jax import Environment
 from nmmo_jax.commands.collapse import Collapse as Command
 from nmmo_jax.components import NEVER
 from nmmo_jax.config import Rules
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 from nmmo_jax.world.pool import MapPool
 from tests.small import SMALL
 from train.studies.axis import Axis
-from train.studies.collapse import LAG, Collapse, Kind, halved, measures, redraw
-from train.studies.collapse_report import Ramp, findings
+from train.studies.collapse import LAG, Collapse, Kind, Ramp, halved, measures, redraw
 from train.studies.early_warning import autocorrelation, detrended, recovery_time, trend, variance
+from train.studies.reports.collapse import findings, report
 
 CAPS = np.array([4.0, 8.0, 12.0, 16.0])
 WORLDS, SETTLE, HOLD = 8, 8, 8 * LAG  # with as many worlds the program of test_sweep.py, compiled once
@@ -177,7 +177,7 @@ def test_findings_say_what_the_intervals_do():
 
 def test_the_report(fallen, tmp_path):
     study, results = fallen
-    study.report(tmp_path, results)
+    report(study, tmp_path, results)
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["field"] == "population_cap" and told["values"] == [16, 12, 8, 4]
     assert [one["hold"] for one in told["ramps"]] == [HOLD, 2 * HOLD]

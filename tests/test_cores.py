@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nmmo_jax.cores import cores
+from nmmo_jax.common.cores import cores
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,7 +48,7 @@ def test_what_control_groups_give(tmp_path, monkeypatch):
 
 
 def test_devices_that_were_asked_for_stay():
-    code = "from nmmo_jax.commands.measure import use_all_cores; import jax; use_all_cores(); print(len(jax.devices()))"
+    code = "from nmmo_jax.play.measure import use_all_cores; import jax; use_all_cores(); print(len(jax.devices()))"
     told = {"XLA_FLAGS": "--xla_force_host_platform_device_count=5", "JAX_PLATFORMS": "cpu"}
     known = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
     result = subprocess.run(

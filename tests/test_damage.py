@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+from measured import FOUND, MACHINE, stub
 from rich.console import Console
-from test_benchmarks import FOUND, MACHINE, stub
 from test_recorded import invented
 
 from nmmo_jax import Config
@@ -26,13 +26,13 @@ from nmmo_jax.bench.figures import figures
 from nmmo_jax.bench.plan import plan
 from nmmo_jax.bench.report import compare, results_tables, summary
 from nmmo_jax.commands import replay as replay_command
+from nmmo_jax.common.files import append_line, checksum, read_json, read_lines, write_arrays, write_json
 from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules, as_rules
-from nmmo_jax.files import append_line, checksum, read_json, read_lines, write_arrays, write_json
-from nmmo_jax.recorded import read_recording
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.recorded import read_recording
 from nmmo_jax.replay import FORMAT, VERSION, Replay
 from nmmo_jax.replay_file import _example, load_replay, save_replay
 from nmmo_jax.world.files import load_map, save_map
-from nmmo_jax.world.materials import Material
 from nmmo_jax.world.tiles import make_tiles
 from train import runs
 from train.checkpoint import Checkpoints, load_params

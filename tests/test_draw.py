@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.world.draw import COLOURS, PALETTE, map_image, write_png
-from nmmo_jax.world.materials import NUM_MATERIALS
 
 
 def read_png(path: Path) -> np.ndarray:

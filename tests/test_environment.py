@@ -13,7 +13,7 @@ import nmmo_jax
 from nmmo_jax import Action, Config, Environment, MapPool, Rules, autoreset, make, make_realm, vectorize
 from nmmo_jax.config import RULE_FIELDS, as_rules
 from nmmo_jax.events import Event
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 
 
 @pytest.mark.parametrize("game", [pytest.param("law", marks=pytest.mark.slow), "chaos"])

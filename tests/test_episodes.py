@@ -13,8 +13,8 @@ from test_training import SMALL, equal
 
 from nmmo_jax.autoreset import autoreset
 from nmmo_jax.components import Realm, observed_material
+from nmmo_jax.kinds import Material
 from nmmo_jax.vectorized import vectorize
-from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 from train.checkpoint import Checkpoints
 from train.evaluate import evaluate, scripted

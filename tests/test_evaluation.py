@@ -8,12 +8,13 @@ import pytest
 from small import GRASS, SMALL
 
 from nmmo_jax import Environment, Rules
-from nmmo_jax.commands.statistics import reachable
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.statistics import reachable
 from nmmo_jax.world.pool import MapPool
 from train.studies import evaluation as module
 from train.studies.entrants import Entrant, entrants
 from train.studies.evaluation import Evaluation
+from train.studies.reports.evaluation import report
 from train.studies.study import compute
 
 WORLDS, SETTLE, TICKS = 2, 8, 24
@@ -81,7 +82,7 @@ def test_arithmetic_by_hand(monkeypatch):
 
 def test_report(made):
     study, results, out = made
-    study.report(out, results)
+    report(study, out, results)
     told = json.loads((out / "results.json").read_text())["policies"][0]
     assert told["policy"] == "random" and told["interval_over"] == "worlds"
     assert np.shape(told["attacks_per_tick"]) == (4, 4) and np.sum(told["attacks_per_tick"]) > 0
@@ -94,7 +95,7 @@ def test_nobody_was_there(made, tmp_path):
     """Worlds that nobody lived in are told of, not a reason to fail."""
     study, results, _ = made
     nothing = {name: np.zeros_like(value) for name, value in results["policy-0-seed-0"].items()}
-    study.report(tmp_path, {"policy-0-seed-0": nothing | {"stride": np.array(1)}})
+    report(study, tmp_path, {"policy-0-seed-0": nothing | {"stride": np.array(1)}})
     told = json.loads((tmp_path / "results.json").read_text())["policies"][0]
     assert told["lifetime"]["mean"] is None and told["population"]["mean"] == 0
 

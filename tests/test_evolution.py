@@ -13,7 +13,7 @@ import pytest
 from nmmo_jax import Config, Environment, make_realm
 from nmmo_jax.commands.evolve import Evolve
 from nmmo_jax.components import Births
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 from train.examples.selecting_god import Selecting
 from train.studies.evolution import Evolution
 from train.studies.evolving import FOUNDING, replaced
@@ -30,6 +30,7 @@ from train.studies.genomes import (
     logits,
 )
 from train.studies.lineage import lineage
+from train.studies.reports.evolution import report
 from train.studies.study import compute
 
 FERTILE = ("birth_food_above=1", "birth_water_above=1", "birth_age=1", "birth_probability=0.3", "birth_food_cost=0",
@@ -216,7 +217,7 @@ def test_a_study_goes_on_where_it_was_and_tells_what_it_found(evolution, tmp_pat
     np.testing.assert_array_equal(np.concatenate(parts), record.births)
     assert (record.births[:, 3] >= 0).all()  # the ring is closed
     assert not np.array_equal(results["drift-1"]["births"], parts[0])
-    study.report(tmp_path, results)
+    report(study, tmp_path, results)
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["invasion"].keys() == {"neutral", "founders", "drift"} and len(told["ticks"]) == 40
     with np.load(tmp_path / "lineage.npz") as file:

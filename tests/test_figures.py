@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from nmmo_jax.files import append_line, write_json
+from nmmo_jax.common.files import append_line, write_json
 from train import figures
 from train.figures import compare, main, write_figures
 from train.runs import read_log

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmmo_jax import files
-from nmmo_jax.files import append_line, read_arrays, read_json, read_lines, write, write_arrays, write_json
-from nmmo_jax.folders import alone, new_folder
+from nmmo_jax.common import files
+from nmmo_jax.common.files import append_line, read_arrays, read_json, read_lines, write, write_arrays, write_json
+from nmmo_jax.common.folders import alone, new_folder
 
 
 class Told(TypedDict):

@@ -12,7 +12,6 @@ from nmmo_jax.commands import (
     evaluate,
     evolve,
     fork,
-    parsing,
     rare,
     simulate,
     sweep,
@@ -20,6 +19,7 @@ from nmmo_jax.commands import (
     watch,
 )
 from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, WORLD, flags_named, parse_set, types_of
+from nmmo_jax.common import parsing
 from nmmo_jax.config import RULE_FIELDS, preset
 from train.networks import NetworkOptions
 from train.settings import Settings, experiment

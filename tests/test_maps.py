@@ -10,9 +10,9 @@ from rich.console import Console
 
 from nmmo_jax.commands.maps import Convert, Generate, Show, picture
 from nmmo_jax.config import Config
+from nmmo_jax.kinds import Material
 from nmmo_jax.world.draw import COLOURS
 from nmmo_jax.world.files import load_map, save_map
-from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 
 SIZE = ["--rows", "20", "--columns", "23", "--border", "4"]

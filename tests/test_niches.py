@@ -3,16 +3,17 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import kstest
 
 from nmmo_jax.commands.niches import Niches
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 from train.studies import niches as of
-from train.studies.specialisation import Amount
-from train.studies.specialisation_report import Arm, Played, findings, report
+from train.studies.reports.specialisation import Played, findings, report
+from train.studies.specialisation import Amount, Arm
 
 GENERATOR_SEED = 11
 
@@ -145,7 +146,7 @@ def test_the_report_has_its_numbers_and_figures(tmp_path):
     amount = Amount(("law",), (1, 2), 16, 2, 100, 8, 128, 1, 2, 4, 8, 0)
     each = [played("law, own weights", 1, [0.0, 0.0]), played("law, own weights", 2, [0.1, 0.2])]
     results = {f"play-{one.arm.name}-{i}": one.seeds[i] for one in each for i in range(2)}
-    report(tmp_path, amount, [one.arm for one in each], results)
+    report(SimpleNamespace(amount=amount, arms=[one.arm for one in each]), tmp_path, results)
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["arms"]["law, own weights-2"]["tiles"]["excess"]["seeds"] == pytest.approx([0.1, 0.2])
     assert told["arms"]["law, own weights-2"]["tiles"]["excess"]["mean"] == pytest.approx([0, 0.15])

@@ -14,9 +14,9 @@ from test_training import SMALL
 
 from nmmo_jax import Environment, vectorize
 from nmmo_jax.commands import simulate as simulate_module
-from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.draws import fold_in
+from nmmo_jax.play.players import labels, players
 from train import policy as policy_module
 from train.checkpoint import FOLDER, Checkpoints, load_params
 from train.networks import clear, make_network, to_action
@@ -282,7 +282,7 @@ def test_what_is_scripted_needs_nothing_of_training():
 import sys
 import nmmo_jax
 from nmmo_jax import cli
-from nmmo_jax.commands.players import players
+from nmmo_jax.play.players import players
 players(("random", "forager"), nmmo_jax.make("law", num_agents=4, num_populations=2))
 print([name for name in ("train", "orbax.checkpoint", "optax") if name in sys.modules])
 """

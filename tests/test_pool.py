@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nmmo_jax.config import Config
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 from nmmo_jax.world.pool import MapPool
 from nmmo_jax.world.tiles import make_tiles as make_tiles_eagerly
 

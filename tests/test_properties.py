@@ -16,7 +16,7 @@ from nmmo_jax.components import Agents, Draws, Realm
 from nmmo_jax.config import MAX_AGENTS, MAX_AMOUNT, as_rules
 from nmmo_jax.draws import draw
 from nmmo_jax.environment import observe
-from nmmo_jax.world.materials import WALKABLE, Material
+from nmmo_jax.kinds import WALKABLE, Material
 
 BLOCKS = Config(num_agents=20, num_populations=5, rows=14, columns=11, view=7, num_visible=5, max_spawns=2)
 FREE = Config(

@@ -7,8 +7,8 @@ import pytest
 from recordings import GOLDEN
 
 from nmmo_jax.cli import main
-from nmmo_jax.recorded import compare, read_recording
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.recorded import compare, read_recording
 
 RECORDINGS = sorted(GOLDEN.glob("*_N*.npz"))
 needs_recordings = pytest.mark.skipif(not RECORDINGS, reason="no recorded play beside this repository")

@@ -11,10 +11,10 @@ from PIL import Image, ImageColor
 from replays import played
 
 from nmmo_jax.cli import main
+from nmmo_jax.kinds import Material
 from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.viewer.render import STYLE_COLOURS, Painter
 from nmmo_jax.world.draw import PALETTE, population_colours
-from nmmo_jax.world.materials import Material
 
 SCALE, EDGE = 16, 2
 LAND = slice(0, 20), slice(0, 18)  # with a border of two tiles of lava, all of the map is shown

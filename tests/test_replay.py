@@ -13,16 +13,16 @@ from replays import BIRTHS, CHAOS, LAW, REALM, SEED, begun, played
 from small import jit_digest
 
 from nmmo_jax import digest
-from nmmo_jax.commands.playing import Orders
+from nmmo_jax.common.files import write_arrays
 from nmmo_jax.components import Cause
 from nmmo_jax.config import RULES_VERSION
 from nmmo_jax.draws import fold_in
-from nmmo_jax.files import write_arrays
+from nmmo_jax.kinds import WALKABLE
+from nmmo_jax.play.playing import Orders
 from nmmo_jax.replay import FORMAT, VERSION, Replay
 from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.vectorized import vectorize
-from nmmo_jax.world.materials import WALKABLE
 from nmmo_jax.world.pool import MapPool
 
 

@@ -9,9 +9,10 @@ import pytest
 from test_training import SMALL as SETTINGS
 from test_training import TINY
 
-from nmmo_jax.files import read_json, read_lines
+from nmmo_jax.common.files import read_json, read_lines
 from train.checkpoint import Checkpoints, load_params
-from train.loop import AXIS, SEEDS, make_train
+from train.loop import SEEDS, make_train
+from train.minibatches import AXIS
 from train.policy import load_policy
 from train.settings import experiment
 from train.studies import seeds as module

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from nmmo_jax import signals
-from nmmo_jax.signals import WORDS, Signals
+from nmmo_jax.common import signals
+from nmmo_jax.common.signals import WORDS, Signals
 
 ROOT = Path(__file__).resolve().parents[1]
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -24,7 +24,7 @@ import gc, hashlib, os, sys, threading, time, types
 sys.path.insert(0, {str(ROOT)!r})
 package = sys.modules["nmmo_jax"] = types.ModuleType("nmmo_jax")
 package.__path__ = [{str(ROOT / "nmmo_jax")!r}]
-from nmmo_jax import entry, signals
+from nmmo_jax.common import entry, signals
 def say(text):
     print(text, flush=True)
 """
@@ -124,8 +124,8 @@ def test_saving_is_waited_for_and_what_is_half_done_is_undone(tmp_path):
     process.send_signal(signal.SIGHUP)
     assert ended(process) == (129, "saved\n", "prog: hung up\n")
     code = f"""
-from nmmo_jax.files import write
-from nmmo_jax.folders import new_folder
+from nmmo_jax.common.files import write
+from nmmo_jax.common.folders import new_folder
 from pathlib import Path
 def content(file):
     file.write(b"half"); say("ready"); time.sleep(99)
@@ -200,7 +200,7 @@ def test_output_that_nobody_reads_is_no_reason_to_stop(tmp_path):
 
 
 def test_a_train_of_somebody_else_is_named(tmp_path):
-    code = "from nmmo_jax.hidden import check_train\ntry: check_train()\nexcept ValueError as error: say(error)"
+    code = "from nmmo_jax.common.hidden import check_train\ntry: check_train()\nexcept ValueError as error: say(error)"
     assert ended(program(code)) == (0, "", "")
     (tmp_path / "train.py").write_text("raise SystemExit('must not be run')")
     _, told, _ = ended(program(f"sys.path.insert(0, {str(tmp_path)!r})\n{code}"))

@@ -8,15 +8,15 @@ import jax
 import numpy as np
 import pytest
 
-from nmmo_jax.commands import measure as measure_module
 from nmmo_jax.commands import simulate as simulate_module
-from nmmo_jax.commands.measure import TimeCurves
 from nmmo_jax.commands.simulate import Simulate
-from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
+from nmmo_jax.common.folders import new_folder
 from nmmo_jax.config import preset
-from nmmo_jax.folders import new_folder
+from nmmo_jax.kinds import Material
+from nmmo_jax.play import measure as measure_module
+from nmmo_jax.play.measure import TimeCurves
+from nmmo_jax.play.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.replay_file import load_replay
-from nmmo_jax.world.materials import Material
 
 FIGURES = ("population.png", "survival.png", "visits.png", "visits-2.png")
 OLD = ("metrics.json", "replay.npz", "visits-7.png", "notes.txt")

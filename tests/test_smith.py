@@ -17,7 +17,7 @@ from test_loggers import events_of
 from test_training import ROOT, SMALL, TINY, equal
 
 from nmmo_jax import cli
-from nmmo_jax.files import append_line, write_json
+from nmmo_jax.common.files import append_line, write_json
 from nmmo_jax.replay_file import load_replay
 from train import metrics, smith
 from train.checkpoint import Checkpoints

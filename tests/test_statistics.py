@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from nmmo_jax.actions import Action
-from nmmo_jax.commands.statistics import (
+from nmmo_jax.config import preset
+from nmmo_jax.environment import Environment
+from nmmo_jax.events import Event
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.statistics import (
     CAUSES,
     accumulate,
     age_histogram,
@@ -19,12 +23,8 @@ from nmmo_jax.commands.statistics import (
     reachable_forests,
     survival_quantile,
 )
-from nmmo_jax.config import preset
-from nmmo_jax.environment import Environment
-from nmmo_jax.events import Event
 from nmmo_jax.scenario import make_realm
 from nmmo_jax.vectorized import vectorize
-from nmmo_jax.world.materials import Material
 
 LAVA, WATER, GRASS, FOREST, STONE = Material.LAVA, Material.WATER, Material.GRASS, Material.FOREST, Material.STONE
 REALMS, TICKS, BINS = 2, 80, 9

@@ -128,22 +128,19 @@ class Count(StudyCommand):
     stop: ClassVar[bool] = False
 
     def study(self, out):
-        command = self
-
         class Counting:
             def cells(self):
                 return cells([], interrupt="two" if Count.stop else None)
 
-            def report(self, out, results):
-                told = {
-                    "most": command.most,
-                    "names": command.names,
-                    "sum": sum(int(r["number"]) for r in results.values()),
-                }
-                (out / "results.json").write_text(json.dumps(told))
-                return "counted"
-
         return Counting()
+
+    def report(self):
+        def report(_study, out, results):
+            told = {"most": self.most, "names": self.names, "sum": sum(int(r["number"]) for r in results.values())}
+            (out / "results.json").write_text(json.dumps(told))
+            return "counted"
+
+        return report
 
 
 def test_command_is_resumed_as_it_was_asked(tmp_path, capsys, monkeypatch):

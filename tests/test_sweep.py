@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from nmmo_jax import Environment
+from nmmo_jax.commands.axes import parse_axis
 from nmmo_jax.commands.sweep import Sweep as Command
 from nmmo_jax.config import Rules
 from nmmo_jax.world.pool import MapPool
 from tests.small import SMALL
-from train.studies.axis import Axis, parse_axis
+from train.studies.axis import Axis
+from train.studies.reports.sweep import report
 from train.studies.sweep import MEASURES, Sweep
 
 AXES = [Axis("regrowth_probability", np.array([0.0, 0.1])), Axis("population_cap", np.array([0.0, 5.0, 16.0]))]
@@ -112,7 +114,7 @@ def test_extreme_points_are_what_they_must_be(swept):
 
 def test_the_report(swept, tmp_path):
     study, results = swept
-    study.report(tmp_path, results)
+    report(study, tmp_path, results)
     rows = list(csv.DictReader((tmp_path / "points.csv").open()))
     assert [(float(row["regrowth_probability"]), float(row["population_cap"])) for row in rows] == [
         (r, c) for r in (0, 0.1) for c in (0, 5, 16)
@@ -141,7 +143,7 @@ def test_one_field_and_three_are_drawn_too(swept, tmp_path):
             cell.name: {name: value[i * study.realms : (i + 1) * study.realms] for name, value in made.items()}
             for i, cell in enumerate(study.cells())
         }
-        study.report(tmp_path, results)
+        report(study, tmp_path, results)
         assert "the same everywhere" in (tmp_path / "report.md").read_text()
         assert len((tmp_path / "points.csv").read_text().splitlines()) == 1 + len(study.points)
 

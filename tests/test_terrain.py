@@ -11,7 +11,7 @@ import pytest
 from recordings import GOLDEN
 
 from nmmo_jax.config import Config
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 from nmmo_jax.world.noise import POSITION_BITS, SQUISH, STRETCH, VALUE_BITS, permutation, simplex
 from nmmo_jax.world.terrain import TILES_PER_UNIT, generate, heights, materials
 

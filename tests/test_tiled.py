@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from recordings import MAPS
 
+from nmmo_jax.kinds import NUM_MATERIALS, Material
 from nmmo_jax.world.files import load_map, save_map
-from nmmo_jax.world.materials import NUM_MATERIALS, Material
 from nmmo_jax.world.tiled import read_tmx, write_tmx
 
 needs_maps = pytest.mark.skipif(not MAPS.is_dir(), reason=f"the original's maps are not there: {MAPS}")

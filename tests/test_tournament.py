@@ -12,12 +12,16 @@ import pytest
 from small import SMALL
 
 from nmmo_jax import Config, Environment
-from nmmo_jax.commands.players import players
+from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
 from train.policy import PRETRAINED
 from train.studies.census import CAUSES, Census
-from train.studies.entrants import Entrant, Stage, entrants, made_of
-from train.studies.matrix import PUBLISHED, TRAINED, Matrix
+from train.studies.entrants import Entrant, Stage, entrants
+from train.studies.matrix import Matrix
+from train.studies.moved import made_of
+from train.studies.reports.matrix import PUBLISHED, TRAINED
+from train.studies.reports.matrix import report as report_matrix
+from train.studies.reports.tournament import report
 from train.studies.study import compute
 from train.studies.tournament import Tournament
 
@@ -146,7 +150,7 @@ def test_three_meet_in_a_world_that_they_can_share():
 
 def test_report(played):
     made, found, out = played
-    made.report(out, found)
+    report(made, out, found)
     written = json.loads((out / "results.json").read_text())
     assert written["sizes"] == [8, 16] and np.shape(written["lifetime"]["mean"]) == (2, 1, 1)
     assert "Worlds of 16 agents" in (out / "report.md").read_text()
@@ -169,7 +173,7 @@ def test_matrix_reports_beside_the_published_table(tmp_path):
     for n in TRAINED:
         steps = np.cumsum(np.full((3, 2, n // 16), 300.0), axis=0)
         found[f"train-law{n}"] = {"lifetime": np.array([[10.0, np.nan], [20, 21], [30, 32]]), "steps": steps}
-    study.report(tmp_path, found)
+    report_matrix(study, tmp_path, found)
     report = (tmp_path / "report.md").read_text()
     assert "| 32 | 74.3 ± 0.0 (74.3) | 74.3 ± 0.0 (74.3) | 62.4 ± 0.0 (62.4) | 52.5 ± 0.0 (52.5) |" in report
     assert "throughout in 8 of 8 columns" in report

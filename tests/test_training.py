@@ -12,7 +12,8 @@ import pytest
 
 from train import loop, metrics, smith
 from train.checkpoint import Checkpoints
-from train.loop import AXIS, Rows, make_train
+from train.loop import make_train
+from train.minibatches import AXIS, Rows
 from train.settings import PUBLISHED, Settings, experiment
 from train.trinity import Sword, Trinity
 

@@ -13,7 +13,8 @@ import pytest
 from small import GRASS
 from test_training import SMALL, TINY
 
-from nmmo_jax import Config, cli, entry, make_realm
+from nmmo_jax import Config, cli, make_realm
+from nmmo_jax.common import entry
 from train import smith
 from train.checkpoint import Checkpoints
 from train.examples import population_based

@@ -13,12 +13,12 @@ from watched import WORLD, begun, played
 from nmmo_jax import make
 from nmmo_jax.bench import watch
 from nmmo_jax.components import observed_material
+from nmmo_jax.kinds import WALKABLE, Material
 from nmmo_jax.observations import observe
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.overlays import Lens
 from nmmo_jax.viewer.scene import Totals, frame, slot_of
-from nmmo_jax.world.materials import WALKABLE, Material
 
 NAMES = ("chaos128", "forager")
 TICKS = 40

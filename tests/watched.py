@@ -1,8 +1,11 @@
 """A small world that the viewer's tests watch."""
 
+import asyncio
+
 from nmmo_jax import make
-from nmmo_jax.commands.players import players
-from nmmo_jax.commands.playing import Play
+from nmmo_jax.play.players import players
+from nmmo_jax.play.playing import Play
+from nmmo_jax.viewer import protocol
 from nmmo_jax.world.pool import MapPool
 
 WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
@@ -20,3 +23,12 @@ def played(play, ticks):
     for _ in range(ticks):
         play.tick()
     return play.replay
+
+
+async def until(socket, wanted, seconds=20.0):
+    """The first message of which ``wanted(header, arrays)`` is true."""
+    async with asyncio.timeout(seconds):
+        while True:
+            header, arrays = protocol.decode(await socket.recv())
+            if wanted(header, arrays):
+                return header, arrays

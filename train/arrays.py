@@ -18,7 +18,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from nmmo_jax.files import one_line
+from nmmo_jax.common.files import one_line
 from train.trees import Leaf, is_key
 
 logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax tells of what it does; what goes wrong is raised

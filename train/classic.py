@@ -13,8 +13,8 @@ from jaxtyping import Array, Float32
 
 from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
+from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import NUM_FEATURES
-from nmmo_jax.world.materials import NUM_MATERIALS
 from train.inputs import Inputs, centre, max_layer, only_listed, tile_layer
 
 

@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Float32, Int16
 
 from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
+from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
-from nmmo_jax.world.materials import NUM_MATERIALS
 from train.inputs import NOBODY, Inputs, tile_layer
 
 CROWD = 3  # as many agents on a tile are a crowd

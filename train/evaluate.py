@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.actions import Action
+from nmmo_jax.common.files import Number
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
-from nmmo_jax.files import Number
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.vectorized import vectorize
 from train.metrics import Sums, means, measure, nothing_visited, visit

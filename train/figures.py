@@ -15,11 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from nmmo_jax import entry
-from nmmo_jax.commands.drawing import FORMATS, Format, drawing, marks, say_one, write_figure
-from nmmo_jax.commands.program import run_program
-from nmmo_jax.commands.text import drawn
-from nmmo_jax.files import read_json
+from nmmo_jax.common import entry
+from nmmo_jax.common.drawing import drawing, marks, say_one, write_figure
+from nmmo_jax.common.files import read_json
+from nmmo_jax.common.formats import FORMATS, Format
+from nmmo_jax.common.program import run_program
+from nmmo_jax.common.text import drawn
 from train.evaluate import Evaluation
 from train.runs import LOG, read_log
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
 from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, STYLES, Config, Rules, as_rules, rule_ndim
+from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import FEATURES, Observation
-from nmmo_jax.world.materials import NUM_MATERIALS
 
 # Networks play in layout ``blocks``, where nobody reproduces.
 ENCODED_RULES = tuple(name for name in RULE_FIELDS if name not in REPRODUCTION_RULES)

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nmmo_jax.extras import need
-from nmmo_jax.files import write
-from nmmo_jax.spelling import near
+from nmmo_jax.common.extras import need
+from nmmo_jax.common.files import write
+from nmmo_jax.common.spelling import near
 
 PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}  # what each is written with
 

@@ -8,19 +8,20 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
+from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
 from nmmo_jax.autoreset import autoreset
-from nmmo_jax.draws import as_key, fold_in, words
+from nmmo_jax.draws import as_key, fold_in
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 from train.losses import advantages, normalise
 from train.metrics import Sums, nothing_visited
-from train.rollouts import Rollout, Step, Worlds, play
+from train.minibatches import AXIS, Rows, moments
+from train.rollouts import Rollout, Worlds, play
 from train.settings import Experiment
-from train.trinity import Batch, Trinity, check_params, sum_of_squares
+from train.trinity import Trinity, check_params, sum_of_squares
 
-AXIS, SEEDS = "realms", "seeds"  # of the mesh of devices
+SEEDS = "seeds"  # of the mesh of devices, beside AXIS
 WORLD, PLAY, NETWORK, RULES, SHUFFLE, EVOLVE = range(6)  # what a run's key is folded with
 
 
@@ -78,7 +79,7 @@ def make_train(
       trinity: classes of the three levels; default, the base classes.
       devices: over which the seeds are shared out, as far as they can be, and then the realms; default, as many as
         seeds and ``Settings.groups`` can be shared out over.
-        ``nmmo_jax.commands.measure.use_all_cores``, before JAX starts, makes every core of a CPU one.
+        ``nmmo_jax.play.measure.use_all_cores``, before JAX starts, makes every core of a CPU one.
       seeds: runs side by side, each with a key of its own; None: one, without an axis for it.
 
     Raises:
@@ -210,7 +211,7 @@ def learn(
         settings.discount, settings.decay,
     )  # fmt: skip
     target = advantage + steps.value
-    number, mean, deviation = _moments(advantage, steps.alive, config.num_populations)
+    number, mean, deviation = moments(advantage, steps.alive, config.num_populations)
     rows = Rows(experiment, steps.alive)
     size = settings.minibatch // settings.groups or rows.alive.shape[-1]
 
@@ -246,88 +247,6 @@ def learn(
         params, optimiser, _, total, skipped = jax.lax.fori_loop(0, rows.batches(size), step, carry)
     total = jax.lax.psum(total, AXIS)
     return params, optimiser, {k: v / jnp.maximum(settings.epochs * number, 1) for k, v in total.items()}, skipped
-
-
-class Rows:
-    """The rows of a rollout on one device: numbered within each of G groups of realms and P populations."""
-
-    def __init__(self, experiment: Experiment, alive: Bool[Array, "T R N"]):
-        settings, config = experiment.settings, experiment.env.config
-        ticks, realms, agents = alive.shape
-        self.first_group = jax.lax.axis_index(AXIS) * (realms * settings.groups // settings.realms)
-        self.shape = (ticks, settings.realms // settings.groups, agents // config.num_populations)
-        self.groups, self.populations = realms // self.shape[1], config.num_populations
-        grouped = alive.reshape(ticks, self.groups, self.shape[1], self.populations, self.shape[2])
-        self.alive = grouped.transpose(1, 3, 0, 2, 4).reshape(self.groups, self.populations, -1)
-        self.number = self.alive.sum(axis=-1, dtype=jnp.int32)  # [G, P]
-
-    def batches(self, size: int) -> Int32[Array, ""]:
-        """Minibatches with ``size`` rows of each group and population, until the most living have been taken."""
-        return jax.lax.pmax(-(-self.number.max() // size), AXIS)
-
-    def shuffled(self, key: PRNGKeyArray, size: int) -> Int32[Array, "G P K"]:
-        """Numbers of the rows in random order, the living first; padded to whole minibatches."""
-        rows = self.alive.shape[-1]
-        counter = jnp.arange(self.populations * rows, dtype=jnp.uint32).reshape(self.populations, rows)
-
-        def one(group, alive):
-            word, _ = words(fold_in(key, group), counter, jnp.zeros_like(counter))
-            word = jnp.where(alive, word >> 1, jnp.uint32(2**32 - 1))
-            index = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.int32), word.shape)
-            return jax.lax.sort((word, index), num_keys=1)[1]
-
-        order = jax.vmap(one)(self.first_group + jnp.arange(self.groups, dtype=jnp.int32), self.alive)
-        return jnp.pad(order, ((0, 0), (0, 0), (0, -rows % size)))
-
-    def batch(
-        self,
-        levels: Trinity,
-        order: Int32[Array, "G P K"],
-        index: Int32[Array, ""],
-        size: int,
-        worlds: Worlds,
-        steps: Step,
-        advantage: Float32[Array, "T R N"],
-        target: Float32[Array, "T R N"],
-    ) -> Batch:
-        """The minibatch of that index, ``[P, G * size, ...]``."""
-        _, realms, agents = self.shape
-        row = jax.lax.dynamic_slice_in_dim(order, index * size, size, axis=2)
-        weight = (index * size + jnp.arange(size, dtype=jnp.int32) < self.number[..., None]).astype(jnp.float32)
-        group = jnp.arange(self.groups, dtype=jnp.int32)[:, None, None]
-        population = jnp.arange(self.populations, dtype=jnp.int32)[:, None]
-        tick, realm = row // (realms * agents), row // agents % realms + group * realms
-        slot = row % agents + population * agents
-        tick, realm, slot, weight = (
-            x.transpose(1, 0, 2).reshape(self.populations, -1) for x in (tick, realm, slot, weight)
-        )
-
-        def take(tree):
-            return jax.tree.map(lambda leaf: leaf[tick, realm, slot], tree)
-
-        obs = take(worlds.observed)
-        core = jax.tree.map(lambda leaf: leaf[tick, population, realm, slot % agents], steps.core)
-        choices, log_prob, advantage, target = take((steps.choices, steps.log_prob, advantage, target))
-        # Of one agent each, under the rules of its realm.
-        single = jax.tree.map(lambda leaf: leaf.reshape(-1, 1, *leaf.shape[2:]), obs)
-        rules = jax.tree.map(lambda leaf: leaf[realm].reshape(-1, *leaf.shape[1:]), worlds.rules)
-        inputs = jax.tree.map(lambda leaf: leaf.reshape(*slot.shape, *leaf.shape[2:]), levels.sword.read(single, rules))
-        return Batch(inputs, obs.mask, choices, log_prob, advantage, target, core, weight)
-
-
-def _moments(
-    values: Float32[Array, "T R N"], of: Bool[Array, "T R N"], populations: int
-) -> tuple[Float32[Array, "P"], Float32[Array, "P"], Float32[Array, "P"]]:
-    """Number, mean and standard deviation per population, over all devices."""
-
-    def total(x):
-        x = jnp.where(of, x, 0.0).reshape(*values.shape[:2], populations, -1)
-        return jax.lax.psum(x.sum(axis=(0, 1, 3)), AXIS)
-
-    number = total(jnp.ones_like(values))
-    mean = total(values) / jnp.maximum(number, 1)
-    centred = values - jnp.repeat(mean, values.shape[2] // populations)
-    return number, mean, jnp.sqrt(total(centred**2) / jnp.maximum(number, 1))
 
 
 def _specs(state: State) -> State:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float32, Int32, UInt32
 from nmmo_jax.components import Births, Cause, Realm, observed_material
 from nmmo_jax.config import STYLES, Config, Rules
 from nmmo_jax.environment import Info
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 
 CAUSES = [cause for cause in Cause if cause != Cause.NONE]
 GROUND = (Material.GRASS, Material.SCRUB, Material.FOREST)  # what is explored

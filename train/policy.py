@@ -20,15 +20,17 @@ import numpy as np
 import tyro
 from jaxtyping import PRNGKeyArray
 
-from nmmo_jax import entry
 from nmmo_jax.actions import Action
-from nmmo_jax.commands.program import run_program
-from nmmo_jax.commands.text import safe
+from nmmo_jax.common import entry
+from nmmo_jax.common.program import run_program
+from nmmo_jax.common.spelling import near
+from nmmo_jax.common.text import safe
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config, Rules, as_rules, rule_ndim
 from nmmo_jax.draws import as_key
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import Observation, check_observation
+from nmmo_jax.policies.scripted import POLICIES
 from train.checkpoint import Checkpoints, load_params
 from train.networks import clear, to_action
 from train.rollouts import from_populations, to_populations
@@ -107,6 +109,21 @@ def load_policy(
         params = pick(params, populations)
     params = jax.tree.map(lambda leaf, like: leaf[np.arange(len(like)) % len(leaf)], params, template)
     return _policy(level, env, params)
+
+
+def load_named(name: str, env: Environment | None = None) -> Policy:
+    """``load_policy`` for who says whom to play: what means nothing is told of with the nearest that does."""
+    check_name(name)
+    return load_policy(name, env=env)
+
+
+def check_name(name: str) -> None:
+    """Refuses a name without separators that is no policy's and no folder's, with the nearest that is."""
+    if Path(name).name == name and not find(name).is_dir():
+        shipped = sorted(path.name for path in PRETRAINED.glob("*") if path.is_dir())
+        known = [*POLICIES, *shipped]
+        told = f"must be {', '.join(known)}, or the folder of a trained run{near(name, known)}"
+        raise ValueError(f"policy={name}: {told}")
 
 
 def find(name: Path | str) -> Path:

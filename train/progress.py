@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn
 
-from nmmo_jax.commands.progress import Shown
-from nmmo_jax.commands.text import column
+from nmmo_jax.common.progress import Shown
+from nmmo_jax.common.text import column
 
 
 class TrainingProgress(Shown):

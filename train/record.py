@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from nmmo_jax.commands.players import Players
-from nmmo_jax.commands.playing import Play
+from nmmo_jax.common.files import write
 from nmmo_jax.environment import Environment
-from nmmo_jax.files import write
+from nmmo_jax.play.players import Players
+from nmmo_jax.play.playing import Play
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.viewer.film import write_gif
 from nmmo_jax.viewer.render import Painter

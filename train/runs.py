@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from nmmo_jax.commands.drawing import Format
-from nmmo_jax.files import Count, Number, line_of, read_json, read_lines, write
+from nmmo_jax.common.files import Count, Number, line_of, read_json, read_lines, write
+from nmmo_jax.common.formats import Format
 from train.checkpoint import FOLDER, Checkpoints
 
 CONFIG, LOG = "config.json", "metrics.jsonl"

@@ -12,8 +12,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocat
 from nmmo_jax.bench.report import devices_of, nanoseconds
 from nmmo_jax.bench.results import measured, part
 from nmmo_jax.bench.systems import OBSERVE, STEP, WITHOUT_OBSERVATION
-from nmmo_jax.commands.drawing import drawing, write_figure
-from nmmo_jax.commands.text import drawn, heading, safe
+from nmmo_jax.common.drawing import drawing, write_figure
+from nmmo_jax.common.text import drawn, heading, safe
 
 PEERS = Path(__file__).parent / "peers.json"
 _OURS, _OTHERS, _ACCENT = "#0072B2", "#B0B0B0", "#D55E00"  # Okabe and Ito's, told apart by the colour-blind

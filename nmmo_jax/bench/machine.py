@@ -18,9 +18,9 @@ from typing import Any
 
 import jax
 
+from nmmo_jax.common.cores import cores
+from nmmo_jax.common.files import write_json
 from nmmo_jax.config import RULES_VERSION
-from nmmo_jax.cores import cores
-from nmmo_jax.files import write_json
 
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "JAX_", "XLA_PYTHON_CLIENT_")  # names, or how names begin
 _NO_FLAGS = ("JAX_COMPILATION_CACHE_DIR",)  # a path, which tells nothing

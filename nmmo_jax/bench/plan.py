@@ -7,7 +7,7 @@ from typing import Any
 
 from nmmo_jax.bench.rows import observation_bytes, row
 from nmmo_jax.bench.throughput import Throughput, check, policy
-from nmmo_jax.hidden import check_train
+from nmmo_jax.common.hidden import check_train
 
 GROUPS = (
     *("full_house", "chaos", "law", "classic", "training", "vec_env", "realms", "crowd", "large", "huge"),

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from nmmo_jax.bench.results import differences, measured, part
-from nmmo_jax.commands.text import safe
+from nmmo_jax.common.text import safe
 
 _SETTINGS = ("group", "row", "policy", "realms", "agents", "populations", "devices")
 _HEADLINES = {  # (row, policy) -> how it is called, in the order of the README's table

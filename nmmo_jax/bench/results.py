@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 
-from nmmo_jax.files import of_kind, read_json, write_json
+from nmmo_jax.common.files import of_kind, read_json, write_json
 
 FORMAT = "nmmo-jax bench"
 VERSION = 1

@@ -22,10 +22,10 @@ import numpy as np
 
 import nmmo_jax
 from nmmo_jax.components import Realm
-from nmmo_jax.config import PRESETS, RULE_FIELDS, Config
+from nmmo_jax.config import PRESETS, RULE_FIELDS
 from nmmo_jax.draws import fold_in, for_jax, split
 from nmmo_jax.environment import Environment
-from nmmo_jax.world.materials import is_walkable
+from nmmo_jax.kinds import is_walkable
 
 FULL_HOUSE = Path(__file__).parent / "full_house.json"
 ROWS = ("full_house", "chaos", "law", "crowd", "large", "huge")
@@ -121,7 +121,7 @@ def _preset(name: str, agents: int | None, populations: int | None) -> Row:
 
 def scatter(key: jax.Array, realm: Realm) -> Realm:
     """Places the agents of one realm anew, each uniformly over the walkable tiles; runs inside jit."""
-    walkable = jnp.cumsum(is_walkable(realm.tiles.material, Config()).reshape(-1), dtype=jnp.int32)
+    walkable = jnp.cumsum(is_walkable(realm.tiles.material).reshape(-1), dtype=jnp.int32)
     rank = jax.random.randint(for_jax(key), realm.agents.row.shape, 0, walkable[-1], jnp.int32)
     place = jnp.searchsorted(walkable, rank, side="right").astype(jnp.int32)
     columns = realm.tiles.material.shape[1]

@@ -10,8 +10,8 @@ from typing import Any
 from nmmo_jax.bench.machine import last_line, pinned
 from nmmo_jax.bench.plan import Job
 from nmmo_jax.bench.results import ALONE
-from nmmo_jax.files import read_json
-from nmmo_jax.signals import Signals
+from nmmo_jax.common.files import read_json
+from nmmo_jax.common.signals import Signals
 
 Measure = Callable[[Job], dict[str, Any]]
 

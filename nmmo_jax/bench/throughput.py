@@ -27,11 +27,11 @@ import nmmo_jax
 from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import Row, observation_bytes, row, start
-from nmmo_jax.commands.measure import use_all_cores
-from nmmo_jax.commands.text import console
+from nmmo_jax.common.hidden import check_train
+from nmmo_jax.common.text import console
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
-from nmmo_jax.hidden import check_train
+from nmmo_jax.play.measure import use_all_cores
 from nmmo_jax.policies.scripted import POLICIES
 
 _AXIS = "realms"

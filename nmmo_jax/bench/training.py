@@ -22,7 +22,7 @@ from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import observation_bytes
 from nmmo_jax.bench.throughput import devices, rates
-from nmmo_jax.commands.text import console
+from nmmo_jax.common.text import console
 from train.loop import State, make_train
 from train.policy import PRETRAINED, load_policy
 from train.settings import Experiment, Settings, experiment

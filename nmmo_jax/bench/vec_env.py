@@ -19,7 +19,7 @@ import tyro
 from nmmo_jax.bench.machine import machine, peak_memory, run_program
 from nmmo_jax.bench.rows import observation_bytes, row
 from nmmo_jax.bench.throughput import rates
-from nmmo_jax.cores import cores
+from nmmo_jax.common.cores import cores
 from train.vec_env import VecEnv
 from train.vec_rows import Observations
 

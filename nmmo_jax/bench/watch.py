@@ -19,9 +19,9 @@ import numpy as np
 import tyro
 
 from nmmo_jax.bench.machine import machine, run_program
-from nmmo_jax.commands.players import players
-from nmmo_jax.commands.playing import Play
 from nmmo_jax.environment import make
+from nmmo_jax.play.players import players
+from nmmo_jax.play.playing import Play
 from nmmo_jax.viewer import scene
 from nmmo_jax.viewer.access import Access
 from nmmo_jax.viewer.minds import Minds
@@ -29,6 +29,7 @@ from nmmo_jax.viewer.server import Gallery, open_gallery
 from nmmo_jax.viewer.show import Show
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.pool import MapPool
+from train.policy import load_named
 
 _BROWSERS = """
 import asyncio, sys
@@ -78,10 +79,10 @@ def main(args: Watching) -> dict[str, Any]:
     env = make(args.game, num_agents=args.agents, num_populations=8)
     names = [args.policy] * 8
     pool = MapPool.generated(0, 1, env.config)
-    play = Play(env, players((args.policy,), env), names, pool, initial_population=args.agents)
+    play = Play(env, players((args.policy,), env, load_named), names, pool, initial_population=args.agents)
     play.run(64)
     play.tick()  # which is another program, compiled before anything is timed
-    show = Show(play, 1, Minds(env, names), seconds=0)
+    show = Show(play, 1, Minds(env, names, load_named), seconds=0)
     stage, frames = show.stage, range(60, 64)
     record = {
         **{name: value for name, value in dataclasses.asdict(args).items() if name != "out"},

@@ -15,13 +15,14 @@ from nmmo_jax.bench.machine import ask
 from nmmo_jax.bench.plan import Job, plan
 from nmmo_jax.bench.report import compare, summary
 from nmmo_jax.bench.run import failures, missing, run
-from nmmo_jax.commands.drawing import Format, check_formats, drawing
 from nmmo_jax.commands.overrides import flags_named
-from nmmo_jax.commands.text import column, safe, verdict
-from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.folders import new_file
-from nmmo_jax.signals import Signals
-from nmmo_jax.spelling import near
+from nmmo_jax.common.drawing import drawing
+from nmmo_jax.common.folders import new_file
+from nmmo_jax.common.formats import Format, check_formats
+from nmmo_jax.common.signals import Signals
+from nmmo_jax.common.spelling import near
+from nmmo_jax.common.text import column, safe, verdict
+from nmmo_jax.common.text import console as terminal
 
 
 @dataclasses.dataclass

@@ -67,7 +67,7 @@ class Collapse(StudyCommand):
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.collapse.Collapse``."""
-        from train.studies.axis import parse_axis
+        from nmmo_jax.commands.axes import parse_axis
         from train.studies.collapse import Collapse as Study
         from train.studies.collapse import Kind
 
@@ -88,3 +88,9 @@ class Collapse(StudyCommand):
         return Study(
             axis, self.begin == "high", kinds, self.policy, self.worlds, self.settle, self.hold, self.slower, self.seed
         )
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.collapse import report
+
+        return report

@@ -66,3 +66,9 @@ class Evaluate(StudyCommand):
         )
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
         return Evaluation(entrants(names, env), env, self.worlds, self.settle, self.ticks, self.seed)
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.evaluation import report
+
+        return report

@@ -122,3 +122,9 @@ class Evolve(StudyCommand):
             horizon=self.horizon,
         )
         return Study(out, env, amount, self.mutation, self.seed)
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.evolution import report
+
+        return report

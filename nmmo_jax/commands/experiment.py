@@ -58,3 +58,9 @@ class Experiment(StudyCommand):
         seeds = tuple(range(self.seeds))
         play = (self.sizes, self.worlds, self.settle, self.ticks, self.seed)
         return Matrix(out, self.game, self.agents, seeds, self.budget, *play)
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.matrix import report
+
+        return report

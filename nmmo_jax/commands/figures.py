@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from nmmo_jax.commands.drawing import drawing, marks, say_one
-from nmmo_jax.commands.measure import Measured
-from nmmo_jax.commands.statistics import kaplan_meier, survival_quantile
-from nmmo_jax.commands.text import drawn, heading
+from nmmo_jax.common.drawing import drawing, marks, say_one
+from nmmo_jax.common.text import drawn, heading
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.measure import Measured
+from nmmo_jax.play.statistics import kaplan_meier, survival_quantile
 from nmmo_jax.world.draw import COLOURS, POPULATION_COLOURS, map_image
-from nmmo_jax.world.materials import Material
 
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 _FEW = 8  # populations that are drawn one by one; more are drawn by policy

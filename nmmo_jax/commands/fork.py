@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 import tyro
 
 from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, RULES, flags_named, names_in, parse_set
-from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.studying import StudyCommand
-from nmmo_jax.commands.text import safe, short
+from nmmo_jax.commands.trained import load_trained
+from nmmo_jax.common.text import safe, short
 from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, as_rules, preset
 from nmmo_jax.environment import Environment
+from nmmo_jax.play.players import labels, players
 from nmmo_jax.world.pool import MapPool
 
 DEFAULT_POLICIES = {"chaos": ("fighter", "forager"), "law": ("forager",)}
@@ -93,7 +94,7 @@ class Fork(StudyCommand):
         forks = Forks(
             env=env,
             after=env.rules if self.births else as_rules(rules.replace(**none_born), config),
-            players=players(names, env),
+            players=players(names, env, load_trained),
             names=names,
             labels=labels(names),
             worlds=self.worlds,
@@ -111,8 +112,16 @@ class Fork(StudyCommand):
         if self.swap is not None:
             place, policy = self._swapped()
             other = tuple(policy if p == place else name for p, name in enumerate(names))
-            return Change(forks, f"population {place} plays {short(labels((policy,))[0])}", {}, players(other, env))
+            return Change(
+                forks, f"population {place} plays {short(labels((policy,))[0])}", {}, players(other, env, load_trained)
+            )
         return Removals(forks)
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.counterfactual import change, removals
+
+        return change if self.rule or self.swap is not None else removals
 
     def policies(self) -> tuple[str, ...]:
         """See ``StudyCommand``."""

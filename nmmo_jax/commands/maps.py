@@ -18,13 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from nmmo_jax.commands.overrides import flags_named, named_by
-from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.commands.text import safe
+from nmmo_jax.common.folders import new_folder
+from nmmo_jax.common.text import console as terminal
+from nmmo_jax.common.text import safe
 from nmmo_jax.config import Config
-from nmmo_jax.folders import new_folder
+from nmmo_jax.kinds import Material
 from nmmo_jax.world.draw import COLOURS, map_image, write_png
 from nmmo_jax.world.files import load_map, save_map
-from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 from nmmo_jax.world.tiled import Encoding
 from nmmo_jax.world.tiles import spawn_tiles

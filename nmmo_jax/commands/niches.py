@@ -73,3 +73,9 @@ class Niches(StudyCommand):
 
         fields = [field.name for field in dataclasses.fields(Amount)]
         return Specialisation(out, Amount(**{name: getattr(self, name) for name in fields}), self.policy)
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.specialisation import report
+
+        return report

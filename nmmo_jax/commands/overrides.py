@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tyro
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, STYLES, Config, rule_ndim
-from nmmo_jax.spelling import near
 
 Overrides = Annotated[
     tuple[tuple[str, ...], ...],

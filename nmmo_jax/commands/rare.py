@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
-from nmmo_jax.commands.players import labels, players
 from nmmo_jax.commands.studying import StudyCommand
-from nmmo_jax.commands.text import listed
+from nmmo_jax.commands.trained import load_trained
+from nmmo_jax.common.text import listed
 from nmmo_jax.config import MAX_TICKS, preset
 from nmmo_jax.environment import Environment
+from nmmo_jax.play.players import labels, players
 from nmmo_jax.world.pool import MapPool
 
 
@@ -87,7 +88,7 @@ class Rare(StudyCommand):
         names = tuple(self.policy[p % len(self.policy)] for p in range(self.populations))
         return Rarity(
             env=env,
-            players=players(names, env),
+            players=players(names, env, load_trained),
             title=f"{self.game}, {listed(labels(names))}, at most {self.agents} agents",
             rates=self.rate,
             ticks=self.ticks,
@@ -98,3 +99,9 @@ class Rare(StudyCommand):
             count=self.count,
             seed=self.seed,
         )
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.rarity import report
+
+        return report

@@ -6,10 +6,10 @@ from pathlib import Path
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
-from nmmo_jax.commands.progress import Shown
 from nmmo_jax.commands.replay import indices
-from nmmo_jax.commands.text import column, console, safe
-from nmmo_jax.files import write
+from nmmo_jax.common.files import write
+from nmmo_jax.common.progress import Shown
+from nmmo_jax.common.text import column, console, safe
 from nmmo_jax.replay_file import load_replay
 from nmmo_jax.viewer.film import FASTEST, film
 from nmmo_jax.viewer.render import Painter

@@ -10,9 +10,9 @@ import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax.commands.progress import waiting
-from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.commands.text import fault, in_full, safe, short, verdict
+from nmmo_jax.common.progress import waiting
+from nmmo_jax.common.text import console as terminal
+from nmmo_jax.common.text import fault, in_full, safe, short, verdict
 from nmmo_jax.components import Cause
 from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.replay import Replay

@@ -1,18 +1,18 @@
 """What is told of a run: its numbers, a table of them, and files."""
 
-import platform
-from importlib.metadata import version
 from typing import Any
 
-import jax
 import numpy as np
 from jax.typing import ArrayLike
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax import __version__
-from nmmo_jax.commands.measure import Measured
-from nmmo_jax.commands.statistics import (
+from nmmo_jax.common.text import short
+from nmmo_jax.components import Cause
+from nmmo_jax.environment import Environment
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.measure import Measured
+from nmmo_jax.play.statistics import (
     CAUSES,
     age_histogram,
     food_yield,
@@ -21,12 +21,6 @@ from nmmo_jax.commands.statistics import (
     reachable_forests,
     survival_quantile,
 )
-from nmmo_jax.commands.text import short
-from nmmo_jax.components import Cause
-from nmmo_jax.config import RULES_VERSION, Rules
-from nmmo_jax.cores import cores
-from nmmo_jax.environment import Environment
-from nmmo_jax.world.materials import Material
 from nmmo_jax.world.pool import MapPool
 
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -117,26 +111,6 @@ def _of_populations(
         "harvests": total(tally.harvests),
         "food_harvested": total(tally.forage),
         "food_harvested_over_yield": total(tally.forage) / attainable if attainable else None,
-    }
-
-
-def rules_as_json(rules: Rules) -> dict[str, Any]:
-    """Rules as plain numbers and lists."""
-    return {name: np.asarray(value).tolist() for name, value in rules.named().items()}
-
-
-def versions() -> dict[str, Any]:
-    """What the numbers were made with."""
-    device = jax.devices()[0]
-    packages = {name: version(name) for name in ("jax", "jaxlib", "numpy", "flax")}
-    return {
-        "rules_version": RULES_VERSION,
-        "nmmo-jax": __version__,
-        **packages,
-        "python": platform.python_version(),
-        "machine": platform.platform(),
-        "cores": cores(),
-        "device": f"{device.platform}: {device.device_kind}",
     }
 
 

@@ -7,28 +7,25 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from nmmo_jax.commands.drawing import FORMATS, Format, check_formats, drawing, write_figure
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
-from nmmo_jax.commands.measure import Measured, longest_chunk, measure, use_all_cores
 from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, flags_named, named_by, parse_set
-from nmmo_jax.commands.players import Players, labels, players
-from nmmo_jax.commands.playing import Play
-from nmmo_jax.commands.progress import Progress, waiting
-from nmmo_jax.commands.report import (
-    censored_lives,
-    rules_as_json,
-    summarise,
-    table,
-    versions,
-)
-from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.commands.text import safe, short
+from nmmo_jax.commands.report import censored_lives, summarise, table
+from nmmo_jax.commands.trained import load_trained
+from nmmo_jax.common.drawing import drawing, write_figure
+from nmmo_jax.common.files import write_arrays, write_json
+from nmmo_jax.common.folders import Folder, new_folder
+from nmmo_jax.common.formats import FORMATS, Format, check_formats
+from nmmo_jax.common.progress import Progress, waiting
+from nmmo_jax.common.signals import Signals
+from nmmo_jax.common.text import console as terminal
+from nmmo_jax.common.text import safe, short
 from nmmo_jax.config import MAX_TICKS, Config, preset
 from nmmo_jax.environment import Environment
-from nmmo_jax.files import write_arrays, write_json
-from nmmo_jax.folders import Folder, new_folder
+from nmmo_jax.play.measure import Measured, longest_chunk, measure, use_all_cores
+from nmmo_jax.play.players import Players, labels, players
+from nmmo_jax.play.playing import Play
+from nmmo_jax.play.provenance import rules_as_json, versions
 from nmmo_jax.replay_file import save_replay
-from nmmo_jax.signals import Signals
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size
@@ -124,7 +121,7 @@ class Simulate:
             maps = self._load_maps()
             env = self._environment(maps)
             policies = self._policies()
-            who = players(policies, env)
+            who = players(policies, env, load_trained)
         policies = labels(policies)
         otherwise = "--overwrite replaces earlier results in it"
         with (

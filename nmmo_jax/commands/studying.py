@@ -8,13 +8,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tyro
 
-from nmmo_jax.commands.drawing import Format, check_formats, drawing
-from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.overrides import flags_named, named_by
-from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.commands.text import pasted, safe
-from nmmo_jax.hidden import check_train
-from nmmo_jax.signals import ending
+from nmmo_jax.common.drawing import drawing
+from nmmo_jax.common.formats import Format, check_formats
+from nmmo_jax.common.hidden import check_train
+from nmmo_jax.common.signals import ending
+from nmmo_jax.common.text import console as terminal
+from nmmo_jax.common.text import pasted, safe
+from nmmo_jax.play.measure import use_all_cores
 
 
 @dataclasses.dataclass
@@ -44,6 +45,10 @@ class StudyCommand(abc.ABC):
     @abc.abstractmethod
     def study(self, out: Path) -> Any:
         """The ``train.studies.study.Study``; raises ValueError for what cannot be."""
+
+    @abc.abstractmethod
+    def report(self) -> Any:
+        """The ``train.studies.study.Report`` of such a study."""
 
     def check(self) -> None:  # noqa: B027
         """Refuses flags that mean nothing beside others; called before ``FORMS`` give theirs."""
@@ -86,7 +91,7 @@ class StudyCommand(abc.ABC):
                 raise OSError(told) from None
 
     def _compute(self, out: Path, resumed: bool) -> int:
-        from train.studies.entrants import made_of
+        from train.studies.moved import made_of
         from train.studies.study import compute, has_begun, left, move_study, open_study
 
         console = terminal()
@@ -96,7 +101,7 @@ class StudyCommand(abc.ABC):
         if resumed:  # and known to be of the same policies
             move_study(out, asked, made)
         open_study(out, self.NAME, asked, made)
-        cells, goes_on = study.cells(), f"nmmo-jax {self.NAME} --resume {pasted(out)} goes on"
+        cells, report, goes_on = study.cells(), self.report(), f"nmmo-jax {self.NAME} --resume {pasted(out)} goes on"
         with ending(lambda: goes_on if has_begun(out) else None):
             try:
                 results, seconds = compute(cells, out)
@@ -107,7 +112,7 @@ class StudyCommand(abc.ABC):
                 console.print(f"{safe(out)}: {done} of {len(cells)} parts are done\n{goes_on}", soft_wrap=True)
                 return 130
             with drawing(self.figure_format):
-                shown = study.report(out, results)
+                shown = report(study, out, results)
         console.print(shown)
         console.print(f"{seconds:.0f} s. Results: {safe(out)}", soft_wrap=True)
         return 0
@@ -128,8 +133,7 @@ class StudyCommand(abc.ABC):
         return {name: _plain(getattr(self, name), folders) for name in fields}
 
     def _resumed(self, folder: Path) -> Self:
-        from train.studies.entrants import made_of
-        from train.studies.moved import places, same
+        from train.studies.moved import made_of, places, same
         from train.studies.study import read_config
 
         for field in dataclasses.fields(self):

@@ -63,7 +63,7 @@ class Sweep(StudyCommand):
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.sweep.Sweep``."""
-        from train.studies.axis import parse_axis
+        from nmmo_jax.commands.axes import parse_axis
         from train.studies.sweep import Sweep as Study
 
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
@@ -83,3 +83,9 @@ class Sweep(StudyCommand):
             **{**({"reproduction": True, "layout": "free"} if self.reproduction else {}), **fixed},
         )
         return Study(axes, env, self.policy, self.worlds, self.settle, self.ticks, self.seed, self.initial, self.batch)
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.sweep import report
+
+        return report

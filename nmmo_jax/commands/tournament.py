@@ -62,3 +62,9 @@ class Tournament(StudyCommand):
         assert self.sizes is not None and self.worlds is not None
         assert self.settle is not None and self.ticks is not None
         return Study(who, env, self.sizes, self.worlds, self.settle, self.ticks, self.seed)
+
+    def report(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports.tournament import report
+
+        return report

@@ -8,12 +8,12 @@ import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax.commands.drawing import Format, check_formats
-from nmmo_jax.commands.measure import use_all_cores
 from nmmo_jax.commands.overrides import WORLD, Overrides, flags_named, named_by, parse_set, types_of
-from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.commands.text import pasted, safe, verdict
-from nmmo_jax.hidden import check_train
+from nmmo_jax.common.formats import Format, check_formats
+from nmmo_jax.common.hidden import check_train
+from nmmo_jax.common.text import console as terminal
+from nmmo_jax.common.text import pasted, safe, verdict
+from nmmo_jax.play.measure import use_all_cores
 
 
 @dataclasses.dataclass

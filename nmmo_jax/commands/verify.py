@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from nmmo_jax.commands.text import console as terminal
-from nmmo_jax.commands.text import fault, safe, verdict
-from nmmo_jax.recorded import compare, read_recording
+from nmmo_jax.common.text import console as terminal
+from nmmo_jax.common.text import fault, safe, verdict
+from nmmo_jax.play.recorded import compare, read_recording
 
 
 @dataclasses.dataclass

@@ -10,16 +10,17 @@ import tyro
 from rich.text import Text
 
 from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, flags_named, named_by, parse_set
-from nmmo_jax.commands.players import labels, load_trained, players
-from nmmo_jax.commands.playing import Play
-from nmmo_jax.commands.text import console, safe
+from nmmo_jax.commands.trained import load_trained
+from nmmo_jax.common.files import write
+from nmmo_jax.common.signals import Signals
+from nmmo_jax.common.text import console, safe
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.environment import Environment, make
-from nmmo_jax.files import write
+from nmmo_jax.play.players import labels, players
+from nmmo_jax.play.playing import Play
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
-from nmmo_jax.signals import Signals
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
@@ -171,7 +172,7 @@ class Watch:
         shown = labels(names)
         of_populations = [shown[p % len(names)] for p in range(config.num_populations)]
         title = ", ".join(dict.fromkeys([game, *of_populations]))
-        who = players(names, env)
+        who = players(names, env, load_trained)
         play = Play(env, who, of_populations, pool, seed=seed, initial_population=births, title=title)
         return play, names, game
 
@@ -211,7 +212,7 @@ class Watch:
     def _minds(self, kind: Any, env: Environment, names: tuple[str, ...]) -> Any:
         """The minds of the policies; where those of a replay cannot be found, of nobody trained."""
         try:
-            return kind(env, names)
+            return kind(env, names, load_trained)
         except (ValueError, OSError):
             if self.replay is None:
                 raise

@@ -10,9 +10,9 @@ from jaxtyping import Array, Bool, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action
 from nmmo_jax.draws import bits
+from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.systems.movement import DIRECTIONS
-from nmmo_jax.world.materials import Material
 
 MOVES = len(DIRECTIONS)
 FAR = 64  # a distance in steps that stands for "unknown or unreachable"

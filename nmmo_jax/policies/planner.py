@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Int, Int32, PRNGKeyArray, UInt8
 
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm
+from nmmo_jax.kinds import Material
 from nmmo_jax.observations import Observation
 from nmmo_jax.policies.foraging import (
     FAR,
@@ -28,7 +29,6 @@ from nmmo_jax.policies.foraging import (
     may_stand,
 )
 from nmmo_jax.systems.movement import DIRECTIONS
-from nmmo_jax.world.materials import Material
 
 SWEEPS = 24  # how far food and water are sought, in steps
 CLAIM_SWEEPS = 8  # how far from itself an agent claims forests, in steps

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt
 
+from nmmo_jax.kinds import Material
 from nmmo_jax.observations import Observation
 from nmmo_jax.policies.foraging import FAR, MOVES, Mask, Places, heading, may_stand
 from nmmo_jax.systems.movement import DIRECTIONS
-from nmmo_jax.world.materials import Material
 
 MAX_RADIUS = 15  # what a word holds; of larger windows the middle is used
 DETOUR = 6  # how much longer than straight across the window a way may be, in steps

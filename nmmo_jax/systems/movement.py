@@ -5,7 +5,7 @@ from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.components import Realm, Tiles
 from nmmo_jax.config import Config
-from nmmo_jax.world.materials import is_walkable
+from nmmo_jax.kinds import is_walkable
 
 # Index of the action -> (rows, columns); 0 stays.
 DIRECTIONS = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
@@ -29,4 +29,4 @@ def can_enter(tiles: Tiles, row: Int32[Array, "*K"], col: Int32[Array, "*K"], co
     """Whether a place is inside the map and walkable (as observed: a depleted forest is walkable scrub)."""
     inside = (row >= 0) & (row < tiles.size[0]) & (col >= 0) & (col < tiles.size[1])
     material = tiles.material.reshape(-1).at[row * config.columns + col].get(mode="clip")
-    return inside & is_walkable(material, config)
+    return inside & is_walkable(material, config.walkable)

@@ -13,9 +13,9 @@ from nmmo_jax.bits import first_set, order
 from nmmo_jax.components import NEVER, NO_UID, Births, Realm
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.draws import coin
+from nmmo_jax.kinds import Material
 from nmmo_jax.systems.lifecycle import give_birth, uniform
 from nmmo_jax.systems.movement import DIRECTIONS, can_enter
-from nmmo_jax.world.materials import Material
 
 
 def reproduce(

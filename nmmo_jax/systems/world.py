@@ -15,13 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int32, UInt32
 
-from nmmo_jax.actions import Orders
-from nmmo_jax.components import NO_UID, Agents, Draws, Happening, Outcome, Realm, Tiles
+from nmmo_jax.components import NO_UID, Agents, Draws, Happening, Orders, Outcome, Realm, Tiles
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.draws import words
-from nmmo_jax.kinds import cause_names
 from nmmo_jax.system import SCHEDULE, SHARED, Column, System
-from nmmo_jax.world.materials import material_names
 
 _LATE = ("end", "observe")  # points at which no stat can be changed any more
 
@@ -142,7 +139,7 @@ class World:
 
     def number_of(self, material: str) -> int:
         """The number of a material, as it is in ``tiles.material``."""
-        names = material_names(self.config)
+        names = self.config.material_names
         if material not in names:
             raise self._error(f"material {material!r}", f"there are {', '.join(names)}")
         return names.index(material)
@@ -154,7 +151,7 @@ class World:
             raise self._error(f"hurt(cause={cause!r})", f"its causes are {', '.join(causes) or 'none'}")
         world, _ = self._change("health", who, amount, -1)
         killed, outcome = self.acting & (world.agents.health <= 0), world._outcome("hurt")
-        number = jnp.int32(cause_names(self.config).index(cause))
+        number = jnp.int32(self.config.cause_names.index(cause))
         outcome = outcome.replace(dead=outcome.dead | killed, cause=jnp.where(killed, number, outcome.cause))
         if self.point == "vitals":
             outcome = outcome.replace(acted=outcome.acted & ~killed)

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32
 
-from nmmo_jax.commands.players import load_trained
 from nmmo_jax.components import Agents, Realm, empty_probes
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.environment import Environment
+from nmmo_jax.kinds import is_walkable
 from nmmo_jax.observations import Observation, observe
+from nmmo_jax.play.players import Load, scripted_only
 from nmmo_jax.policies.scripted import POLICIES
-from nmmo_jax.world.materials import is_walkable
 
 PROBES = 8_192  # per call
 _NEAR = 64  # agents that a window is taken to hold at most, where another is added to it
@@ -38,14 +38,17 @@ class Judgement(NamedTuple):
 class Minds:
     """The minds of a world's populations: policies by name, population p that of name p modulo their number.
 
+    Args:
+      load: trained ones, as of ``players``.
+
     Attributes:
       trained: names of those that have a mind to look into, each once.
     """
 
-    def __init__(self, env: Environment, names: Sequence[str]):
-        self.env, self.names = env, tuple(names)
+    def __init__(self, env: Environment, names: Sequence[str], load: Load = scripted_only):
+        self.env, self.names, self._load = env, tuple(names), load
         self.trained = [name for name in dict.fromkeys(names) if name not in POLICIES]
-        self._policies = [load_trained(name, env) for name in self.trained]
+        self._policies = [load(name, env) for name in self.trained]
         self._judge = jax.jit(self._judge_all)
 
     def has(self, population: int) -> bool:
@@ -125,7 +128,7 @@ class Minds:
     @functools.cache  # noqa: B019 - as many as there are names, for as long as there is the world
     def _of_one(self, name: str, number: int) -> "_Judge":
         config = dataclasses.replace(_wider(self.env.config, number), num_populations=1, layout="blocks")
-        return _Judge(load_trained(name, Environment(config)))
+        return _Judge(self._load(name, Environment(config)))
 
 
 class _Judge:
@@ -181,7 +184,7 @@ def _beside(config: Config, judge: _Judge, params: Any, realm: Realm, rules: Rul
     value = judge.value(params, obs, agents, realm, rules)
     limit = jnp.array(realm.tiles.material.shape)
     inside = ((there >= 0) & (there < limit)).all(axis=-1)
-    stands = inside & is_walkable(realm.tiles.material[tuple(jnp.clip(there, 0, limit - 1).T)], config)
+    stands = inside & is_walkable(realm.tiles.material[tuple(jnp.clip(there, 0, limit - 1).T)], config.walkable)
     return jnp.where(stands, value[1:] - value[0], jnp.nan).reshape(config.view, config.view)
 
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nmmo_jax.components import Realm
+from nmmo_jax.kinds import WALKABLE, Material
 from nmmo_jax.replay import Replay
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer.minds import Judgement, Minds
 from nmmo_jax.viewer.scene import attack_map, slot_of
-from nmmo_jax.world.materials import WALKABLE, Material
 
 _SIDE = 128  # cells of an overlay at most; larger maps have several tiles per cell
 _BLUR = 2  # tiles to each side, twice

@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
 from nmmo_jax.viewer import scene
 from nmmo_jax.world.draw import PALETTE, map_image, population_colours
-from nmmo_jax.world.materials import Material
 
 STYLE_COLOURS = ((229, 72, 77), (48, 194, 107), (76, 141, 255))  # melee, range, mage, as in the original
 INK, FAINT, DARK = (232, 236, 241), (140, 150, 160), (22, 26, 33)

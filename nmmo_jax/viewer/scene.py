@@ -6,10 +6,10 @@ import numpy as np
 
 from nmmo_jax.components import Cause
 from nmmo_jax.config import STYLES
+from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
 from nmmo_jax.viewer import protocol
 from nmmo_jax.world.draw import COLOURS
-from nmmo_jax.world.materials import Material
 
 _MOST_POINTS = 2_000  # of a curve
 _CAUSES = ("lava", "starvation", "thirst", "combat")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nmmo_jax.commands.playing import Orders, Play
+from nmmo_jax.play.playing import Orders, Play
 from nmmo_jax.replay import Replay
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.overlays import Lens

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from nmmo_jax.files import write
-from nmmo_jax.world.materials import NUM_MATERIALS, Material
+from nmmo_jax.common.files import write
+from nmmo_jax.kinds import NUM_MATERIALS, Material
 
 # Near to nature, and told apart by lightness where red and green, or blue and yellow, are not: under
 # simulated protanopia, deuteranopia and tritanopia any two stay at least 18 apart in CIELAB.

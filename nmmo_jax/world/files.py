@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from nmmo_jax.files import write
+from nmmo_jax.common.files import write
 from nmmo_jax.world.tiled import ANY_SIZE, Encoding, PathLike, read_tmx, write_tmx
 from nmmo_jax.world.tiles import check_map
 

@@ -13,8 +13,8 @@ from jaxtyping import Array, Int32, PRNGKeyArray, UInt8, UInt32
 
 from nmmo_jax.config import Config
 from nmmo_jax.draws import bits, fold_in
+from nmmo_jax.kinds import Material
 from nmmo_jax.system import identity
-from nmmo_jax.world.materials import Material
 from nmmo_jax.world.noise import PERIOD, POSITION_BITS, STRETCH, VALUE_BITS, permutation, simplex
 from nmmo_jax.world.tiles import grid
 

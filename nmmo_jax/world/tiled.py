@@ -18,10 +18,10 @@ from xml.parsers import expat
 import numpy as np
 from jaxtyping import UInt8
 
+from nmmo_jax.common.files import write
 from nmmo_jax.config import MAX_SIDE, Config
-from nmmo_jax.files import write
+from nmmo_jax.kinds import Material
 from nmmo_jax.world.draw import map_image, write_png
-from nmmo_jax.world.materials import Material
 from nmmo_jax.world.tiles import check_map
 
 Encoding = Literal["csv", "base64", "zlib", "gzip"]

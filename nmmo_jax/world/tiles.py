@@ -9,8 +9,8 @@ from jaxtyping import Array, Int, Int32, UInt8
 
 from nmmo_jax.components import Tiles
 from nmmo_jax.config import Config
+from nmmo_jax.kinds import Material, is_walkable
 from nmmo_jax.values import is_traced
-from nmmo_jax.world.materials import Material, is_walkable, material_names, walkable
 
 
 def make_tiles(
@@ -48,7 +48,7 @@ def spawn_tiles(material: Int[Array, "R C"], config: Config) -> tuple[Int32[Arra
     row, col = grid(rows, columns)
     inside = (row >= top) & (row <= bottom) & (col >= left) & (col <= right)
     edge = (row == top) | (row == bottom) | (col == left) | (col == right)
-    chosen = (inside & edge & solid & is_walkable(material, config)).reshape(-1)
+    chosen = (inside & edge & solid & is_walkable(material, config.walkable)).reshape(-1)
     rank = jnp.cumsum(chosen, dtype=jnp.int32) - 1
     capacity = max_spawn_tiles(rows, columns)
     table = jnp.zeros(capacity, jnp.int32)
@@ -84,7 +84,7 @@ def check_map(material: Any, config: Config, name: str = "material", spawns: boo
       name: what error messages call the map.
       spawns: whether it needs a tile on which agents can be born.
     """
-    most = len(material_names(config)) - 1
+    most = len(config.material_names) - 1
     try:
         array = np.asarray(material)
     except ValueError:
@@ -119,4 +119,4 @@ def has_spawn_tile(material: np.ndarray, config: Config) -> bool:
     if rows.size == 0:
         return False
     edge = (rows == rows.min()) | (rows == rows.max()) | (columns == columns.min()) | (columns == columns.max())
-    return bool(np.isin(material[rows[edge], columns[edge]], walkable(config)).any())
+    return bool(np.isin(material[rows[edge], columns[edge]], config.walkable).any())

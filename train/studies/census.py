@@ -21,15 +21,15 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Int32
 
-from nmmo_jax.commands.players import Players
 from nmmo_jax.components import Cause, Realm, Tiles
 from nmmo_jax.config import STYLES, Rules, as_rules, rule_ndim
 from nmmo_jax.draws import fold_in
 from nmmo_jax.draws import split as split_key
 from nmmo_jax.environment import Environment, Info
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.players import Players
 from nmmo_jax.values import check_int
 from nmmo_jax.vectorized import vectorize
-from nmmo_jax.world.materials import Material
 from train.metrics import nothing_visited, visit
 
 CAUSES = [cause for cause in Cause if cause != Cause.NONE]

@@ -11,27 +11,35 @@ slowly the rule is changed, and a lag where it goes.
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import RenderableType
 
-from nmmo_jax.commands.players import players
 from nmmo_jax.components import NEVER, Tiles
 from nmmo_jax.config import MAX_TICKS, Rules, as_rules
 from nmmo_jax.draws import bits, fold_in, waiting_time
 from nmmo_jax.environment import Environment
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
+from train.policy import load_named
 from train.studies.axis import Axis
 from train.studies.census import Census, Worlds
-from train.studies.collapse_report import Ramp, report
-from train.studies.early_warning import autocorrelation, recovery_time, variance
+from train.studies.early_warning import autocorrelation, recovery_time, trend, variance
+from train.studies.intervals import Interval, mean_interval, ratio_interval
 from train.studies.study import Cell, Result, Results, Told
 
+INDICATORS = {
+    "variance": "variance",
+    "variation": "coefficient of variation",
+    "autocorrelation": "autocorrelation",
+    "recovery": "time of recovery from the autocorrelation",
+    "response": "time of recovery after half are removed",
+    "forest_variance": "variance of ready forests",
+    "forest_autocorrelation": "autocorrelation of ready forests",
+}
 LAG = 8  # ticks of the autocorrelation: one tick brings one birth at most, and tells little
 COLLAPSED = 0.1  # of the population under the first value: with fewer a world has collapsed
 RESPONSE = 128  # ticks, at most, that a removal is followed: beyond, chance has told the worlds apart
@@ -47,6 +55,37 @@ class Kind(NamedTuple):
     env: Environment
 
 
+class Ramp(NamedTuple):
+    """A rule's change in worlds of one kind at one pace.
+
+    Attributes:
+      kind: name of the kind of worlds.
+      hold: ticks at each value.
+      values: of the rule on the way down, ``[K]``.
+      of: ``measures``.
+    """
+
+    kind: str
+    hold: int
+    values: np.ndarray
+    of: Mapping[str, np.ndarray]
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Agents more on the way there than on the way back, mean over the values, ``[W]``."""
+        return (self.of["down"][:-1] - self.of["up"]).mean(axis=0)
+
+    def trends(self) -> dict[str, Interval]:
+        """Kendall's tau of each indicator along the way down, before the collapse of each world."""
+        return {name: mean_interval(trend(self.of[name], self.of["steps"])) for name in INDICATORS}
+
+    def interval(self, name: str) -> Interval:
+        """Over the worlds, of each value."""
+        if name == "response":
+            return ratio_interval(self.of["area"].T, self.of["removed"].T)
+        return mean_interval(self.of[name].T)
+
+
 @dataclasses.dataclass
 class Collapse:
     """A study of what a rule's slow change does.
@@ -55,7 +94,7 @@ class Collapse:
       axis: the rule and its values, at least four.
       descending: whether the way down begins at the greatest value.
       kinds: of worlds.
-      names: policies, as ``nmmo_jax.commands.players.players`` takes them.
+      names: policies, as ``nmmo_jax.play.players.players`` takes them.
       worlds: of each kind, every one on a map of its own, not seen in training.
       settle: ticks under the first value before any are looked at.
       hold: ticks at each value.
@@ -92,7 +131,7 @@ class Collapse:
                     as_rules(kind.env.rules.replace(**{self.axis.field: float(value)}), kind.env.config)
                 except ValueError as error:
                     raise ValueError(f"--over: {error}") from None
-            self.players[kind.name] = players(self.names, kind.env)
+            self.players[kind.name] = players(self.names, kind.env, load_named)
         self.realms = min(_BATCH, self.worlds)
 
     @property
@@ -163,14 +202,13 @@ class Collapse:
             found["depleted"].append(window.depleted.T)
         return {name: np.stack(arrays) for name, arrays in found.items()}
 
-    def report(self, out: Path, results: Results) -> RenderableType:
-        """The figures, results.json and report.md."""
-        ramps = [
+    def ramps(self, results: Results) -> list[Ramp]:
+        """What every kind of worlds has shown at every pace."""
+        return [
             Ramp(kind.name, hold, self.values, measures(self._joined(kind, hold, results), len(self.values)))
             for kind in self.kinds
             for hold in self.paces
         ]
-        return report(out, self.axis, self.names, ramps)
 
     def _joined(self, kind: Kind, hold: int, results: Results) -> dict[str, np.ndarray]:
         each = [results[cell.name] for cell in self.cells() if cell.name.startswith(f"{kind.name}-{hold}-")]

@@ -3,33 +3,23 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from rich.console import RenderableType
 
-from nmmo_jax.commands.drawing import embedded
-from nmmo_jax.commands.players import Players
-from nmmo_jax.commands.playing import Play
-from nmmo_jax.commands.text import listed, quoted, short
+from nmmo_jax.common.text import listed
 from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
-from nmmo_jax.files import write_json
+from nmmo_jax.play.players import Players
+from nmmo_jax.play.playing import Play
 from nmmo_jax.world.pool import MapPool
-from train.studies import fork_figures
-from train.studies.dependency import beyond_reach, by_distance, by_policy, mean, plays, strongest
-from train.studies.forks import fork, futures, instead, reach, remove_each, runner
-from train.studies.intervals import Interval, mean_interval
-from train.studies.study import Cell, Results, Told
-from train.studies.text import markdown, table, write_report
+from train.studies.forks import fork, futures, instead, remove_each, runner
+from train.studies.study import Cell, Told
 
-AMOUNTS = ("lived", "food", "water", "damage")  # of ``Outcomes``, of which effects are told
 _STREAM = 2**31 + 5  # of the run's key: beside those of ``nmmo_jax.draws.Stream``
 _CHUNK = 64  # ticks of play between two words
-_OVER = "Intervals are over worlds."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,56 +100,6 @@ class Removals:
         )
         return {**found, "material": play.realm.tiles.material}
 
-    def report(self, out: Path, results: Results) -> RenderableType:
-        """dependency.png, distance.png, results.json and report.md."""
-        forks, worlds = self.forks, [results[cell.name] for cell in self.cells()]
-        numbers = {
-            "living": mean_interval([one["uid"].size for one in worlds]),
-            "by_distance": by_distance(worlds),
-            "by_policy": by_policy(worlds, forks.labels),
-            "beyond_reach": None,
-            "strongest": strongest(worlds),
-        }
-        if "planner" not in forks.names:  # it knows the whole map
-            step = reach(forks.env.config, forks.env.rules, 1)
-            numbers["beyond_reach"] = beyond_reach(worlds, step, forks.horizon)
-        title = forks.title()
-        fork_figures.dependency(out, worlds[0], forks.labels, title)
-        tiles = [reach(forks.env.config, forks.env.rules, tick) for tick in range(forks.horizon + 1)]
-        fork_figures.distance(out, worlds, numbers["by_distance"], tiles, title)
-        write_json(out / "results.json", _json(numbers))
-        heads = ("tiles away", "pairs", "of them changed", "share", "life", "life, absolute", "food, absolute")
-        rows = [
-            [row["tiles"], f"{row['pairs']:,}", f"{row['pairs_changed']:,}"]
-            + [str(row[name]) for name in ("changed", "lived", "lived_abs", "food_abs")]
-            for row in numbers["by_distance"]
-        ]
-        births = "go on" if np.any(forks.after.spawn_rate) else "stop at the fork"
-        text = (
-            f"# Without one agent\n\n{quoted(title)}. Births {births}. {numbers['living']} agents live at the fork. "
-            "Intervals are over worlds.\n\nPairs (removed, other) in all futures, by their distance at the fork, in "
-            "tiles (the larger of rows and columns). Changed: the other was not as it would have been, in any of its "
-            "attributes, at some tick. Life: ticks that it lived more, and the size of that difference; food: units "
-            "gained.\n\n"
-            f"{markdown(heads, rows)}\n\n{embedded('distance')}\n\n{embedded('dependency')}\n\n"
-            "Ticks of life that all others of a policy gain when one agent is removed:\n\n"
-            f"{markdown(['removed', *numbers['by_policy']['of']], numbers['by_policy']['rows'])}\n"
-        )
-        if beyond := numbers["beyond_reach"]:
-            text += (
-                f"\nNothing comes farther than {beyond['tiles_per_tick']} tiles per tick. Pairs so far apart, in all "
-                f"futures and at all ticks: {beyond['looked_at']:,}; of them changed: {beyond['changed']}.\n"
-            )
-        if best := numbers["strongest"]:
-            text += (
-                f"\nThe strongest, chosen by the even futures and measured in the odd ones: without agent "
-                f"{best['removed']} of world {best['world']}, agent {best['other']}, {best['tiles']} tiles away, lived "
-                f"{best['effect']} ticks more (interval over futures).\n"
-            )
-        write_report(out, text)
-        # What a terminal has room for.
-        return table(f"Without one agent: {title}", (*heads[:3], *heads[4:6]), [r[:3] + r[4:6] for r in rows], _OVER)
-
 
 class Change:
     """The same worlds under another rule, or with another policy in a population: branch 1 beside branch 0."""
@@ -185,40 +125,6 @@ class Change:
         living = np.flatnonzero(agents.alive)
         columns = {name: getattr(agents, name)[living] for name in ("uid", "population", "row", "col")}
         return {**columns, **{name: np.asarray(leaf)[..., living] for name, leaf in lives._asdict().items()}}
-
-    def report(self, out: Path, results: Results) -> RenderableType:
-        """effect.png, results.json and report.md."""
-        forks, worlds = self.forks, [results[cell.name] for cell in self.cells()]
-        effects: dict[str, dict[str, Interval]] = {}
-        for label in ("all", *dict.fromkeys(forks.labels)):
-            own = [(plays(one, forks.labels) == label) | (label == "all") for one in worlds]
-            effects[label] = {
-                name: mean_interval(
-                    [mean((one[name][:, 1] - one[name][:, 0])[:, who]) for one, who in zip(worlds, own, strict=True)]
-                )
-                for name in AMOUNTS
-            }
-        title = f"{self.what}: {forks.title()}"
-        fork_figures.effect(out, worlds, effects, forks.horizon, title)
-        write_json(out / "results.json", _json({"changed": self.what, "effects": effects}))
-        heads = ("", "life, ticks", "food", "water", "damage")
-        rows = [[label, *(str(row[name]) for name in AMOUNTS)] for label, row in effects.items()]
-        text = (
-            f"# {quoted(self.what)}\n\n{quoted(title)}. Effect per agent that lives at the fork; "
-            "intervals are over worlds.\n\n"
-            f"{markdown(heads, rows)}\n\n{embedded('effect')}\n"
-        )
-        write_report(out, text)
-        return table(title, heads, [[short(label), *told] for label, *told in rows], _OVER)
-
-
-def _json(value: Any) -> Any:
-    """Ready for JSON."""
-    if isinstance(value, Interval):
-        return value.as_json()
-    if isinstance(value, dict):
-        return {name: _json(one) for name, one in value.items() if name != "rows"}
-    return [_json(one) for one in value] if isinstance(value, list) else value
 
 
 def _two(rules: Rules, changed: dict[str, Any]) -> Rules:

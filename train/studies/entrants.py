@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from nmmo_jax.commands.players import check_name, labels, load_trained, players
 from nmmo_jax.config import MAX_TICKS, Rules
 from nmmo_jax.environment import Environment
+from nmmo_jax.play.players import labels, players
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
-from train.policy import find
+from train.policy import check_name, find, load_named
 from train.studies.census import BINS, Census, Worlds
 
 _SEED = re.compile(r"seed-(\d+)")
@@ -23,7 +23,7 @@ class Entrant(NamedTuple):
 
     Attributes:
       label: what tables and figures call it.
-      replicates: names as ``nmmo_jax.commands.players.players`` takes them, one per seed.
+      replicates: names as ``nmmo_jax.play.players.players`` takes them, one per seed.
     """
 
     label: str
@@ -42,7 +42,7 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
     for entrant in found:
         for one in entrant.replicates:
             if one not in POLICIES:
-                load_trained(one, env)
+                load_named(one, env)
     return found
 
 
@@ -66,13 +66,6 @@ def in_package(name: str) -> bool:
     return name in POLICIES or find(name) != Path(name)
 
 
-def made_of(names: Sequence[str]) -> dict[str, str]:
-    """What the trained of these policies are (``moved.identity``), by their names or folders, ready for JSON."""
-    from train.studies.moved import identity
-
-    return {one: identity(one) for name in names if name not in POLICIES for one in replicates(name)}
-
-
 def check_play(study: Any) -> None:
     """Refuses what ``worlds``, ``settle`` and ``ticks`` of a study cannot be."""
     for name, least, most in (("worlds", 1, MAX_MAPS), ("settle", 0, MAX_TICKS // 2), ("ticks", 1, MAX_TICKS // 2)):
@@ -94,7 +87,7 @@ class Stage:
 
     def census(self, names: tuple[str, ...]) -> tuple[Census, Any]:
         """The program for policies by name (population p plays name p modulo their number), and their parameters."""
-        who = players(names, self.env)
+        who = players(names, self.env, load_named)
         if who.kind not in self._programs:
             self._programs[who.kind] = Census(self.env, who, self.worlds, self.bins)
         return self._programs[who.kind], who.params
@@ -112,7 +105,7 @@ def trained_in(names: Sequence[str]) -> tuple[str, int, int]:
     """
     for name in names:
         if name not in POLICIES:
-            policy = load_trained(replicates(name)[0])
+            policy = load_named(replicates(name)[0])
             attacks = bool(policy.rules.attacks_enabled)
             return "chaos" if attacks else "law", policy.config.num_agents, policy.config.num_populations
     return "law", 128, 8

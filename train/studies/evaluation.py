@@ -13,15 +13,13 @@ play and the scripted agents stand three arithmetic baselines:
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import RenderableType
 
-from nmmo_jax.commands.statistics import reachable, reachable_forests
 from nmmo_jax.environment import Environment
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
+from nmmo_jax.play.statistics import reachable, reachable_forests
 from nmmo_jax.world.pool import MapPool
 from train.studies.census import CAUSES, median, survival
 from train.studies.entrants import Entrant, Stage, check_play
@@ -155,12 +153,6 @@ class Evaluation:
                 for c, cause in enumerate(CAUSES)
             },
         }
-
-    def report(self, out: Path, results: Results) -> RenderableType:
-        """See ``train.studies.evaluation_report``."""
-        from train.studies.evaluation_report import report
-
-        return report(self, out, results)
 
     def together(self, results: Results, index: int, name: str) -> np.ndarray:
         """An array of all replicates of an entrant, ``[replicates, ...]``."""

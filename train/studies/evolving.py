@@ -22,7 +22,7 @@ from nmmo_jax.world.pool import MapPool
 from train.studies.evolution import Evolution, Evolving, Record
 from train.studies.genomes import Source
 from train.studies.lineage import growth
-from train.studies.study import Cell, Results, Told, read_cell
+from train.studies.study import Cell, Told, read_cell
 
 VARIANTS = ("selection", "drift")
 FOUNDING = "founding"
@@ -116,12 +116,6 @@ class Evolve:
         for invasion in self.invasions():
             cells.append(Cell(f"invasion-{invasion.name}", float(amount.horizon), self._invade(invasion)))
         return cells
-
-    def report(self, out: Path, results: Results) -> Any:
-        """See ``train.studies.evolution_report``."""
-        from train.studies.evolution_report import report
-
-        return report(self, out, results)
 
     def tiles(self, split: str) -> Any:
         """A map for each world, of ``train`` or ``held_out``."""

@@ -15,10 +15,10 @@ from jaxtyping import Array, Float32, Int32, PRNGKeyArray, UInt32
 from nmmo_jax.actions import Action
 from nmmo_jax.components import NO_UID, Births, Realm
 from nmmo_jax.draws import choose, words
+from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.policies.foraging import MOST, may_stand
 from nmmo_jax.systems.movement import DIRECTIONS
-from nmmo_jax.world.materials import Material
 
 INPUTS = (
     "forest_ahead",  # log2 of the smell at the tile over that where one stands: 1 straight towards it, -1 away from it

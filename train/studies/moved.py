@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from nmmo_jax.files import checksum
+from nmmo_jax.common.files import checksum
+from nmmo_jax.policies.scripted import POLICIES
 from train.checkpoint import load_params
 from train.policy import find
-from train.studies.entrants import in_package
+from train.studies.entrants import in_package, replicates
 
 
 def identity(name: str) -> str:
@@ -19,6 +20,11 @@ def identity(name: str) -> str:
     params, about = load_params(find(name))
     arrays = {leaf: np.asarray(values) for leaf, values in flatten_dict(params, sep=".").items()}
     return f"step {about['step']}, parameters {checksum(arrays)[:16]}"
+
+
+def made_of(names: Sequence[str]) -> dict[str, str]:
+    """What the trained of these policies are (``identity``), by their names or folders, ready for JSON."""
+    return {one: identity(one) for name in names if name not in POLICIES for one in replicates(name)}
 
 
 def places(names: Sequence[str], study: Path, before: str | None, told: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import xlogy
 
-from nmmo_jax.world.materials import Material
+from nmmo_jax.kinds import Material
 
 GROUND = ("grass", "grass beside water", "forest", "forest beside water")  # kinds of place that agents live on
 SIDE = 4  # tiles, of the cells that maps are counted in: most single tiles see nobody

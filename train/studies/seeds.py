@@ -16,14 +16,14 @@ import numpy as np
 import tyro
 from rich.progress import BarColumn
 
-from nmmo_jax import entry
-from nmmo_jax.commands.measure import use_all_cores
-from nmmo_jax.commands.program import run_program
-from nmmo_jax.commands.progress import Shown
-from nmmo_jax.commands.text import column, safe
-from nmmo_jax.files import Count, Number, append_line, read_json, write_json
-from nmmo_jax.folders import Folder, new_folder
-from nmmo_jax.signals import Signals
+from nmmo_jax.common import entry
+from nmmo_jax.common.files import Count, Number, append_line, read_json, write_json
+from nmmo_jax.common.folders import Folder, new_folder
+from nmmo_jax.common.program import run_program
+from nmmo_jax.common.progress import Shown
+from nmmo_jax.common.signals import Signals
+from nmmo_jax.common.text import column, safe
+from nmmo_jax.play.measure import use_all_cores
 from train.checkpoint import FOLDER, Checkpoints
 from train.loop import Report, make_train
 from train.metrics import means

@@ -6,17 +6,16 @@ on, and ``train.studies.niches`` says how many niches its populations fill there
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from rich.console import RenderableType
 
-from nmmo_jax.commands.players import Players, labels
 from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
+from nmmo_jax.play.players import Players, labels
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.checkpoint import Checkpoints, load_params
@@ -26,12 +25,30 @@ from train.studies import niches
 from train.studies.census import MAX_REALMS, Census
 from train.studies.entrants import replicates
 from train.studies.seeds import train_seeds
-from train.studies.specialisation_report import OWN, SHARED, STRANGERS, Arm, report
-from train.studies.study import Cell, Result, Told
+from train.studies.study import Cell, Told
 from train.trees import combine, pick
 
 SNAPSHOTS = (1 / 8, 1 / 4, 1 / 2, 1.0)  # shares of the budget after which what was learned is kept
+OWN, SHARED, STRANGERS = "own weights", "shared weights", "strangers"
 _RUNS = "runs"  # of the study's folder
+
+
+class Arm(NamedTuple):
+    """Trainings that differ in their seed, and how they are played.
+
+    Attributes:
+      name: of its files.
+      group: what a line of a figure is of; the arms of a group differ in the number of populations.
+      populations: P.
+      folders: of the runs, one per seed.
+      snapshots: whether what was kept during training is played, too.
+    """
+
+    name: str
+    group: str
+    populations: int
+    folders: tuple[Path, ...]
+    snapshots: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +108,9 @@ class Amount:
 class Specialisation:
     """A ``train.studies.study.Study``: of trainings of its own, or of policies that are there.
 
+    Attributes:
+      arms: that are trained or there, and played.
+
     Args:
       out: folder of the study.
       policies: folders of runs, of several ``seed-*``, or names of policies that come with the package; where there are
@@ -101,7 +121,7 @@ class Specialisation:
     """
 
     def __init__(self, out: Path, amount: Amount, policies: Sequence[str] = ()):
-        self._out, self._amount = out, amount
+        self._out, self.amount = out, amount
         self._trainings: dict[str, Experiment] = {}
         told = zip(policies, labels(tuple(policies)), strict=True)
         self.arms = [_given(index, name, label) for index, (name, label) in enumerate(told)]
@@ -111,7 +131,7 @@ class Specialisation:
 
     def cells(self) -> list[Cell]:
         """Trainings, each with all seeds side by side; then plays, one per arm and seed."""
-        amount = self._amount
+        amount = self.amount
         trainings = [
             Cell(
                 f"train-{name}",
@@ -132,12 +152,8 @@ class Specialisation:
         ]
         return [*trainings, *plays]
 
-    def report(self, out: Path, results: Mapping[str, Result]) -> RenderableType:
-        """See ``train.studies.specialisation_report``."""
-        return report(out, self._amount, self.arms, results)
-
     def _planned(self, game: str) -> list[Arm]:
-        amount, arms = self._amount, []
+        amount, arms = self.amount, []
         for number in amount.populations:
             for group, shared in ((OWN, False), (SHARED, True)):
                 if shared and number == 1:  # the same training
@@ -157,7 +173,7 @@ class Specialisation:
         return arms
 
     def _train(self, name: str, told: Told) -> dict[str, Any]:
-        trained, amount = self._trainings[name], self._amount
+        trained, amount = self._trainings[name], self.amount
         budget = -(-amount.agent_steps // trained.env.config.num_populations)  # of each population
         return train_seeds(trained, amount.seed_numbers, budget, self._out / _RUNS / name, told, SNAPSHOTS)
 
@@ -174,7 +190,7 @@ class Specialisation:
             def part(share: float, words: str, number: int = number) -> None:
                 told((number + share) / len(steps), words)
 
-            one = play(census, env, params, self._amount, seed, part)
+            one = play(census, env, params, self.amount, seed, part)
             for key, value in {"agent_steps": about.get("agent_steps", np.nan), **one}.items():
                 found.setdefault(key, []).append(value)
         series = ("agent_steps", "lifetime", "population", "tiles", "ground", "styles")
@@ -192,7 +208,7 @@ class Specialisation:
             env = Environment(dataclasses.replace(trained.config, visits=True, horizon=None), trained.rules)
             policy = load_policy(folder, step, env=env)
             who = Players(policy.act, policy.params, policy.initial)
-            self._stages[arm.folders] = Census(env, who, self._amount.maps * self._amount.worlds), env
+            self._stages[arm.folders] = Census(env, who, self.amount.maps * self.amount.worlds), env
         return self._stages[arm.folders]
 
 

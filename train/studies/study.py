@@ -14,13 +14,13 @@ import numpy as np
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn
 
-from nmmo_jax.commands.progress import Shown
-from nmmo_jax.commands.report import versions
-from nmmo_jax.commands.text import column
+from nmmo_jax.common.files import is_part, read_arrays, read_json, write_arrays, write_json
+from nmmo_jax.common.folders import new_folder
+from nmmo_jax.common.progress import Shown
+from nmmo_jax.common.signals import Signals
+from nmmo_jax.common.text import column
 from nmmo_jax.config import RULES_VERSION
-from nmmo_jax.files import is_part, read_arrays, read_json, write_arrays, write_json
-from nmmo_jax.folders import new_folder
-from nmmo_jax.signals import Signals
+from nmmo_jax.play.provenance import versions
 from train.runs import difference
 
 CELLS = "cells"  # of a study's folder
@@ -52,9 +52,10 @@ class Study(Protocol):
         """The parts, in the order in which they are computed; a later one may read what an earlier one has left."""
         ...
 
-    def report(self, out: Path, results: Results) -> RenderableType:
-        """Writes figures and numbers of all cells into the folder, and returns what is shown on the terminal."""
-        ...
+
+Report = Callable[[Any, Path, Results], RenderableType]
+"""``report(study, out, results)`` writes figures and numbers of all cells into the folder, and returns what is shown on
+the terminal."""
 
 
 @contextlib.contextmanager
@@ -89,7 +90,7 @@ def open_study(out: Path, name: str, asked: dict[str, Any], made_of: dict[str, A
     Args:
       name: of the command.
       asked: its settings, ready for JSON, kept in config.json.
-      made_of: of ``train.studies.entrants.made_of``: the checkpoints that its policies are read from.
+      made_of: of ``train.studies.moved.made_of``: the checkpoints that its policies are read from.
 
     Raises:
       ValueError: something else was asked for: the message says what differs.

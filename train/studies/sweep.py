@@ -4,38 +4,26 @@ Every point of the grid is played in as many worlds, world w of each on the same
 rules and not by their maps. Intervals are over the worlds of a point.
 """
 
-import csv
 import dataclasses
 import functools
-import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
-from rich.console import RenderableType
 
-from nmmo_jax.commands.drawing import embedded
-from nmmo_jax.commands.players import labels, players
-from nmmo_jax.commands.report import rules_as_json
-from nmmo_jax.commands.text import in_full, listed, quoted
+from nmmo_jax.common.text import listed
 from nmmo_jax.components import Cause
 from nmmo_jax.config import MAX_TICKS, Rules, as_rules
 from nmmo_jax.environment import Environment
-from nmmo_jax.files import write, write_json
+from nmmo_jax.play.players import labels, players
 from nmmo_jax.world.pool import MapPool
-from train.studies import charts
+from train.policy import load_named
 from train.studies.axis import MOST_POINTS, Axis
 from train.studies.census import CAUSES, Census
 from train.studies.intervals import Interval, mean_interval, ratio_interval
 from train.studies.study import Cell, Results, Told
-from train.studies.text import markdown, table, write_report
-
-_PANELS = 3  # in a row of the figure
-_LABELS = 5  # at most, on an axis of it
 
 
 class Measure(NamedTuple):
@@ -66,7 +54,7 @@ class Sweep:
     Attributes:
       axes: the fields and their values; points are all combinations, the last field fastest.
       env: what the points have in common.
-      names: policies, as ``nmmo_jax.commands.players.players`` takes them.
+      names: policies, as ``nmmo_jax.play.players.players`` takes them.
       worlds: of each point, every one on a map of its own, not seen in training.
       settle: ticks before any are counted.
       ticks: that are counted.
@@ -102,7 +90,7 @@ class Sweep:
             raise ValueError(f"--over: {number:,} points: allowed are at most {MOST_POINTS:,}")
         MapPool.check(self.seed, self.worlds, self.env.config, "held_out")
         self._check_points()
-        self.players = players(self.names, self.env)
+        self.players = players(self.names, self.env, load_named)
         # Worlds that fill up the last batch are played and thrown away.
         self.realms = min(self.batch, len(self.points) * self.worlds)
 
@@ -184,37 +172,6 @@ class Sweep:
         told = {name: one for name, one in MEASURES.items() if attacks or not one.violence}
         return {name: one.of(counts, self.ticks) for name, one in told.items()}
 
-    def report(self, out: Path, results: Results) -> RenderableType:
-        """points.csv, results.json, report.md and sweep.png."""
-        found = self.measures(results)
-        write(out / "points.csv", lambda file: file.write(self._csv(found).encode()))
-        ranges = {name: self._range(interval) for name, interval in found.items()}
-        write_json(
-            out / "results.json",
-            {
-                "fields": {axis.field: axis.values.tolist() for axis in self.axes},
-                "points": len(self.points),
-                "worlds": self.worlds,
-                "ticks": self.ticks,
-                "settle": self.settle,
-                "rules": rules_as_json(self.env.rules),
-                "measures": {name: {"title": MEASURES[name].title, **value} for name, value in ranges.items()},
-            },
-        )
-        differ = [name for name, value in ranges.items() if value["lowest"] != value["highest"]]
-        charts.save(out, "sweep", self._curves(found, differ) if len(self.axes) == 1 else self._maps(found, differ))
-        rows = {name: self._row(value, full=True) for name, value in ranges.items()}
-        write_report(
-            out,
-            "# Sweep",
-            f"{quoted(self.title)}. 95 % intervals over the worlds of a point.",
-            "\n".join(f"- `{axis.field}`: {len(axis.values)} values, {axis.span}" for axis in self.axes),
-            markdown(_COLUMNS, [[MEASURES[name].title, *numbers] for name, numbers in rows.items()]),
-            "All points are in points.csv.",
-            embedded("sweep", "measures"),
-        )
-        return table(self.title, _COLUMNS, [[name, *self._row(value)] for name, value in ranges.items()])
-
     @property
     def title(self) -> str:
         """What was played, in a line."""
@@ -223,94 +180,3 @@ class Sweep:
             f"{points} points, {self.worlds} worlds each, {listed(labels(self.names))}, "
             f"{self.ticks:,} ticks after {self.settle:,}"
         )
-
-    def _csv(self, found: Mapping[str, Interval]) -> str:
-        names = [axis.field for axis in self.axes] + [f"{m}{end}" for m in found for end in ("", "_low", "_high")]
-        columns = [*self.points.T, *(np.asarray(value) for interval in found.values() for value in interval)]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(names)
-        for row in zip(*columns, strict=True):
-            point, measured = row[: len(self.axes)], row[len(self.axes) :]
-            told = [f"{value:.6g}" if np.isfinite(value) else "" for value in measured]
-            writer.writerow([*map(in_full, point), *told])
-        return text.getvalue()
-
-    def _range(self, interval: Interval) -> dict[str, Any]:
-        """Least and greatest mean and where they are, and how sure they are; None where nothing is known."""
-        known = np.isfinite(interval.mean)
-        if not known.any():
-            return dict.fromkeys(("lowest", "highest", "lowest_at", "highest_at", "half_interval"))
-        ends = {"lowest": int(np.nanargmin(interval.mean)), "highest": int(np.nanargmax(interval.mean))}
-        half = (np.asarray(interval.high) - interval.low)[known & np.isfinite(interval.low)] / 2
-        return {
-            **{name: float(interval.mean[point]) for name, point in ends.items()},
-            **{f"{name}_at": self.points[point].tolist() for name, point in ends.items()},
-            "half_interval": float(np.median(half)) if half.size else None,  # median over the points
-        }
-
-    def _row(self, value: Mapping[str, Any], full: bool = False) -> tuple[str, ...]:
-        """Of a table.
-
-        Args:
-          full: whether all digits of the rules' values are told, or those that tell them apart.
-        """
-
-        def measure(x: float | None) -> str:
-            return "-" if x is None else f"{x:.3g}"
-
-        def place(point: Sequence[float] | None) -> str:
-            if point is None:
-                return ""
-            told = (in_full(x) if full else axis.text_of(x) for axis, x in zip(self.axes, point, strict=True))
-            return f" at {', '.join(told)}"
-
-        if value["lowest"] == value["highest"]:
-            return measure(value["lowest"]), "the same everywhere", "-"
-        ends = (measure(value[end]) + place(value[f"{end}_at"]) for end in ("lowest", "highest"))
-        return *ends, measure(value["half_interval"])
-
-    def _curves(self, found: Mapping[str, Interval], differ: Sequence[str]) -> Figure:
-        axis = self.axes[0]
-        made, panels = _panels(len(differ), (4.2, 2.9))
-        for panel, name in zip(panels, differ, strict=True):
-            charts.line(panel, axis.values, found[name], charts.COLOURS[0], marker="o", markersize=3)
-            charts.plain(panel, MEASURES[name].title, xlabel=axis.field, xscale="log" if axis.log else "linear")
-            charts.along(panel, axis)
-        charts.title(made, self.title)
-        return made
-
-    def _maps(self, found: Mapping[str, Interval], differ: Sequence[str]) -> Figure:
-        """Of the first two fields: means over the others."""
-        across, up = self.axes[:2]
-        made, panels = _panels(len(differ), (4.6, 3.7))
-        others = tuple(range(2, len(self.axes)))
-        for panel, name in zip(panels, differ, strict=True):
-            values = np.asarray(found[name].mean).reshape(self.shape)
-            values = np.ma.masked_invalid(values).mean(axis=others) if others else values
-            # In steps of the grid, whatever the values: a range in log is seen in log.
-            image = panel.imshow(values.T, origin="lower", aspect="auto", cmap="viridis")
-            made.colorbar(image, ax=panel)
-            panel.set_title(MEASURES[name].title, loc="left", fontsize="medium")
-            for ticks, axis, label in (
-                (panel.set_xticks, across, panel.set_xlabel),
-                (panel.set_yticks, up, panel.set_ylabel),
-            ):
-                at = np.unique(np.rint(np.linspace(0, len(axis.values) - 1, _LABELS)).astype(int))
-                ticks(at, [axis.texts[i] for i in at])
-                label(axis.field)
-        over = f"; means over {', '.join(axis.field for axis in self.axes[2:])}" if others else ""
-        nobody = "" if np.isfinite(found["lifetime"].mean).all() else "; white: nobody died"
-        charts.title(made, self.title + over + nobody)
-        return made
-
-
-_COLUMNS = ("measure", "least", "greatest", "half interval, median")
-
-
-def _panels(number: int, size: tuple[float, float]) -> tuple[Figure, list[Any]]:
-    columns = min(max(number, 1), _PANELS) if number != 4 else 2
-    made, axes = charts.figure(columns, max(1, -(-number // columns)), size=size, squeeze=False)
-    for spare in axes.flat[number:]:
-        spare.set_axis_off()
-    return made, list(axes.flat[:number])

@@ -8,13 +8,11 @@ have the same chance. World sizes are population caps: worlds of all sizes run s
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from openskill.models import PlackettLuce
-from rich.console import RenderableType
 
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
@@ -224,12 +222,6 @@ class Tournament:
                     rating[entrant] = new
             mus.append([one.mu for one in rating])
         return 1000 + RATING_SCALE * (np.mean(mus, axis=0) - model.mu)
-
-    def report(self, out: Path, results: Results) -> RenderableType:
-        """See ``train.studies.tournament_report``."""
-        from train.studies.tournament_report import report
-
-        return report(self, out, results)
 
     @property
     def units(self) -> str:

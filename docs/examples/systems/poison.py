@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
+from nmmo_jax.kinds import Material
 from nmmo_jax.system import NewMaterial, Phase, Rule, System
-from nmmo_jax.world.materials import Material, material_names
 
 
 def suffer(world):
@@ -14,7 +14,7 @@ def suffer(world):
 def spoil(material, words, config):
     """One in sixteen tiles of generated grass is poisoned."""
     spoilt = (material == Material.GRASS) & (words >> 28 == 0)
-    return jnp.where(spoilt, material_names(config).index("poison"), material)
+    return jnp.where(spoilt, config.material_names.index("poison"), material)
 
 
 POISON = System(
