@@ -26,6 +26,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 from nmmo_jax.viewer.access import Access  # noqa: E402
 from nmmo_jax.viewer.server import Gallery, opened  # noqa: E402
 from nmmo_jax.viewer.show import Show  # noqa: E402
+from train.policy import load_named  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -46,10 +47,10 @@ def served():
     """A show that stands still at tick 30, and where it can be seen."""
     env = make_env()
     pool = MapPool.generated(0, 1, env.config)
-    play = Play(env, players(NAMES, env), NAMES, pool, initial_population=12, title="chaos, 16 agents")
+    play = Play(env, players(NAMES, env, load_named), NAMES, pool, initial_population=12, title="chaos, 16 agents")
     for _ in range(TICKS):
         play.tick()
-    show = Show(play, 2, Minds(env, NAMES), seconds=0.3)
+    show = Show(play, 2, Minds(env, NAMES, load_named), seconds=0.3)
     show.pace(paused=True)
     gallery = Gallery(
         show,
@@ -238,7 +239,7 @@ def front(port):
 def test_with_a_token_and_behind_a_proxy(browser, served):
     """The page finds its files and its stream under the path of a proxy, and has the token in a cookie."""
     recorded = served[0].stage.replay
-    show = Show(recorded, 1, Minds(make_env(), NAMES), seconds=0)
+    show = Show(recorded, 1, Minds(make_env(), NAMES, load_named), seconds=0)
     access = Access("0.0.0.0", allowed=[PUBLIC])
     with opened(Gallery(show, population_colours(2), {"game": "chaos", "can": {}}), access) as port, front(port) as own:
         direct, public = f"http://127.0.0.1:{port}/", f"http://{PUBLIC}:{own}{PREFIX}"

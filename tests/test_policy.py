@@ -20,7 +20,7 @@ from nmmo_jax.play.players import labels, players
 from train import policy as policy_module
 from train.checkpoint import FOLDER, Checkpoints, load_params
 from train.networks import clear, make_network, to_action
-from train.policy import PRETRAINED, export, load_policy
+from train.policy import PRETRAINED, export, load_named, load_policy
 from train.rollouts import to_populations
 from train.settings import describe, experiment, experiment_of
 from train.trinity import Sword, Trinity
@@ -203,7 +203,7 @@ def test_they_are_mixed_by_population(recurrent):
     folder, chosen, _, _ = recurrent
     names = (str(folder), "wanderer", "random", str(folder))
     env = Environment(dataclasses.replace(chosen.env.config, num_populations=4), chosen.env.rules)
-    mixed, policy = players(names, env), load_policy(folder, env=env)
+    mixed, policy = players(names, env, load_named), load_policy(folder, env=env)
     many, keys = vectorize(env, REALMS), jax.random.split(jax.random.key(1), REALMS)
     alone = players(("wanderer", "random"), env)
 
@@ -299,7 +299,7 @@ def test_the_package_has(name):
 def test_those_of_the_package_live_longer_than_at_random(name):
     policy = load_policy(name)
     env = Environment(policy.config, policy.rules)
-    mixed = players((name, "random"), env)
+    mixed = players((name, "random"), env, load_named)
     play = jax.jit(lambda params: played(env, mixed.act, params, mixed.initial(REALMS), 150)[1])
     living = np.asarray(play(mixed.params) >= 0).reshape(150 * REALMS, policy.config.num_populations, -1)
     trained, random = (living[:, first::2].sum() for first in (0, 1))

@@ -14,7 +14,7 @@ from small import SMALL
 from nmmo_jax import Config, Environment
 from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
-from train.policy import PRETRAINED
+from train.policy import PRETRAINED, load_named
 from train.studies.census import CAUSES, Census
 from train.studies.entrants import Entrant, Stage, entrants
 from train.studies.matrix import Matrix
@@ -190,7 +190,7 @@ def test_matrix_compares_rows_against_the_same_opponents(tmp_path):
         found[match.name] = told(
             [100 * own + 10 * other for own, other in zip(match.entrants, replicate[::-1], strict=True)]
         )
-    gain = study._gain(made.lifetimes(found))
+    gain = study.gain(made.lifetimes(found))
     np.testing.assert_allclose(gain, np.full((3, 2, 4), 300.0))
 
 
@@ -210,10 +210,13 @@ def test_what_cannot_be(tmp_path):
 def test_programs_are_shared_by_who_differs_in_parameters_only():
     """Not by those of whom another sits at a seat: the program of (law128, law128, a script) is not that of others."""
     env = Environment(Config(num_agents=12, num_populations=3))
-    kinds = [players(names, env).kind for names in (("law128", "chaos128", "random"), ("chaos128", "law128", "random"))]
+    kinds = [
+        players(names, env, load_named).kind
+        for names in (("law128", "chaos128", "random"), ("chaos128", "law128", "random"))
+    ]
     assert kinds[0] == kinds[1]
     others = [("law128", "random", "chaos128"), ("law128", "chaos128", "forager"), ("law128", "law128", "law128")]
-    assert all(players(names, env).kind != kinds[0] for names in others)
+    assert all(players(names, env, load_named).kind != kinds[0] for names in others)
 
 
 def test_a_study_goes_on_from_any_folder(tmp_path, monkeypatch):
@@ -234,8 +237,8 @@ def test_a_study_goes_on_from_any_folder(tmp_path, monkeypatch):
 def test_policies_of_one_network_keep_their_own_parameters():
     """Population p plays with row p of policy p modulo their number."""
     env = Environment(Config(num_agents=16, num_populations=4))
-    both = players(("law128", "chaos128"), env).params[0]
-    alone = [players((name,), env).params[0] for name in ("law128", "chaos128")]
+    both = players(("law128", "chaos128"), env, load_named).params[0]
+    alone = [players((name,), env, load_named).params[0] for name in ("law128", "chaos128")]
     for population in range(4):
         rows = (jax.tree.map(lambda leaf, p=population: leaf[p], tree) for tree in (both, alone[population % 2]))
         jax.tree.map(np.testing.assert_array_equal, *rows)

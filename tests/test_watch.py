@@ -19,6 +19,7 @@ from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.overlays import Lens
 from nmmo_jax.viewer.scene import Totals, frame, slot_of
+from train.policy import load_named
 
 NAMES = ("chaos128", "forager")
 TICKS = 40
@@ -31,7 +32,7 @@ def play():
 
 @pytest.fixture(scope="module")
 def minds(play):
-    return Minds(play.env, NAMES)
+    return Minds(play.env, NAMES, load_named)
 
 
 @pytest.fixture(scope="module")

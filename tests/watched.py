@@ -7,6 +7,7 @@ from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.viewer import protocol
 from nmmo_jax.world.pool import MapPool
+from train.policy import load_named
 
 WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
 
@@ -15,7 +16,7 @@ def begun(*names):
     """A play that has just begun, population p with policy p modulo their number."""
     env = make("chaos", **WORLD)
     pool = MapPool.generated(0, 1, env.config)
-    return Play(env, players(names, env), (names * 2)[:2], pool, initial_population=12, title="test")
+    return Play(env, players(names, env, load_named), (names * 2)[:2], pool, initial_population=12, title="test")
 
 
 def played(play, ticks):
