@@ -136,6 +136,11 @@ class Config:
         """The causes of death by their numbers, ``none`` first, those of systems last."""
         return self._names("causes")
 
+    @property
+    def deadly(self) -> tuple[str, ...]:
+        """The causes of death without ``none``: what counts of deaths have a place for."""
+        return self.cause_names[1:]
+
     @functools.cached_property
     def event_names(self) -> tuple[str, ...]:
         """The kinds of event by their numbers, those of systems last."""
@@ -228,6 +233,10 @@ class Rules(flax.struct.PyTreeNode):
             system, _, rule = name.partition(".")
             of.setdefault(system, {})[rule] = values[name]
         return cls(**{name: value for name, value in values.items() if "." not in name}, of=of)
+
+    def put(self, values: Mapping[str, Any]) -> "Rules":
+        """With other values of some rules, by the names of ``named``."""
+        return Rules.from_named({**self.named(), **values})
 
     def __eq__(self, other: object) -> bool:
         """Whether all values are equal, in the types they are declared with; what is traced equals itself alone."""

@@ -12,7 +12,7 @@ from nmmo_jax import Environment, Rules, vectorize
 from nmmo_jax.draws import fold_in
 from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
-from train.studies.census import CAUSES, Census, median, survival
+from train.studies.census import Census, median, survival
 
 REALMS, TICKS, BINS, SEED = 2, 30, 12, 3
 RULES = Rules(
@@ -69,7 +69,7 @@ def test_counts_are_those_of_every_step(counted, plain):
                 want["forage"][r, own] += info.outcome.forage[r, n]
                 want["exposed"][r, own, age] += 1
                 if info.cause[r, n]:
-                    want["deaths"][r, own, [int(c) for c in CAUSES].index(info.cause[r, n])] += 1
+                    want["deaths"][r, own, info.cause[r, n] - 1] += 1
                     want["aged"][r, own] += info.age[r, n]
                     want["ended"][r, own, age] += 1
                 hit = info.outcome.attack_target[r, n]

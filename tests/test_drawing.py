@@ -82,7 +82,7 @@ def test_figures_of_runs(names, saved, tmp_path):
     visits = np.arange(len(names) * GRASS.size).reshape(len(names), *GRASS.shape)
     ground = GRASS.copy()
     ground[3, 3:5] = Material.WATER, Material.FOREST
-    visited = of_runs.visits_figure(visits, ground, names, title)
+    visited = of_runs.visits_figure(visits, ground, names, title, Config())
     for name, figure in (("population", population), ("survival", survival), ("visits", visited)):
         drawing.write_figure(tmp_path / name, figure)
     assert named(survival) == len(names)

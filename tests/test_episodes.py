@@ -184,7 +184,7 @@ def test_sums(played):
         np.testing.assert_allclose(sums.food, food[rollout], rtol=1e-5)
     grass, scrub, _ = (unique < visits).any(axis=(0, 1))
     assert grass and scrub and (visits.sum(axis=(0, 1)) > 5).all()
-    told = means(played.sums[0], {}, TICKS * REALMS)["populations"]
+    told = means(played.sums[0], {}, TICKS * REALMS, ANEW.env.config)["populations"]
     for i, kind in enumerate(("grass", "scrub", "forest")):
         assert told[f"visits_{kind}"] == pytest.approx(visits[0, :, i] / steps[0], abs=1e-5)
         assert told[f"unique_{kind}"] == pytest.approx(unique[0, :, i] / steps[0], abs=1e-5)

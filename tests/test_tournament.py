@@ -15,7 +15,7 @@ from nmmo_jax import Config, Environment
 from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
 from train.policy import PRETRAINED, load_named
-from train.studies.census import CAUSES, Census
+from train.studies.census import Census
 from train.studies.entrants import Entrant, Stage, entrants
 from train.studies.matrix import Matrix
 from train.studies.moved import made_of
@@ -36,7 +36,7 @@ def tournament(who, **changes):
 def told(lifetimes, deaths=10):
     """Counts of a match ``[rotations, sizes, worlds, entrants]`` in which entrants live so long."""
     shape = (len(lifetimes), 2, 2, len(lifetimes))
-    died = np.zeros((*shape, len(CAUSES)), int)
+    died = np.zeros((*shape, 4), int)
     died[..., 0], died[..., 2] = deaths - 3, 3
     ticks = np.broadcast_to(np.array(lifetimes) * deaths, shape)
     return {"aged": ticks, "deaths": died, "steps": 2 * ticks}

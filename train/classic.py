@@ -3,6 +3,7 @@
 Source: the rulebook, Training as published.
 """
 
+import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -14,8 +15,8 @@ from jaxtyping import Array, Float32
 from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
-from nmmo_jax.observations import NUM_FEATURES
-from train.inputs import Inputs, centre, max_layer, only_listed, tile_layer
+from nmmo_jax.observations import NUM_FEATURES, leaf_shape
+from train.inputs import Inputs, centre, max_layer, only_listed, shown, tile_layer
 
 
 class Dense(nn.Module):
@@ -44,6 +45,7 @@ class Linear(NamedTuple):
     agents: Float32[Array, "F H"]  # of which the maximum over the visible is taken
     maxima: Float32[Array, "H O"]
     bias: Float32[Array, "O"]
+    of: dict[str, Float32[Array, "K O"]]  # of what systems show, by name
 
 
 class Encoder(nn.Module):
@@ -76,6 +78,13 @@ class Encoder(nn.Module):
         ends = [Dense(self.hidden, size, name=name)() if size else query for name, size in self.outputs]
         kernel, bias = (jnp.concatenate(parts, axis=-1) for parts in zip(*ends, strict=True))
 
+        new = [material.name for system in self.config.systems for material in system.materials]
+        rows = [self.param(f"material_{name}", nn.initializers.normal(1.0), (1, NUM_MATERIALS)) for name in new]
+        embedding = jnp.concatenate([embedding, *rows]) if rows else embedding
+        of = {}
+        for leaf in (leaf for system in self.config.systems for leaf in system.observe):
+            width = math.prod(leaf_shape(leaf, self.config))
+            of[leaf.name] = self.param(f"see_{leaf.name}", nn.initializers.zeros, (width, self.hidden)) @ kernel
         from_tiles, from_own, maxima = jnp.split(mix @ kernel, 3)
         by_tile = (tiles @ from_tiles).reshape(area, NUM_MATERIALS + 1, -1)
         return Linear(
@@ -85,6 +94,7 @@ class Encoder(nn.Module):
             agents=agents,
             maxima=maxima,
             bias=tiles_bias @ from_tiles + own_bias @ from_own + agents_bias @ maxima + mix_bias @ kernel + bias,
+            of=of,
         )
 
 
@@ -107,7 +117,7 @@ class Classic(nn.Module):
         config = self.config
         encoders: dict[str, tuple[tuple[str, int], ...]] = {"value": (("value", 1),)} if value else {}
         for head in heads(config):
-            learned = [one for one in head.arguments if not (self.auto_target and one.among_visible)]
+            learned = [one for one in head.arguments if not (self.auto_target and one.name == "target")]
             if learned:
                 encoders[head.name] = tuple((one.name, 0 if one.among_visible else one.size) for one in learned)
         parts = [Encoder(config, self.hidden, outputs, name=f"{name}_encoder")() for name, outputs in encoders.items()]
@@ -120,6 +130,8 @@ class Classic(nn.Module):
         maxima = max_layer(visible, beside("agents"), config)
         output = centre(inputs.self, config) @ beside("own")
         output += tile_layer(inputs.tiles, beside("material"), beside("crowd"))
+        for name, leaf in shown(inputs, config).items():
+            output += leaf @ jnp.concatenate([part.of[name] for part in parts], axis=-1)
         output += maxima @ block_diag(*(part.maxima for part in parts)) + beside("bias")
 
         result, start = {}, 0

@@ -18,7 +18,7 @@ from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
-from train.inputs import NOBODY, Inputs, tile_layer
+from train.inputs import NOBODY, Inputs, shown, tile_layer
 
 CROWD = 3  # as many agents on a tile are a crowd
 LIMIT = 4.0  # of a scaled attribute
@@ -51,6 +51,9 @@ class Default(nn.Module):
         inputs = jax.tree.map(lambda leaf: leaf.reshape(math.prod(batch), *leaf.shape[len(batch) :]), inputs)
 
         x = self._dense(self.hidden, math.sqrt(2), "trunk")(self._encode(inputs))
+        for name, leaf in shown(inputs, self.config).items():  # at first without effect
+            see = nn.Dense(self.hidden, use_bias=False, kernel_init=nn.initializers.zeros, name=f"see_{name}")
+            x += see(leaf)
         x = self._dense(self.hidden, math.sqrt(2), "trunk2")(nn.relu(x))
         x = nn.relu(x)
         if not isinstance(core, tuple):
@@ -62,7 +65,7 @@ class Default(nn.Module):
         for argument in (argument for head in heads(self.config) for argument in head.arguments):
             if not argument.among_visible:
                 outputs[argument.name] = self._dense(argument.size, 0.01, argument.name)(x)
-            elif not self.auto_target:
+            elif not (self.auto_target and argument.name == "target"):
                 query = self._dense(NUM_FEATURES + 1, 0.01, argument.name)(x)
                 outputs[argument.name] = attend(inputs.visible, query[:, :-1], self.config)
                 outputs[argument.name] += query[:, -1:] * (jnp.arange(argument.size) == argument.nothing)
@@ -75,10 +78,16 @@ class Default(nn.Module):
         if inputs.rules is not None:
             own = jnp.concatenate([own, inputs.rules], axis=-1)
         tiles = self.param("tiles", orthogonal, (NUM_MATERIALS + 1, area, width)) * _nearness(config)[:, None]
+        new = [
+            self.param(f"tiles_{material.name}", orthogonal, (1, area, width)) * _nearness(config)[:, None]
+            for system in config.systems
+            for material in system.materials
+        ]
+        material, crowd = jnp.concatenate([tiles[:-1], *new]) if new else tiles[:-1], tiles[-1]
         bias = self.param("tiles_bias", nn.initializers.zeros, (width,), jnp.float32)
         others = self.param("others", orthogonal, (NUM_FEATURES, self.hidden // 4))
         parts = [
-            bias + tile_layer(inputs.tiles, tiles[:-1], tiles[-1], CROWD),
+            bias + tile_layer(inputs.tiles, material, crowd, CROWD),
             self._dense(width, math.sqrt(2), "self")(own),
             # The maximum of the others' hidden layers, where the observer's own attributes are added to each.
             self._dense(self.hidden // 4, 1.0, "observer")(own)

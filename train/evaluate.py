@@ -71,7 +71,7 @@ def evaluate(
         return jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), sums)
 
     sums: Sums = jax.tree.map(np.asarray, play(params, core))
-    return means(sums, {}, ticks * realms)
+    return means(sums, {}, ticks * realms, env.config)
 
 
 def scripted(name: str) -> Act:

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
 from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, STYLES, Config, Rules, as_rules, rule_ndim
-from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import FEATURES, Observation
 
 # Networks play in layout ``blocks``, where nobody reproduces.
@@ -27,6 +26,7 @@ class Inputs(NamedTuple):
     visible: Int16[Array, "*B V F"]
     listed: Bool[Array, "*B V"]  # whether that row is an agent
     rules: Float32[Array, "*B K"] | None = None  # of its realm, as ``encode_rules`` gives them
+    of: dict[str, Int16[Array, "..."]] = {}  # noqa: RUF012 - what systems show, by name; never changed
 
 
 def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> Inputs:
@@ -37,7 +37,7 @@ def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> 
     """
     if rules is not None:
         rules = jnp.broadcast_to(rules[..., None, :], (*obs.self.shape[:-1], rules.shape[-1]))
-    return Inputs(obs.tiles, obs.self, obs.visible, obs.visible_slot >= 0, rules)
+    return Inputs(obs.tiles, obs.self, obs.visible, obs.visible_slot >= 0, rules, obs.of)
 
 
 def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
@@ -58,6 +58,15 @@ def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
         share = above / (high - low) if high - low <= 1 else jnp.log1p(above) / math.log1p(high - low)
         columns.append(jnp.atleast_1d(2 * share - 1))
     return jnp.concatenate(columns)
+
+
+def shown(inputs: Inputs, config: Config) -> dict[str, Float32[Array, "*B K"]]:
+    """What systems show, by name: flat, in parts of the largest number that there can be; -1 to 1."""
+    batch, result = inputs.self.shape[:-1], {}
+    for leaf in (leaf for system in config.systems for leaf in system.observe):
+        most = max(abs(leaf.low), abs(leaf.high), 1)
+        result[leaf.name] = inputs.of[leaf.name].reshape(*batch, -1).astype(jnp.float32) / most
+    return result
 
 
 def centre(features: Int16[Array, "*B F"], config: Config) -> Float32[Array, "*B F"]:
@@ -152,7 +161,7 @@ def tile_layer(
 def _by_plane(tiles, material, crowd, most):
     seen, agents = _planes(tiles, most)
     output = agents.astype(crowd.dtype) @ crowd + material[0].sum(axis=0)
-    for index in range(1, NUM_MATERIALS):
+    for index in range(1, len(material)):
         output += (seen == index).astype(material.dtype) @ (material[index] - material[0])
     return output.reshape(*tiles.shape[:-3], -1)
 
@@ -163,13 +172,14 @@ def _planes(tiles: UInt8[Array, "*B 2 W W"], most: int) -> tuple[UInt8[Array, "B
 
 
 def _tile_forward(tiles, material, crowd, most):
-    return _by_plane(tiles, material, crowd, most), tiles
+    return _by_plane(tiles, material, crowd, most), (tiles, len(material))
 
 
-def _tile_backward(most, tiles, cotangent):
+def _tile_backward(most, residual, cotangent):
+    tiles, materials = residual
     seen, agents = _planes(tiles, most)
     cotangent = cotangent.reshape(-1, cotangent.shape[-1])
-    others = [(seen == index).astype(cotangent.dtype).T @ cotangent for index in range(1, NUM_MATERIALS)]
+    others = [(seen == index).astype(cotangent.dtype).T @ cotangent for index in range(1, materials)]
     baseline = cotangent.sum(axis=0) - sum(others)
     crowd = agents.astype(cotangent.dtype).T @ cotangent
     return np.zeros(tiles.shape, jax.dtypes.float0), jnp.stack([baseline, *others]), crowd

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
-from nmmo_jax.components import Births, Cause, Realm, observed_material
+from nmmo_jax.components import Births, Realm, observed_material
 from nmmo_jax.config import STYLES, Config, Rules
 from nmmo_jax.environment import Info
 from nmmo_jax.kinds import Material
 
-CAUSES = [cause for cause in Cause if cause != Cause.NONE]
 GROUND = (Material.GRASS, Material.SCRUB, Material.FOREST)  # what is explored
 
 
@@ -96,7 +95,7 @@ def measure(
         steps=total(alive),
         deaths=total(dead),
         lifetime=total(info.age, dead),
-        causes=each(info.cause, [int(cause) for cause in CAUSES], dead),
+        causes=each(info.cause, list(range(1, 1 + len(config.deadly))), dead),
         reward=total(reward),
         value=total(value),
         attacks=each(outcome.attack_style, list(range(len(STYLES))), alive & (outcome.attack_target >= 0)),
@@ -109,7 +108,7 @@ def measure(
     )
 
 
-def means(sums: Sums, losses: dict[str, Any], ticks: int) -> dict[str, Any]:
+def means(sums: Sums, losses: dict[str, Any], ticks: int, config: Config) -> dict[str, Any]:
     """Plain numbers for a log, of sums over ``ticks`` realm-ticks (ticks times realms).
 
     Args:
@@ -132,7 +131,7 @@ def means(sums: Sums, losses: dict[str, Any], ticks: int) -> dict[str, Any]:
         "value": share(total.value, steps),
         "damage_given": share(total.damage_given, steps),
         "damage_taken": share(total.damage_taken, steps),
-        **{f"deaths_{c.name.lower()}": share(total.causes[:, i], deaths) for i, c in enumerate(CAUSES)},
+        **{f"deaths_{cause}": share(total.causes[:, i], deaths) for i, cause in enumerate(config.deadly)},
         **{f"attacks_{style}": share(total.attacks[:, i], steps) for i, style in enumerate(STYLES)},
         **ground("visits", total.visits, steps),
         **ground("unique", total.unique, steps),

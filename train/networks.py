@@ -18,7 +18,7 @@ from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import for_jax
 from nmmo_jax.draws import split as split_key
-from nmmo_jax.observations import FEATURES, NUM_FEATURES, Observation
+from nmmo_jax.observations import FEATURES, NUM_FEATURES, Observation, leaf_shape
 from nmmo_jax.policies.scripted import slot_of
 from nmmo_jax.values import check_bool, check_int, keep_plain
 from train.classic import Classic
@@ -124,7 +124,6 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
             raise ValueError(f"{field}={value!r}: must be {usual!r} for network={name!r}, which has no other")
     module = kind.module(config, options)
     shared = options.shared_weights
-    listed = [one.name for head in heads(config) for one in head.arguments if one.among_visible]
 
     def initial(shape: tuple[int, ...]) -> Core:
         return jnp.zeros((*shape, options.hidden), jnp.float32) if options.core == "gru" else ()
@@ -152,7 +151,7 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
             inputs = inputs._replace(rules=None)
         outputs, core = per_population(functools.partial(forward, value=value), params, (inputs, core), shared)
         if options.auto_target:
-            outputs |= dict.fromkeys(listed, weakest(inputs.visible))
+            outputs["target"] = weakest(inputs.visible)
         return outputs, core
 
     return Network(init, apply, initial, kind.floor)
@@ -238,4 +237,9 @@ def nothing_seen(config: Config, rules: bool = False) -> Inputs:
         visible=jnp.zeros((visible, NUM_FEATURES), jnp.int16),
         listed=jnp.zeros(visible, bool),
         rules=jnp.zeros(NUM_RULES, jnp.float32) if rules else None,
+        of={
+            leaf.name: jnp.zeros(leaf_shape(leaf, config), jnp.int16)
+            for system in config.systems
+            for leaf in system.observe
+        },
     )

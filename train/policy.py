@@ -80,8 +80,9 @@ def load_policy(
       step: "best" (the latest where none has a score), "latest" or a step.
       populations: that are taken, in this order. Population p of the world plays the p-th of them, modulo their number.
         None: all.
-      env: the world that it is to be played in; None: the one that it was trained in. The view must be as large;
-        all else may differ. Rows and columns are read as shares of the map it is played on.
+      env: the world that it is to be played in; None: the one that it was trained in. The view must be as large, and
+        its systems be there; all else may differ. What further systems show has no effect on it, and what they let
+        agents choose is chosen nearly at random. Rows and columns are read as shares of the map it is played on.
       sword: the class that it was trained with, if not ``Sword``.
 
     Raises:
@@ -102,7 +103,8 @@ def load_policy(
     level = sword(dataclasses.replace(trained, env=env))
     try:
         template = jax.eval_shape(level.init, jax.random.key(0))
-        params = fit(params, template)
+        more = {system.name for system in env.config.systems} > {system.name for system in trained.env.config.systems}
+        params = fit(params, jax.jit(level.init)(jax.random.key(0)), grow=True) if more else fit(params, template)
     except ValueError as error:
         raise ValueError(f"{path}: its parameters do not fit {type(level).__name__}: {error}") from None
     if populations is not None:

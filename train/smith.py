@@ -264,7 +264,7 @@ class Native:
         settings, number = self.experiment.settings, len(report.skipped)
         sums = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64).sum(axis=0), report.sums)
         told = {name: np.asarray(value, np.float64).mean(axis=0) for name, value in report.losses.items()}
-        line = means(sums, told, number * settings.ticks * settings.realms)
+        line = means(sums, told, number * settings.ticks * settings.realms, self.experiment.env.config)
         steps = line.pop("agent_steps")
         return {
             "update": about["update"] + number,

@@ -45,13 +45,21 @@ def combine(params: Sequence[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *trees)
 
 
-def fit(params: PyTree, template: PyTree) -> PyTree:
+def fit(params: PyTree, template: PyTree, grow: bool = False) -> PyTree:
     """Parameters in the structure of a template, which may have another number of populations.
+
+    Args:
+      grow: whether leaves that are missing are those of the template, whose numbers then must be known: of a network
+        that reads or chooses more, because its world has more systems.
 
     Raises:
       ValueError: they are not of the same network: the message says which leaves differ, and how.
     """
     own, wanted = leaves(params), leaves(template)
+    if grow and own:
+        number = len(next(iter(own.values())))
+        new = {name: leaf for name, leaf in wanted.items() if name not in own}
+        own |= {name: leaf[np.arange(number) % len(leaf)] for name, leaf in new.items()}
     there, here = ({name: describe(name, leaf, 1) for name, leaf in some.items()} for some in (own, wanted))
     if told := differences(there, here):
         raise ValueError(told)

@@ -157,7 +157,7 @@ class VecEnv:
         for argument, choice in zip(arguments, choices, strict=True):
             slot = jnp.take_along_axis(listed, jnp.maximum(choice, 0)[..., None], axis=2)[..., 0]
             orders[argument.name] = jnp.where(choice < 0, -1, slot) if argument.among_visible else choice
-        obs, realms, reward, terminated, truncated, info = self._many.step(key, realms, Action(**orders))
+        obs, realms, reward, terminated, truncated, info = self._many.step(key, realms, Action.from_named(orders))
         # The slot of who was truncated is empty, but its row is the last of who held it.
         uid = jnp.where(truncated, info.uid, realms.agents.uid)
         population = jnp.where(truncated, info.population, realms.agents.population)
@@ -196,6 +196,7 @@ def _table(obs: Observation, uid: jax.Array, population: jax.Array) -> dict[str,
         "visible": obs.visible,
         "visible_uid": jnp.where(listed >= 0, visible_uid, -1),
         "mask": obs.mask,
+        "of": obs.of,
     }
 
 

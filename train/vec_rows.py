@@ -50,6 +50,7 @@ class Observations(Rows):
     visible: Int16[Any, "n V F"]
     visible_uid: Int32[Any, "n V"]  # whose row that is; -1: nobody
     mask: dict[str, Bool[Any, "n ..."]]  # per argument of the action heads, True: allowed
+    of: dict[str, Int16[Any, "n ..."]]  # what systems show, by name
 
 
 class Rewards(Rows):

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from nmmo_jax.commands.overrides import RULES, read
+from nmmo_jax.commands.overrides import RULES, read, types_of_rules
 from nmmo_jax.common.spelling import near
-from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, rule_ndim
+from nmmo_jax.config import REPRODUCTION_RULES, Config, rule_fields, rule_ndim
+from nmmo_jax.system import System
 from train.studies.axis import MOST_POINTS, Axis
 
 
-def parse_axis(text: str, reproduction: bool = False) -> Axis:
+def parse_axis(text: str, reproduction: bool = False, systems: tuple[System, ...] = ()) -> Axis:
     """A rule and its values from ``FIELD=LOW:HIGH:NUMBER``, ``FIELD=LOW:HIGH:NUMBER:log`` or ``FIELD=a,b,c``.
 
     Ranges of whole-number rules are rounded, and values that then are equal are one.
@@ -18,6 +19,7 @@ def parse_axis(text: str, reproduction: bool = False) -> Axis:
 
     Args:
       reproduction: whether agents give birth.
+      systems: of the world, whose rules can be swept, too.
 
     Raises:
       ValueError: not of that form, no such rule, one with a value per style or of births that there are not, or a value
@@ -28,14 +30,15 @@ def parse_axis(text: str, reproduction: bool = False) -> Axis:
     where = f"--over {text}"
     if not equals or not given:
         raise ValueError(f"{where}: must be FIELD=LOW:HIGH:NUMBER, FIELD=LOW:HIGH:NUMBER:log or FIELD=a,b,c")
-    swept = sorted(name for name in RULE_FIELDS if rule_ndim(name) == 0)
+    fields = rule_fields(Config(systems=systems))
+    swept = sorted(name for name in fields if rule_ndim(name) == 0)
     if field not in swept:
         told = near(field, swept) or f"; there are {', '.join(swept)}"
         raise ValueError(f"{where}: there is no {field} of one value{told}")
     if field in REPRODUCTION_RULES and not reproduction:
         raise ValueError(f"{where}: means nothing where agents do not give birth")
     if ":" not in given:
-        kind = RULES[field]
+        kind = {**RULES, **types_of_rules(systems)}[field]
         values = np.array([_float(read(one, kind, f"{where}: {one.strip()!r}"), where) for one in given.split(",")])
         if len(np.unique(values)) < len(values):
             raise ValueError(f"{where}: a value is given twice")
@@ -51,7 +54,7 @@ def parse_axis(text: str, reproduction: bool = False) -> Axis:
     if int(number) > MOST_POINTS:
         raise ValueError(f"{where}: {number} values: allowed are at most {MOST_POINTS:,}")
     values = (np.geomspace if scale else np.linspace)(first, last, int(number))
-    if RULE_FIELDS[field].metadata["dtype"] != "float32":
+    if fields[field]["dtype"] != "float32":
         values = np.rint(values)
     return Axis(field, np.unique(values), bool(scale))
 

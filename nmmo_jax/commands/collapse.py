@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, find_systems, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 
@@ -59,6 +59,8 @@ class Collapse(StudyCommand):
     """How many times as long at each value in the slower change."""
     set: Overrides = ()
     """Any other field of the worlds' configuration and rules: max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     def check(self) -> None:
         """See ``StudyCommand``."""
@@ -73,8 +75,8 @@ class Collapse(StudyCommand):
 
         assert self.worlds is not None and self.settle is not None and self.hold is not None
         parents = "parents" in self.births
-        axis = parse_axis(self.over, parents)
-        fixed = parse_set(self.set, {**PLACES, **NO_EFFECT, **_OWN}, reproduction=parents)
+        axis = parse_axis(self.over, parents, find_systems(self.system))
+        fixed = parse_set(self.set, {**PLACES, **NO_EFFECT, **_OWN}, reproduction=parents, systems=self.system)
         if axis.field in fixed or axis.field == "spawn_rate":
             raise ValueError(f"--over {axis.field}: is given a value of its own, too")
         if not self.births or len(set(self.births)) < len(self.births):

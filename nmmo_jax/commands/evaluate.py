@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 
@@ -48,6 +48,8 @@ class Evaluate(StudyCommand):
     """That are counted. Default: by form."""
     set: Overrides = ()
     """Any other field of the world's configuration and rules: regrowth_probability=0.05 max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
@@ -62,7 +64,7 @@ class Evaluate(StudyCommand):
             self.game or game,
             num_agents=agents if self.agents is None else self.agents,
             num_populations=populations if self.populations is None else self.populations,
-            **parse_set(self.set, PLACES | NO_EFFECT),
+            **parse_set(self.set, PLACES | NO_EFFECT, systems=self.system),
         )
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
         return Evaluation(entrants(names, env), env, self.worlds, self.settle, self.ticks, self.seed)

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, Systems, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 from nmmo_jax.world.terrain import check_size
@@ -78,6 +78,8 @@ class Evolve(StudyCommand):
     set: Overrides = ()
     """Any other field of the worlds' configuration and rules: birth_probability=0.1. Default: those of law; with
     parents, a richer world."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     def check(self) -> None:
         """See ``StudyCommand``."""
@@ -98,7 +100,10 @@ class Evolve(StudyCommand):
             raise ValueError(f"--stretches {self.stretches}: must divide --ticks {self.ticks}")
         if self.agents < 2:
             raise ValueError(f"--agents {self.agents}: must be at least 2")
-        world = {**(_RICH if parents else {}), **parse_set(self.set, {**NO_EFFECT, **_OWN}, reproduction=parents)}
+        world = {
+            **(_RICH if parents else {}),
+            **parse_set(self.set, {**NO_EFFECT, **_OWN}, reproduction=parents, systems=self.system),
+        }
         env = make(
             "law",
             num_agents=self.agents,

@@ -14,10 +14,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from nmmo_jax.common.drawing import drawing, marks, say_one
 from nmmo_jax.common.text import drawn, heading
+from nmmo_jax.config import Config
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.measure import Measured
 from nmmo_jax.play.statistics import kaplan_meier, survival_quantile
-from nmmo_jax.world.draw import COLOURS, POPULATION_COLOURS, map_image
+from nmmo_jax.world.draw import POPULATION_COLOURS, map_image, palette
 
 _DASHES = ("-", "--", ":", "-.", (0, (6, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)), (0, (8, 3)))
 _FEW = 8  # populations that are drawn one by one; more are drawn by policy
@@ -144,17 +145,21 @@ def survival_figure(measured: Measured, policies: tuple[str, ...], title: str, c
 
 
 @drawing()
-def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str, ...], title: str) -> Figure:
+def visits_figure(
+    visits: np.ndarray, material: np.ndarray, policies: tuple[str, ...], title: str, config: Config
+) -> Figure:
     """Where the agents of each population spent their time, over the map; one logarithmic scale for all.
 
     Args:
       visits: ``[P, rows, columns]`` agent-ticks per tile.
       material: ``[rows, columns]`` the map.
+      config: of the world.
     """
     panels = groups(policies)
     across = min(4, len(panels))
     down = math.ceil(len(panels) / across)
-    pale = _pale(map_image(material, 1))
+    colours = palette(config)
+    pale = _pale(map_image(material, 1, colours=colours))
     summed = [visits[panel.populations].sum(axis=0) for panel in panels]
     norm = LogNorm(1, max(10, max(int(one.max()) for one in summed)))
     shown = (material != Material.LAVA) | (sum(summed) > 0)
@@ -176,9 +181,9 @@ def visits_figure(visits: np.ndarray, material: np.ndarray, policies: tuple[str,
         axes.set_xlabel("column (tiles)")
     figure.supylabel("row (tiles)", fontsize="medium")
     figure.suptitle(heading(f"Visits: {title}", figure.get_figwidth()), x=0.01, ha="left")
-    seen = [one for one in Material if (material[shown] == one).any()]
+    seen = np.unique(material[shown]).tolist()
     swatches = [
-        Patch(facecolor=tuple(_pale(np.array(COLOURS[one]))), edgecolor="0.7", label=one.name.lower()) for one in seen
+        Patch(facecolor=tuple(_pale(colours[one])), edgecolor="0.7", label=config.material_names[one]) for one in seen
     ]
     figure.legend(handles=swatches, loc="outside lower center", ncols=len(seen), fontsize="small", frameon=False)
     bar = figure.colorbar(ScalarMappable(norm, "inferno_r"), ax=every, shrink=0.8, pad=0.02)

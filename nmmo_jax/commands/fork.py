@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, RULES, flags_named, names_in, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, RULES, Systems, flags_named, names_in, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.text import safe, short
@@ -60,6 +60,8 @@ class Fork(StudyCommand):
     to others anywhere on the map."""
     set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.conf.UseAppendAction] = ()
     """Any other field of the worlds' configuration and rules, before the fork and after it: max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
     rule: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE"), tyro.conf.UseAppendAction] = ()
     """Change this rule at the fork instead; values per style as a,b,c. Repeat for more."""
     swap: Annotated[str | None, tyro.conf.arg(metavar="P=POLICY")] = None
@@ -82,7 +84,7 @@ class Fork(StudyCommand):
             raise ValueError(f"--futures {self.futures}: must be even")
         if self.rule and self.swap:
             raise ValueError("--swap: one thing is changed, and --rule is given")
-        others = parse_set(self.set, PLACES | NO_EFFECT)
+        others = parse_set(self.set, PLACES | NO_EFFECT, systems=self.system)
         config, rules = preset(self.game, num_agents=self.agents, num_populations=self.populations, **others)
         env = Environment(config, rules)
         MapPool.check(self.seed, self.worlds, config)
@@ -105,9 +107,10 @@ class Fork(StudyCommand):
         )
         if self.rule:
             names = names_in(self.rule)
-            changed = parse_set(self.rule, _OF_BIRTHS, RULES, flag="--rule")
+            changed = parse_set(self.rule, _OF_BIRTHS, RULES, systems=self.system, flag="--rule")
+            changed.pop("systems", None)
             with flags_named({name: f"--rule {name}=" for name in names}):
-                as_rules(rules.replace(**changed), config)
+                as_rules(rules.put(changed), config)
             return Change(forks, safe(", ".join(self.rule)), changed, None)
         if self.swap is not None:
             place, policy = self._swapped()

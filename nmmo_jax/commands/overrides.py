@@ -11,6 +11,8 @@ import tyro
 
 from nmmo_jax.common.spelling import near
 from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, STYLES, Config, rule_ndim
+from nmmo_jax.references import find_system
+from nmmo_jax.system import System
 
 Overrides = Annotated[
     tuple[tuple[str, ...], ...],
@@ -18,6 +20,8 @@ Overrides = Annotated[
     tyro.conf.UseAppendAction,
 ]
 """Of a flag that takes one or more pairs, and can be repeated."""
+Systems = Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODULE:NAME"), tyro.conf.UseAppendAction]
+"""Of a flag that names game systems, and can be repeated."""
 
 _RULE_TYPES = {"int32": int, "float32": float, "bool": bool}
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
@@ -47,6 +51,7 @@ def parse_set(
     fields: Mapping[str, Any] = WORLD,
     *,
     reproduction: bool | None = None,
+    systems: Iterable[str] = (),
     flag: str = "--set",
 ) -> dict[str, Any]:
     """Fields and their values from ``name=value``.
@@ -60,6 +65,7 @@ def parse_set(
     Args:
       elsewhere: fields that cannot be set so, and the flag that sets them or why not.
       fields: those there are, and their types.
+      systems: game systems as ``module:NAME``, whose rules can be set too; what is found has them as ``systems``.
       reproduction: whether agents give birth, which rules of births need; None: as is given, and if nothing is, not.
       flag: for messages.
 
@@ -67,7 +73,9 @@ def parse_set(
       ValueError: not of that form, no such field, one that cannot be set so or is given twice, or a value of another
         type. Whether values are in range is for what is made of them to say.
     """
-    found: dict[str, Any] = {}
+    own = find_systems(systems)
+    found: dict[str, Any] = {"systems": own} if own else {}
+    fields = {**fields, **types_of_rules(own)}
     for text in _flat(given):
         name, equals, value = (part.strip() for part in text.partition("="))
         told = f"{flag} {text}"
@@ -87,6 +95,23 @@ def parse_set(
         if name in found:
             raise ValueError(f"{flag} {name}={found[name]}: means nothing where agents do not give birth")
     return found
+
+
+def find_systems(names: Iterable[str]) -> tuple[System, ...]:
+    """The systems of ``--system``, checked against each other.
+
+    Raises:
+      ValueError: one is not to be found, or they cannot be together.
+    """
+    try:
+        return Config(systems=tuple(find_system(name) for name in names)).systems
+    except ValueError as error:
+        raise ValueError(f"--system {error}") from None
+
+
+def types_of_rules(systems: Iterable[System]) -> dict[str, Any]:
+    """The rules of systems by name, ``poison.damage``, and their types."""
+    return {f"{system.name}.{rule.name}": _RULE_TYPES[rule.dtype] for system in systems for rule in system.rules}
 
 
 def read(text: str, kind: Any, told: str) -> Any:

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.text import listed
@@ -55,6 +55,8 @@ class Rare(StudyCommand):
     """Worlds that are counted; a multiple of --effort."""
     set: Overrides = ()
     """Any other field of the worlds' configuration and rules: regrowth_probability=0.05 max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     def study(self, out: Path) -> Any:
         """The cases."""
@@ -79,7 +81,7 @@ class Rare(StudyCommand):
         falls = all(low < high for high, low in zip((self.initial_population, *levels), levels, strict=False))
         if not falls or levels[-1] < 0:
             raise ValueError(f"--levels {levels}: must fall, from below --initial-population to 0 or more")
-        others = parse_set(self.set, {**PLACES, **NO_EFFECT, "spawn_rate": "--rate"})
+        others = parse_set(self.set, {**PLACES, **NO_EFFECT, "spawn_rate": "--rate"}, systems=self.system)
         config, rules = preset(self.game, num_agents=self.agents, num_populations=self.populations, **others)
         env = Environment(config, rules)
         MapPool.check(self.seed, 1, config)

@@ -18,8 +18,6 @@ from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
 
-_LEFT = {Cause.LAVA: "lava", Cause.STARVATION: "hunger", Cause.THIRST: "thirst", Cause.COMBAT: "combat"}
-
 
 @dataclasses.dataclass
 class Info:
@@ -146,14 +144,17 @@ def _number(value: np.ndarray) -> str:
 def _populations(replay: Replay) -> Table:
     """A row per population: who lived, was born and left."""
     number = replay.config.num_populations
-    births, left = np.zeros(number, int), np.zeros((number, len(Cause)), int)
+    births, left = np.zeros(number, int), np.zeros((number, len(replay.config.cause_names)), int)
     for before, now in itertools.pairwise(replay.frames):
         births += _count(now, now.agents.uid >= before.next_uid, number)
         np.add.at(left, (before.agents.population[now.left], now.cause[now.left]), 1)
     counts = {
         "living\nat first": _count(replay.frames[0], True, number),
         "\nborn": births,
-        **{f"dead:\n{name}" if cause == Cause.LAVA else f"\n{name}": left[:, cause] for cause, name in _LEFT.items()},
+        **{
+            ("dead:\n" if i == 0 else "\n") + ("hunger" if cause == "starvation" else cause): left[:, 1 + i]
+            for i, cause in enumerate(replay.config.deadly)
+        },
         **({"\nof age": left[:, Cause.NONE]} if replay.config.max_lifetime is not None else {}),
         "living\nat last": _count(replay.frames[-1], True, number),
     }

@@ -8,12 +8,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from nmmo_jax.common.text import short
-from nmmo_jax.components import Cause
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.measure import Measured
 from nmmo_jax.play.statistics import (
-    CAUSES,
     age_histogram,
     food_yield,
     histogram_quantile,
@@ -24,7 +22,7 @@ from nmmo_jax.play.statistics import (
 from nmmo_jax.world.pool import MapPool
 
 _QUANTILES = (0.1, 0.5, 0.9)
-_DIED = {Cause.LAVA: "dead:\nlava", Cause.STARVATION: "\nhunger", Cause.THIRST: "\nthirst", Cause.COMBAT: "\ncombat"}
+_DIED = {"lava": "dead:\nlava", "starvation": "\nhunger"}
 
 
 def censored_lives(measured: Measured, env: Environment) -> np.ndarray:
@@ -98,7 +96,7 @@ def _of_populations(
     return {
         "births": total(tally.births),
         "deaths": deaths,
-        "deaths_by_cause": {cause.name.lower(): total(tally.deaths[i]) for i, cause in enumerate(CAUSES)},
+        "deaths_by_cause": {cause: total(tally.deaths[i]) for i, cause in enumerate(env.config.deadly)},
         "truncations": truncations,
         "still_alive": living_ages.size,
         "lifetime": {
@@ -124,7 +122,7 @@ def table(metrics: dict[str, Any], title: str) -> Table:
     rows = Table(title=title, caption=caption, box=SIMPLE_HEAD, padding=0)
     rows.title_justify = rows.caption_justify = "left"
     truncated = metrics["all"]["truncations"] > 0
-    causes = {cause.name.lower(): _DIED[cause] for cause in CAUSES}
+    causes = {cause: _DIED.get(cause, f"\n{cause}") for cause in metrics["all"]["deaths_by_cause"]}
     rows.add_column("", justify="right")
     rows.add_column("policy")
     counts = ["births", *causes.values(), *(["trun-\ncated"] if truncated else []), "alive\nat end"]

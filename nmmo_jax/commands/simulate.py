@@ -8,7 +8,7 @@ import numpy as np
 import tyro
 
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
-from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, flags_named, named_by, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, Systems, flags_named, named_by, parse_set
 from nmmo_jax.commands.report import censored_lives, summarise, table
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.drawing import drawing, write_figure
@@ -25,11 +25,11 @@ from nmmo_jax.play.measure import Measured, longest_chunk, measure, use_all_core
 from nmmo_jax.play.players import Players, labels, players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.play.provenance import rules_as_json, versions
+from nmmo_jax.references import config_as_json
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size
-from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
 
 DEFAULT_POLICIES = {
@@ -97,6 +97,8 @@ class Simulate:
     set: Overrides = ()
     """Any other field of the world's configuration and rules: regrowth_probability=0.05 attack_damage=10,2,1
     max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     record: int | None = None
     """Number of a realm of which a replay is left: it is played again after the measurement, by itself."""
@@ -160,7 +162,7 @@ class Simulate:
                 "ticks_asked": self.ticks,
                 "initial_population": self.initial_population,
                 **summarise(measured, env, pool, names, policies, self.realms),
-                "config": dataclasses.asdict(env.config),
+                "config": config_as_json(env.config),
                 "rules": rules_as_json(env.rules),
                 "versions": versions(),
             }
@@ -206,7 +208,7 @@ class Simulate:
         for flag, number in (("--maps", self._generated), ("--map", 1 if self.map is None else len(self.map))):
             if not 1 <= number <= most:
                 raise ValueError(f"{flag}: {number} maps: allowed are 1 to {most}, one per realm")
-        return [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map or ()]
+        return [load_map(path, self.tileset) for path in self.map or ()]
 
     @property
     def _generated(self) -> int:
@@ -227,7 +229,11 @@ class Simulate:
             visits=True,
             spawn_rate=self.spawn_rate,
             population_cap=self.agents if self.population_cap is None else self.population_cap,
-            **parse_set(self.set, {**_FLAGS, **{name: f"--{name.replace('_', '-')}" for name in _OWN}, **NO_EFFECT}),
+            **parse_set(
+                self.set,
+                {**_FLAGS, **{name: f"--{name.replace('_', '-')}" for name in _OWN}, **NO_EFFECT},
+                systems=self.system,
+            ),
         )
         for path, material in zip(self.map or (), maps, strict=True):
             check_map(material, config, str(path))
@@ -274,7 +280,7 @@ class Simulate:
         write_figure(out / "survival", survival_figure(measured, policies, title, censored))
         for i, one in enumerate(metrics["maps"][:_MOST_VISITS]):
             where = title if len(metrics["maps"]) == 1 else f"{title}; {short(Path(one['name']).name)}"
-            figure = visits_figure(measured.visits[i], material[i], policies, where)
+            figure = visits_figure(measured.visits[i], material[i], policies, where, env.config)
             write_figure(out / ("visits" if i == 0 else f"visits-{i + 1}"), figure)
 
     def _title(self, metrics: dict[str, Any]) -> str:

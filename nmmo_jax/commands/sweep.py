@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, find_systems, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 
@@ -60,6 +60,8 @@ class Sweep(StudyCommand):
     """Worlds, of all points, that are played side by side."""
     set: Overrides = ()
     """Any other field of the worlds' configuration and rules, the same at all points: max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     def study(self, out: Path) -> Any:
         """A ``train.studies.sweep.Sweep``."""
@@ -67,8 +69,9 @@ class Sweep(StudyCommand):
         from train.studies.sweep import Sweep as Study
 
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
-        axes = [parse_axis(text, self.reproduction) for text in self.over]
-        fixed = parse_set(self.set, {**PLACES, **NO_EFFECT, **_OWN}, reproduction=self.reproduction)
+        axes = [parse_axis(text, self.reproduction, find_systems(self.system)) for text in self.over]
+        elsewhere = {**PLACES, **NO_EFFECT, **_OWN}
+        fixed = parse_set(self.set, elsewhere, reproduction=self.reproduction, systems=self.system)
         fixed |= {"spawn_rate": self.spawn_rate, "population_cap": self.population_cap}
         given = {name for name, value in fixed.items() if value != getattr(type(self), name, None)}
         for axis in axes:

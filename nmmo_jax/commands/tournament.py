@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 
@@ -48,6 +48,8 @@ class Tournament(StudyCommand):
     """That are counted. Default: by form."""
     set: Overrides = ()
     """Any other field of the worlds' configuration and rules: regrowth_probability=0.05 max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
@@ -56,7 +58,7 @@ class Tournament(StudyCommand):
 
         if not self.policy:
             raise ValueError("POLICY: at least one must take part")
-        others = parse_set(self.set, {**PLACES, **NO_EFFECT, "population_cap": "--sizes"})
+        others = parse_set(self.set, {**PLACES, **NO_EFFECT, "population_cap": "--sizes"}, systems=self.system)
         env = make(self.game, num_agents=self.agents, num_populations=self.populations, **others)
         who = entrants(self.policy, env)
         assert self.sizes is not None and self.worlds is not None

@@ -8,7 +8,7 @@ import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax.commands.overrides import WORLD, Overrides, flags_named, named_by, parse_set, types_of
+from nmmo_jax.commands.overrides import WORLD, Overrides, Systems, flags_named, named_by, parse_set, types_of
 from nmmo_jax.common.formats import Format, check_formats
 from nmmo_jax.common.hidden import check_train
 from nmmo_jax.common.text import console as terminal
@@ -51,6 +51,8 @@ class Train:
     set: Overrides = ()
     """Any field of the training's settings, or of the world's configuration and rules: realms=64 network=classic
     regrowth_probability=0.05 max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     def run(self, trinity: Any = None, program: str = "nmmo-jax train") -> int:
         """Trains; returns the exit status.
@@ -84,7 +86,10 @@ class Train:
         else:
             published = PUBLISHED if self.published else {}
             with flags_named(self._flags()):
-                chosen = experiment(self.experiment or "law128", **{**published, **parse_set(self.set, {}, _fields())})
+                chosen = experiment(
+                    self.experiment or "law128",
+                    **{**published, **parse_set(self.set, {}, _fields(), systems=self.system)},
+                )
             out = self.out
         console = terminal()
         resume = self.resume is not None

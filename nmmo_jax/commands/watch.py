@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.text import Text
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, flags_named, named_by, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, flags_named, named_by, parse_set
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.files import write
 from nmmo_jax.common.signals import Signals
@@ -60,6 +60,8 @@ class Watch:
     set: Overrides = ()
     """Any other field of the world's configuration and rules: regrowth_probability=0.05 attack_damage=10,2,1
     max_spawns=2."""
+    system: Systems = ()
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
     realms: int | None = None
     """Worlds to choose from; one is played at a time. Default: 4."""
     seed: int | None = None
@@ -197,7 +199,7 @@ class Watch:
         own: dict[str, Any] = {"num_agents": self.agents, "num_populations": self.populations}
         own |= {name: max(one.shape[axis] for one in maps) for name, axis in sides.items()}
         own = {name: value for name, value in own.items() if value is not None}
-        own |= parse_set(self.set, PLACES | NO_EFFECT)
+        own |= parse_set(self.set, PLACES | NO_EFFECT, systems=self.system)
         trained = next((name for name in names if name not in POLICIES), None)
         if self.game is not None or trained is None:
             game = self.game or "chaos"

@@ -11,12 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int, Int32
 
-from nmmo_jax.components import Cause, Realm
+from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.environment import Info
 from nmmo_jax.kinds import WALKABLE, Material
-
-CAUSES = (Cause.LAVA, Cause.STARVATION, Cause.THIRST, Cause.COMBAT)
 
 
 class Tally(flax.struct.PyTreeNode):
@@ -26,7 +24,7 @@ class Tally(flax.struct.PyTreeNode):
     living: Int[Array, "P"]  # agents that held a place after the tick, summed over ticks
     aged: Int[Array, "P"]  # ticks of age gained
     births: Int[Array, "P"]
-    deaths: Int[Array, "4 P"]  # by cause, in the order of CAUSES
+    deaths: Int[Array, "D P"]  # by cause, in the order of ``Config.deadly``
     truncations: Int[Array, "P"]
     harvests: Int[Array, "P"]
     forage: Int[Array, "P"]  # food gained from harvests
@@ -41,7 +39,7 @@ def empty_tally(config: Config, bins: int) -> Tally:
         living=zero,
         aged=zero,
         births=zero,
-        deaths=jnp.zeros((len(CAUSES), config.num_populations), jnp.int32),
+        deaths=jnp.zeros((len(config.deadly), config.num_populations), jnp.int32),
         truncations=zero,
         harvests=zero,
         forage=zero,
@@ -79,7 +77,7 @@ def accumulate(
         living=tally.living + count(after.agents.alive),
         aged=tally.aged + count(jnp.where(held, info.age - before.agents.age, 0)),
         births=tally.births + born.sum((0, 1), dtype=jnp.int32),
-        deaths=tally.deaths + jnp.stack([count(info.cause == cause) for cause in CAUSES]),
+        deaths=tally.deaths + jnp.stack([count(info.cause == 1 + cause) for cause in range(len(tally.deaths))]),
         truncations=tally.truncations + count(truncated),
         harvests=tally.harvests + count(info.outcome.harvested),
         forage=tally.forage + count(info.outcome.forage),

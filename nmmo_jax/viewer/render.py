@@ -9,7 +9,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
 from nmmo_jax.viewer import scene
-from nmmo_jax.world.draw import PALETTE, map_image, population_colours
+from nmmo_jax.world.draw import map_image, palette, population_colours
 
 STYLE_COLOURS = ((229, 72, 77), (48, 194, 107), (76, 141, 255))  # melee, range, mage, as in the original
 INK, FAINT, DARK = (232, 236, 241), (140, 150, 160), (22, 26, 33)
@@ -70,7 +70,7 @@ class Painter:
         named = population_colours(replay.config.num_populations)
         self._populations = np.array([ImageColor.getrgb(one) for one in named], np.uint8)
         others = [*STYLE_COLOURS, INK, FAINT, DARK, _NEWBORN, _FROZEN, _HEALTH]
-        self.colours = np.concatenate([PALETTE, np.array(others, np.uint8), self._populations])
+        self.colours = np.concatenate([palette(replay.config), np.array(others, np.uint8), self._populations])
         self._ready, self._at = np.ones(replay.tiles.material.shape, bool), -1
         self._strip = _Strip(replay, self._populations, self.shape[1])
         # Where tiles are small, agents are larger, as long as their neighbours can be seen.
@@ -92,7 +92,7 @@ class Painter:
         part = slice(top, top + rows), slice(left, left + columns)
         material = np.where(self._ready[part], replay.tiles.material[part], Material.SCRUB)
         margin = scale + 4  # what goes over the edge is cut off at the end
-        shown = map_image(material, scale, outline=scale >= 8)
+        shown = map_image(material, scale, scale >= 8, self.colours)
         canvas = Image.fromarray(np.pad(shown, ((margin, margin), (margin, margin), (0, 0))))
 
         def middle(row: int, col: int) -> tuple[float, float]:

@@ -4,15 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from nmmo_jax.components import Cause
 from nmmo_jax.config import STYLES
-from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
 from nmmo_jax.viewer import protocol
-from nmmo_jax.world.draw import COLOURS
+from nmmo_jax.world.draw import palette
 
 _MOST_POINTS = 2_000  # of a curve
-_CAUSES = ("lava", "starvation", "thirst", "combat")
 
 
 def hello(replay: Replay, colours: list[str], fields: dict[str, Any]) -> bytes:
@@ -30,8 +27,8 @@ def hello(replay: Replay, colours: list[str], fields: dict[str, Any]) -> bytes:
         "view": config.view,
         "most": {name: int(getattr(rules, f"max_{name}")) for name in ("health", "food", "water")},
         "materials": [
-            {"name": material.name.lower(), "colour": "#{:02x}{:02x}{:02x}".format(*COLOURS[material])}
-            for material in Material
+            {"name": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour)}
+            for name, colour in zip(config.material_names, palette(config).tolist(), strict=True)
         ],
     }
     return protocol.encode("hello", {**told, **fields}, material=np.asarray(replay.tiles.material))
@@ -42,7 +39,7 @@ class Totals:
 
     Attributes:
       living: ``[T + 1, P]`` agents of each population.
-      deaths: ``[T + 1, 5]`` who have left so far, by cause; NONE: by age.
+      deaths: ``[T + 1, causes]`` who have left so far, by cause; NONE: by age.
       ages: ``[T + 1]`` the sum of their ages, in ticks.
     """
 
@@ -57,9 +54,9 @@ class Totals:
         """Counts the frames that have come since."""
         populations = self._replay.config.num_populations
         for frame in self._replay.frames[len(self.living) :]:
-            before = self.deaths[-1] if self.deaths else np.zeros(len(Cause), np.int64)
+            before = self.deaths[-1] if self.deaths else np.zeros(len(self._replay.config.cause_names), np.int64)
             agents, left = frame.agents, frame.left
-            self.deaths.append(before + np.bincount(frame.cause[left], minlength=len(Cause)))
+            self.deaths.append(before + np.bincount(frame.cause[left], minlength=len(self._replay.config.cause_names)))
             self.ages.append((self.ages[-1] if self.ages else 0) + int(frame.left_age[left].sum()))
             self.living.append(np.bincount(agents.population[agents.alive], minlength=populations))
 
@@ -91,7 +88,7 @@ class Totals:
         """Of one frame."""
         deaths = self.deaths[index]
         return {
-            "deaths": {name: int(deaths[Cause[name.upper()]]) for name in _CAUSES},
+            "deaths": {name: int(deaths[1 + i]) for i, name in enumerate(self._replay.config.deadly)},
             "lifetime": self.lifetime(index),
         }
 

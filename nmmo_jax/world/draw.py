@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nmmo_jax.common.files import write
-from nmmo_jax.kinds import NUM_MATERIALS, Material
+from nmmo_jax.config import Config
+from nmmo_jax.kinds import Material
 
 # Near to nature, and told apart by lightness where red and green, or blue and yellow, are not: under
 # simulated protanopia, deuteranopia and tritanopia any two stay at least 18 apart in CIELAB.
@@ -37,13 +38,25 @@ def population_colours(number: int) -> list[str]:
     return [*POPULATION_COLOURS, *others][:number]
 
 
-def map_image(material: UInt8[np.ndarray, "R C"], scale: int = 8, outline: bool = False) -> UInt8[np.ndarray, "H W 3"]:
+def palette(config: Config) -> UInt8[np.ndarray, "M 3"]:
+    """The colours of a world's materials, those of its systems last."""
+    own = [bytes.fromhex(material.color[1:]) for system in config.systems for material in system.materials]
+    return np.concatenate([PALETTE, np.array([[*one] for one in own], np.uint8).reshape(-1, 3)])
+
+
+def map_image(
+    material: UInt8[np.ndarray, "R C"],
+    scale: int = 8,
+    outline: bool = False,
+    colours: UInt8[np.ndarray, "M 3"] = PALETTE,
+) -> UInt8[np.ndarray, "H W 3"]:
     """A map as pixels, ``H = R * scale``, ``W = C * scale``.
 
     Args:
-      material: index of each tile's material, 0 to 6.
+      material: index of each tile's material.
       scale: side of a tile in pixels.
       outline: darkens two edges of every tile a little, so that tiles can be counted.
+      colours: of the materials: default, of the classic seven; ``palette`` has those of a world.
 
     Raises:
       ValueError: a scale below 1, or a map that is not a rectangle of materials.
@@ -51,9 +64,9 @@ def map_image(material: UInt8[np.ndarray, "R C"], scale: int = 8, outline: bool 
     if scale < 1:
         raise ValueError(f"scale={scale}: must be at least 1 pixel per tile")
     material = np.asarray(material)
-    if material.ndim != 2 or material.size == 0 or material.min() < 0 or material.max() >= NUM_MATERIALS:
-        raise ValueError(f"material: must be a non-empty rectangle of whole numbers 0 to {NUM_MATERIALS - 1}")
-    image = PALETTE[material].repeat(scale, axis=0).repeat(scale, axis=1)
+    if material.ndim != 2 or material.size == 0 or material.min() < 0 or material.max() >= len(colours):
+        raise ValueError(f"material: must be a non-empty rectangle of whole numbers 0 to {len(colours) - 1}")
+    image = colours[material].repeat(scale, axis=0).repeat(scale, axis=1)
     if outline:
         for edge in (image[scale - 1 :: scale], image[:, scale - 1 :: scale]):
             edge[:] = (edge * 0.88).astype(np.uint8)

@@ -21,8 +21,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Int32
 
-from nmmo_jax.components import Cause, Realm, Tiles
-from nmmo_jax.config import STYLES, Rules, as_rules, rule_ndim
+from nmmo_jax.components import Realm, Tiles
+from nmmo_jax.config import STYLES, Config, Rules, as_rules, rule_ndim
 from nmmo_jax.draws import fold_in
 from nmmo_jax.draws import split as split_key
 from nmmo_jax.environment import Environment, Info
@@ -32,7 +32,6 @@ from nmmo_jax.values import check_int
 from nmmo_jax.vectorized import vectorize
 from train.metrics import nothing_visited, visit
 
-CAUSES = [cause for cause in Cause if cause != Cause.NONE]
 MAX_REALMS = 2**20
 BINS = 1_024  # ages that are told apart by default
 _CHUNK = 64  # ticks per call
@@ -45,7 +44,7 @@ class Counts(flax.struct.PyTreeNode):
     steps: Int[Array, "R P"]  # of living agents that acted
     living: Int[Array, "R P"]  # agents alive after a tick
     births: Int[Array, "R P"]
-    deaths: Int[Array, "R P 4"]  # by cause, as in ``CAUSES``
+    deaths: Int[Array, "R P D"]  # by cause, as in ``Config.deadly``
     aged: Int[Array, "R P"]  # ages at death, in ticks
     forage: Int[Array, "R P"]  # food harvested
     styles: Int[Array, "R P 3"]  # hits by style of attack
@@ -212,7 +211,7 @@ def median(share: np.ndarray) -> float:
 
 def _nothing(env: Environment, realms: int, bins: int) -> Counts:
     p = env.config.num_populations
-    shapes = {"deaths": (p, 4), "styles": (p, 3), "attacks": (p, p), "damage": (p, p), "empty": ()}
+    shapes = {"deaths": (p, len(env.config.deadly)), "styles": (p, 3), "attacks": (p, p), "damage": (p, p), "empty": ()}
     shapes |= dict.fromkeys(("exposed", "ended"), (p, bins))
     names = [field.name for field in dataclasses.fields(Counts)]
     return Counts(**{name: jnp.zeros((realms, *shapes.get(name, (p,))), jnp.int32) for name in names})
@@ -234,7 +233,7 @@ def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: 
             action, core = players.act(params, jax.vmap(fold_in)(keys, before.tick), seen, before, core)
             _, after, _, _, _, info = world.step(worlds.key, before, action, rules)
             visited, new = visit(visited, before, info.births)
-            counts = jax.tree.map(jnp.add, counts, _of_tick(before, after, info, new, populations, bins))
+            counts = jax.tree.map(jnp.add, counts, _of_tick(before, after, info, new, env.config, bins))
             alive = _by_population(after.agents.alive, after.agents.population, populations)
             bare = (after.tiles.ready_tick > after.tick[:, None, None]) & (after.tiles.material == Material.FOREST)
             share = bare.sum((1, 2)) / jnp.maximum(forests, 1)
@@ -257,10 +256,10 @@ def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: 
     return jax.jit(mapped, donate_argnums=2)
 
 
-def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array, populations: int, bins: int) -> Counts:
+def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array, config: Config, bins: int) -> Counts:
     """The counts of one tick of R realms."""
     held, outcome, old = before.agents.alive, info.outcome, before.agents
-    realms = len(held)
+    realms, populations, causes = len(held), config.num_populations, len(config.deadly)
     realm = jnp.arange(realms)[:, None]
     dead = info.cause > 0
     index = jnp.maximum(outcome.attack_target, 0)
@@ -285,7 +284,7 @@ def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array, population
         steps=total(info.acted),
         living=_by_population(after.agents.alive, after.agents.population, populations),
         births=_by_population(born >= 0, born, populations),
-        deaths=each(info.cause, [int(cause) for cause in CAUSES], dead),
+        deaths=each(info.cause, list(range(1, 1 + causes)), dead),
         aged=total(jnp.where(dead, info.age, 0)),
         forage=total(outcome.forage),
         styles=each(outcome.attack_style, list(range(len(STYLES))), hits),

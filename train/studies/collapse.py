@@ -128,7 +128,7 @@ class Collapse:
             MapPool.check(self.seed, self.worlds, kind.env.config, "held_out")
             for value in self.axis.values:
                 try:
-                    as_rules(kind.env.rules.replace(**{self.axis.field: float(value)}), kind.env.config)
+                    as_rules(kind.env.rules.put({self.axis.field: float(value)}), kind.env.config)
                 except ValueError as error:
                     raise ValueError(f"--over: {error}") from None
             self.players[kind.name] = players(self.names, kind.env, load_named)
@@ -186,7 +186,7 @@ class Collapse:
 
         for step, value in enumerate(path):
             rules, words = (
-                kind.env.rules.replace(**{self.axis.field: value}),
+                kind.env.rules.put({self.axis.field: value}),
                 f"{self.axis.field} {self.axis.text_of(value)}",
             )
             if step and self.axis.field == "regrowth_probability":

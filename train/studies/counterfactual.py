@@ -129,6 +129,5 @@ class Change:
 
 def _two(rules: Rules, changed: dict[str, Any]) -> Rules:
     """Rules of two branches, of which the second has some that are other."""
-    other = rules.replace(**changed)
-    both = {name: np.stack([np.asarray(getattr(rules, name)), np.asarray(getattr(other, name))]) for name in changed}
-    return rules.replace(**both)
+    one, other = rules.named(), rules.put(changed).named()
+    return rules.put({name: np.stack([np.asarray(one[name]), np.asarray(other[name])]) for name in changed})

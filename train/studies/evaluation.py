@@ -21,7 +21,7 @@ from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.statistics import reachable, reachable_forests
 from nmmo_jax.world.pool import MapPool
-from train.studies.census import CAUSES, median, survival
+from train.studies.census import median, survival
 from train.studies.entrants import Entrant, Stage, check_play
 from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
 from train.studies.study import Cell, Result, Results, Told
@@ -149,8 +149,8 @@ class Evaluation:
             "unique": ratio_interval(one["unique"].sum(axis=1), steps),
             "hits": ratio_interval(one["attacks"].sum(axis=(1, 2)), steps),
             **{
-                f"dead_{cause.name.lower()}": ratio_interval(one["deaths"].sum(axis=1)[:, c], died)
-                for c, cause in enumerate(CAUSES)
+                f"dead_{cause}": ratio_interval(one["deaths"].sum(axis=1)[:, c], died)
+                for c, cause in enumerate(self.env.config.deadly)
             },
         }
 

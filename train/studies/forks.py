@@ -248,7 +248,9 @@ def _differs(realms: Realm, still: Bool[Array, "FB N"], number: int, real: Bool[
         each = column.reshape(-1, number, column.shape[-1])
         return (each != each[:, :1]).reshape(column.shape)
 
-    columns = (getattr(realms.agents, name) for name in _STATE)
+    columns = [getattr(realms.agents, name) for name in _STATE]
+    own = [column for state in realms.of.values() for column in state.values() if not isinstance(column, dict)]
+    columns += [column for column in own if column.ndim == still.ndim]  # of agents, not of tiles
     unlike = other(still)
     for column in columns:
         unlike |= other(jnp.where(still, column, 0))

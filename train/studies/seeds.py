@@ -165,8 +165,9 @@ def _tell(experiment: Experiment, report: Report, about: dict[str, Any], seconds
     """A line of the log, and a few words."""
     settings, updates = experiment.settings, len(report.skipped)
     sums = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64).sum(axis=0), report.sums)
+    ticks, config = updates * settings.ticks * settings.realms, experiment.env.config
     each = [
-        means(jax.tree.map(lambda leaf, seed=seed: leaf[seed], sums), {}, updates * settings.ticks * settings.realms)
+        means(jax.tree.map(lambda leaf, seed=seed: leaf[seed], sums), {}, ticks, config)
         for seed in range(len(sums.steps))
     ]
     steps = np.asarray(about["steps"]) + sums.steps.astype(int)

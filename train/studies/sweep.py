@@ -14,14 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.common.text import listed
-from nmmo_jax.components import Cause
 from nmmo_jax.config import MAX_TICKS, Rules, as_rules
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named
 from train.studies.axis import MOST_POINTS, Axis
-from train.studies.census import CAUSES, Census
+from train.studies.census import Census
 from train.studies.intervals import Interval, mean_interval, ratio_interval
 from train.studies.study import Cell, Results, Told
 
@@ -106,9 +105,7 @@ class Sweep:
 
     def rules(self, points: Any) -> Rules:
         """The rules of points by index, a scalar or an array."""
-        return self.env.rules.replace(
-            **{axis.field: self.points[points, i].tolist() for i, axis in enumerate(self.axes)}
-        )
+        return self.env.rules.put({axis.field: self.points[points, i].tolist() for i, axis in enumerate(self.axes)})
 
     def _check_points(self) -> None:
         config = self.env.config
@@ -154,7 +151,7 @@ class Sweep:
         counts: Any = counted.counts
         return {
             **{name: getattr(counts, name).sum(axis=1) for name in ("aged", "died", "births", "living", "steps")},
-            "combat": counts.deaths[:, :, CAUSES.index(Cause.COMBAT)].sum(axis=1),
+            "combat": counts.deaths[:, :, self.env.config.deadly.index("combat")].sum(axis=1),
             "hits": counts.attacks.sum(axis=(1, 2)),
             "empty": counts.empty,
             "depleted": counted.depleted[0],

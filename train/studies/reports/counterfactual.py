@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from nmmo_jax.common.drawing import embedded
 from nmmo_jax.common.files import write_json
 from nmmo_jax.common.text import quoted, short
+from nmmo_jax.world.draw import palette
 from train.studies.counterfactual import Change, Removals
 from train.studies.dependency import beyond_reach, by_distance, by_policy, mean, plays, strongest
 from train.studies.forks import reach
@@ -35,7 +36,7 @@ def removals(study: Removals, out: Path, results: Results) -> RenderableType:
         step = reach(forks.env.config, forks.env.rules, 1)
         numbers["beyond_reach"] = beyond_reach(worlds, step, forks.horizon)
     title = forks.title()
-    fork_figures.dependency(out, worlds[0], forks.labels, title)
+    fork_figures.dependency(out, worlds[0], forks.labels, title, palette(forks.env.config))
     tiles = [reach(forks.env.config, forks.env.rules, tick) for tick in range(forks.horizon + 1)]
     fork_figures.distance(out, worlds, numbers["by_distance"], tiles, title)
     write_json(out / "results.json", _json(numbers))

@@ -11,7 +11,7 @@ from nmmo_jax.common.drawing import embedded
 from nmmo_jax.common.files import write_json
 from nmmo_jax.common.text import drawn, short
 from nmmo_jax.world.draw import population_colours
-from train.studies.census import CAUSES, survival
+from train.studies.census import survival
 from train.studies.evaluation import Evaluation
 from train.studies.intervals import Interval, bootstrap, mean_interval
 from train.studies.reports import charts
@@ -58,7 +58,7 @@ def report(study: Evaluation, out: Path, results: Results) -> RenderableType:
     if any(one["hits"].mean > 0 for one in measures):
         figures.append("attacks")
         _attacks(study, out, results)
-    names = [*_SHOWN, "unique", "little", "alive", "hits", *(f"dead_{cause.name.lower()}" for cause in CAUSES)]
+    names = [*_SHOWN, "unique", "little", "alive", "hits", *(f"dead_{cause}" for cause in study.env.config.deadly)]
     write_report(
         out,
         "# Evaluation",
@@ -129,9 +129,10 @@ def _population(study: Evaluation, out: Path, results: Results, known: dict[str,
 def _causes(study: Evaluation, out: Path, measures: Measures) -> None:
     made, axes = charts.figure(size=(7.0, 1.0 + 0.45 * len(measures)))
     left = np.zeros(len(measures))
-    for cause, colour in zip(CAUSES, ("#d7301f", "#b8860b", "#2b8cbe", "#6a3d9a"), strict=True):
-        share = np.nan_to_num([one[f"dead_{cause.name.lower()}"].mean for one in measures])
-        axes.barh(range(len(measures)), share, left=left, color=colour, label=cause.name.lower())
+    colours = ("#d7301f", "#b8860b", "#2b8cbe", "#6a3d9a", *charts.COLOURS)
+    for index, cause in enumerate(study.env.config.deadly):
+        share = np.nan_to_num([one[f"dead_{cause}"].mean for one in measures])
+        axes.barh(range(len(measures)), share, left=left, color=colours[index % len(colours)], label=cause)
         left += share
     axes.set_yticks(range(len(measures)), [drawn(one.label) for one in study.entrants])
     axes.invert_yaxis()

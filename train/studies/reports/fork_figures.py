@@ -10,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch
 
 from nmmo_jax.common.text import drawn
 from nmmo_jax.kinds import Material
-from nmmo_jax.world.draw import map_image
+from nmmo_jax.world.draw import PALETTE, map_image
 from train.studies.intervals import Interval, mean_interval
 from train.studies.reports import charts
 from train.studies.study import Result
@@ -21,7 +21,7 @@ _NEAR = 15  # tiles around a removed agent that are shown
 _COLD, _WARM = "#2166ac", "#b2182b"  # lives longer without, lives shorter without
 
 
-def dependency(out: Path, world: Result, labels: tuple[str, ...], title: str) -> None:
+def dependency(out: Path, world: Result, labels: tuple[str, ...], title: str, colours: np.ndarray = PALETTE) -> None:
     """dependency.png: a world at the fork, arrows from the removed to the others, and one removal from near."""
     effect = (world["lived"][:, 1:] - world["lived"][:, :1]).astype(float)
     row, col, own = world["row"], world["col"], np.eye(effect.shape[1], dtype=bool)
@@ -32,7 +32,7 @@ def dependency(out: Path, world: Result, labels: tuple[str, ...], title: str) ->
     most = max(float(strength.max(initial=0)), 1.0)
     figure, (left, right) = charts.figure(2, size=(5.6, 5.6))
     for axes in (left, right):
-        axes.imshow(0.35 * map_image(world["material"], 1) / 255 + 0.65)
+        axes.imshow(0.35 * map_image(world["material"], 1, colours=colours) / 255 + 0.65)
         axes.set(xlabel="column (tiles)", ylabel="row (tiles)")
     inside = np.argwhere(world["material"] != Material.LAVA)
     (top, start), (bottom, end) = inside.min(axis=0), inside.max(axis=0)
