@@ -70,6 +70,16 @@ class Action(flax.struct.PyTreeNode):
         return {**{name: getattr(self, name) for name in ARGUMENTS}, **self.of}
 
 
+def complete(action: Action, config: Config) -> Action:
+    """The action with nothing for every system's argument that it leaves out, so that it is as those of others."""
+    nothing = {
+        one.name: -1 if one.among_visible else one.nothing for system in config.systems for one in system.arguments
+    }
+    assert action.move is not None  # policies say what they do
+    of = {name: jnp.full(action.move.shape, choice, jnp.int32) for name, choice in nothing.items()}
+    return action.replace(of={**of, **action.of})
+
+
 def as_orders(action: Action, config: Config) -> Orders:
     """The action with everything out of range, or left out, turned into nothing.
 

@@ -59,6 +59,10 @@ def load_replay(path: Path) -> Replay:
     arrays = read_arrays(path, _about)
     about = of_kind(_about(arrays), _About, f"{path}: about")
     try:
+        config_from_json({"systems": about["config"].get("systems", ())})
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    try:
         return _put_together(dict(about), arrays)
     except Exception as error:  # whatever numbers that cannot be lead NumPy and JAX to raise
         raise ValueError(f"{path}: not a replay, or damaged: {one_line(error)}") from None

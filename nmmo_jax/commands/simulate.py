@@ -292,7 +292,9 @@ class Simulate:
 
     def _tell(self, out: Path, metrics: dict[str, Any]) -> None:
         console = terminal()
-        console.width = max(console.width, 80)  # a line that wraps is easier to read than a number cut off
+        causes = metrics["all"]["deaths_by_cause"]
+        # A line that wraps is easier to read than a number cut off.
+        console.width = max(console.width, 80 + sum(2 + len(cause) for cause in [*causes][4:]))
         console.print(table(metrics, self._title(metrics)))
         console.print(
             f"{metrics['agent_steps']:,} agent-steps in {metrics['play_seconds']:.1f} s "

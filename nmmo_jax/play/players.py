@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nmmo_jax.actions import Action
+from nmmo_jax.actions import Action, complete
 from nmmo_jax.common.spelling import near
 from nmmo_jax.common.text import safe
 from nmmo_jax.environment import Environment
@@ -66,6 +66,7 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
         if script is not None:
             actions.insert(0, jax.vmap(script)(keys, obs, realm))
         which = jnp.asarray(position)[realm.agents.population % len(names)]
+        actions = [complete(action, env.config) for action in actions]
         return jax.tree.map(lambda *choices: jax.lax.select_n(which, *choices), *actions), [core for _, core in told]
 
     scripts = tuple(name if name in POLICIES else "" for name in names)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmmo_jax.actions import Action
+from nmmo_jax.actions import Action, complete
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import Players
@@ -100,9 +100,8 @@ class Play:
         return self.replay
 
     def _advance(self, ticks: int, orders: Orders) -> list[Frame]:
-        self._worlds, frames = self._program(
-            self.players.params, self._keys, self.index, self._worlds, (orders.taken, Action(**orders.given)), ticks
-        )
+        given = orders.taken, complete(Action(**orders.given), self.env.config)
+        self._worlds, frames = self._program(self.players.params, self._keys, self.index, self._worlds, given, ticks)
         frames, ready = jax.device_get((frames, self._worlds[0].tiles.ready_tick[0]))
         # Copies: what XLA returns is kept whole as long as a part of it is.
         several = [jax.tree.map(lambda leaf, index=index: np.array(leaf[index]), frames) for index in range(ticks)]
