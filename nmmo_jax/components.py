@@ -200,6 +200,20 @@ def _empty(system: System, config: Config) -> dict[str, Any]:
     return full((config.num_agents,), system.agents) | full((config.rows, config.columns), system.tiles) | tables
 
 
+def own_columns(state: State) -> State:
+    """Of what systems keep, the columns of agents: those with one axis (tiles have two; tables are of columns)."""
+    found = {
+        system: {name: column for name, column in own.items() if not isinstance(column, dict) and column.ndim == 1}
+        for system, own in state.items()
+    }
+    return {system: own for system, own in found.items() if own}
+
+
+def put_columns(state: State, columns: State) -> State:
+    """What systems keep, with other columns."""
+    return {system: {**own, **columns.get(system, {})} for system, own in state.items()}
+
+
 def empty_probes(config: Config) -> Probes:
     """The instruments that ``config`` switches on, at their beginning."""
     n, populations = config.num_agents, config.num_populations

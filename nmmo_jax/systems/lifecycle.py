@@ -3,13 +3,14 @@ Realm.next_uid and Probes.killer.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt32
 
 from nmmo_jax.bits import first_set
-from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm
+from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, own_columns, put_columns
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.draws import choose
 from nmmo_jax.system import Column
@@ -160,21 +161,21 @@ def give_birth(realm: Realm, births: Births, rules: Rules, config: Config) -> Re
     if probes.killer is not None:
         probes = probes.replace(killer=jax.tree.map(lambda column: fill(column, -1), probes.killer))
     next_uid = realm.next_uid + succeeds.sum(dtype=jnp.int32)
-    state = dict(realm.of)
-    for system in config.systems:
-        own = {
-            column.name: fill(
-                state[system.name][column.name],
-                _newborn(column, rules.of.get(system.name, {})),
-            )
-            for column in system.agents
-        }
-        state[system.name] = {**state[system.name], **own}
-    return realm.replace(agents=agents, probes=probes, next_uid=next_uid, of=state)
+    own = jax.tree.map(fill, own_columns(realm.of), newborn_columns(rules, config))
+    return realm.replace(agents=agents, probes=probes, next_uid=next_uid, of=put_columns(realm.of, own))
+
+
+def newborn_columns(rules: Rules, config: Config) -> dict[str, dict[str, Any]]:
+    """What a newborn has in the columns of systems."""
+    given = {
+        system.name: {column.name: _newborn(column, rules.of.get(system.name, {})) for column in system.agents}
+        for system in config.systems
+    }
+    return {system: own for system, own in given.items() if own}
 
 
 def _newborn(column: Column, rules: dict[str, jax.Array]) -> jax.Array | int:
-    """The value of a column of the newborn: a number, or a rule of the column's system."""
+    """A number, or a rule of the column's system."""
     if not isinstance(column.newborn, str):
         return int(column.newborn or 0)
     rule = rules[column.newborn]

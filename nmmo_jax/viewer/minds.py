@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32
 
-from nmmo_jax.components import Agents, Realm, empty_probes
+from nmmo_jax.components import Agents, Realm, State, empty_probes, own_columns, put_columns
 from nmmo_jax.config import Config, Rules
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import is_walkable
 from nmmo_jax.observations import Observation, observe
 from nmmo_jax.play.players import Load, scripted_only
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.systems.lifecycle import newborn_columns
 
 PROBES = 8_192  # per call
 _NEAR = 64  # agents that a window is taken to hold at most, where another is added to it
@@ -137,9 +138,11 @@ class _Judge:
     def __init__(self, policy: Any):
         self.policy = policy
 
-    def value(self, params: Any, obs: Observation, agents: Agents, realm: Realm, rules: Rules) -> Float32[Array, "K"]:
+    def value(
+        self, params: Any, obs: Observation, agents: tuple[Agents, State], realm: Realm, rules: Rules
+    ) -> Float32[Array, "K"]:
         """What agents of one population expect."""
-        realm = realm.replace(agents=agents, probes=empty_probes(self.policy.config))
+        realm = _with(realm, agents).replace(probes=empty_probes(self.policy.config))
         obs, realm = jax.tree.map(lambda leaf: leaf[None], (obs, realm))
         return self.policy.judge(params, obs, realm, self.policy.initial(1), rules)[0][0]
 
@@ -151,10 +154,11 @@ def _standing(
     zero = jnp.zeros_like(row)
     start = {name: zero + getattr(rules, f"start_{name}") for name in ("health", "food", "water")}
     newborn = {"alive": zero > 0, "uid": zero, "population": zero + population, "row": row, "col": col}
-    probes = Agents(**newborn, **start, freeze=zero, age=zero, damage=zero - 1)
-    agents = _joined(realm.agents, probes)
-    leaving = jnp.arange(agents.alive.size) >= realm.agents.alive.size
-    obs = observe(realm.replace(agents=agents), rules, config, leaving)
+    own = jax.tree.map(lambda value: zero + value, newborn_columns(rules, config))
+    probes = Agents(**newborn, **start, freeze=zero, age=zero, damage=zero - 1), own
+    agents = _joined((realm.agents, own_columns(realm.of)), probes)
+    leaving = jnp.arange(agents[0].alive.size) >= realm.agents.alive.size
+    obs = observe(_with(realm, agents), rules, config, leaving)
     own, probes = jax.tree.map(lambda leaf: leaf[realm.agents.alive.size :], (obs, agents))
     return judge.value(params, own, probes, realm, rules)
 
@@ -167,16 +171,16 @@ def _beside(config: Config, judge: _Judge, params: Any, realm: Realm, rules: Rul
     far = jnp.where(agents.alive, far, 2**20).at[slot].set(-1)
     near = jnp.sort(jnp.argsort(far)[: config.num_agents - 1])  # in the order of slots, as agents list each other
     mine = jnp.argmax(near == slot)
-    around = jax.tree.map(lambda leaf: leaf[near], agents)
-    other = jax.tree.map(lambda leaf: leaf[slot][None], agents)
+    around = jax.tree.map(lambda leaf: leaf[near], (agents, own_columns(realm.of)))
+    other, own = jax.tree.map(lambda leaf: leaf[slot][None], (agents, own_columns(realm.of)))
     population = (agents.population[slot] + 1) % jnp.maximum(1, config.num_populations)
     offset = jnp.arange(config.view) - radius
     there = jnp.stack(jnp.meshgrid(row[slot] + offset, col[slot] + offset, indexing="ij"), axis=-1).reshape(-1, 2)
 
     def seen(place, alive):
         new = other.replace(alive=alive[None], row=place[:1], col=place[1:], population=population[None])
-        joined = _joined(around, new)
-        obs = observe(realm.replace(agents=joined), rules, config)
+        joined = _joined(around, (new, own))
+        obs = observe(_with(realm, joined), rules, config)
         return jax.tree.map(lambda leaf: leaf[mine], (obs, joined))
 
     places = jnp.concatenate([jnp.zeros((1, 2), there.dtype), there])
@@ -188,7 +192,12 @@ def _beside(config: Config, judge: _Judge, params: Any, realm: Realm, rules: Rul
     return jnp.where(stands, value[1:] - value[0], jnp.nan).reshape(config.view, config.view)
 
 
-def _joined(agents: Agents, others: Agents) -> Agents:
+def _with(realm: Realm, agents: tuple[Agents, State]) -> Realm:
+    """A realm with other agents, and what systems keep of them."""
+    return realm.replace(agents=agents[0], of=put_columns(realm.of, agents[1]))
+
+
+def _joined(agents: Any, others: Any) -> Any:
     return jax.tree.map(lambda one, two: jnp.concatenate([one, two.astype(one.dtype)]), agents, others)
 
 

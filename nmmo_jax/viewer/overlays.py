@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nmmo_jax.components import Realm
-from nmmo_jax.kinds import WALKABLE, Material
+from nmmo_jax.components import Realm, own_columns
+from nmmo_jax.config import Config
+from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Replay
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer.minds import Judgement, Minds
@@ -42,6 +43,16 @@ OVERLAYS = {
 }
 
 
+def _of_systems(config: Config) -> dict[str, Overlay]:
+    """An overlay for every column of tiles of a world's systems."""
+    columns = [(system.name, column) for system in config.systems for column in system.tiles]
+    names = {f"{system}.{column.name}": (system, column) for system, column in columns}
+    return {
+        name: Overlay(name, f"{system}: {column.name}".capitalize(), column.unit)
+        for name, (system, column) in names.items()
+    }
+
+
 class Lens:
     """Looks into the frames of one replay.
 
@@ -55,13 +66,14 @@ class Lens:
         self.minds, self._replay, self._lock = minds, replay, lock
         config = replay.config
         self._visits_so_far = np.zeros((config.num_populations, config.rows, config.columns), np.int32)
+        self._overlays = {**OVERLAYS, **_of_systems(config)}
         self._visited = 0  # frames that are counted in it
         self._seen: tuple[int, Realm, Judgement] | None = None  # of the frame that was asked for last
 
     def list(self) -> list[dict[str, Any]]:
         """The overlays that there are, for the browser."""
         fields = ("name", "label", "agent", "populations")
-        known = [one for one in OVERLAYS.values() if self.minds.trained or not one.mind]
+        known = [one for one in self._overlays.values() if self.minds.trained or not one.mind]
         return [{field: getattr(one, field) for field in fields} for one in known]
 
     def agent(self, index: int, uid: int, cores: Any = None) -> bytes:
@@ -73,6 +85,8 @@ class Lens:
         _, judgement = self._look(index, cores)
         population = int(replay.frames[index].agents.population[slot])
         fields |= {"population": population, "name": f"{replay.about['populations'][population]} #{uid}", "value": None}
+        own = own_columns(replay.frames[index].of)
+        fields["own"] = {name: int(column[slot]) for columns in own.values() for name, column in columns.items()}
         arrays: dict[str, Any] = {"attack_map": attack_map(replay, index, slot)}
         listed = judgement.obs.visible_slot[slot]
         uids = np.where(listed >= 0, replay.frames[index].agents.uid[listed], -1)
@@ -88,13 +102,18 @@ class Lens:
         Raises:
           ValueError: there is no such overlay here, or no agent that it could speak of.
         """
-        overlay = OVERLAYS.get(name)
+        overlay = self._overlays.get(name)
         if overlay is None or (overlay.mind and not self.minds.trained):
             raise ValueError(f"overlay {name}: there is none of that name here")
         slot = None if uid is None else slot_of(self._replay, index, uid)
         if overlay.agent and slot is None:
             raise ValueError(f"overlay {name}: select an agent that lives")
-        place, scale, values = getattr(self, f"_{name}")(index, slot, cores)
+        if name in OVERLAYS:
+            place, scale, values = getattr(self, f"_{name}")(index, slot, cores)
+        else:
+            system, _, column = name.partition(".")
+            values = np.asarray(self._replay.frames[index].of[system][column], np.float64)
+            place, scale, values = self._in_cells(values, _most)
         known = values[np.isfinite(values)]
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
         if overlay.diverging:
@@ -119,7 +138,7 @@ class Lens:
         realm, _ = self._look(index, cores)
         material = self._replay.tiles.material
         scale = math.ceil(max(material.shape) / _SIDE)
-        row, col = np.nonzero(np.isin(material[scale // 2 :: scale, scale // 2 :: scale], WALKABLE))
+        row, col = np.nonzero(np.isin(material[scale // 2 :: scale, scale // 2 :: scale], self._replay.config.walkable))
         population = 0 if slot is None else int(self._replay.frames[index].agents.population[slot])
         while not self.minds.has(population):  # the first that is trained
             population = (population + 1) % self._replay.config.num_populations

@@ -115,7 +115,8 @@ export class Inspector {
         say(text, `${shown[name]} / ${world.most[name]}`);
       }
       const facts = [["population", about?.name ?? population], ["age", `${number(shown.age)} ticks`],
-        ["place", `row ${shown.row}, column ${shown.col}`], ["uid", shown.uid]];
+        ["place", `row ${shown.row}, column ${shown.col}`], ["uid", shown.uid],
+        ...Object.entries(message?.own ?? {}).map(([name, value]) => [name, number(value)])];
       const pair = ([name, text]) => [element("dt", { text: name }), element("dd", { text })];
       this.facts.replaceChildren(...facts.flatMap(pair));
     }
