@@ -3,6 +3,7 @@ date by a test. A page has the place of each text between two comments.
 """
 
 import importlib
+import inspect
 import re
 import textwrap
 import tomllib
@@ -12,6 +13,8 @@ from pathlib import Path
 from nmmo_jax.bench.report import readme_table, results_tables
 from nmmo_jax.bench.results import read
 from nmmo_jax.config import PRESETS, RULE_FIELDS
+from nmmo_jax.system import SCHEDULE
+from nmmo_jax.systems.world import World
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "cpu.json"
@@ -57,10 +60,57 @@ def layers_picture() -> str:
     return "\n".join(["```", *lines, "```"]) + "\n"
 
 
+CLASSIC = {
+    "vitals": "vitals: lava, harvest, drink, heal, hunger, thirst, age",
+    "move": "aim at whom was chosen, then move",
+    "act": "attacks strike",
+    "settle": None,
+    "end": "the dead and the expired leave; births: by parents, then on the ring",
+}
+"""What the classic systems do before each point of the schedule."""
+
+
+def schedule_picture() -> str:
+    """The tick from top to bottom: what the classic systems do, and the points at which others do theirs."""
+    width = max(map(len, filter(None, CLASSIC.values())))
+    lines = []
+    for point, meaning in SCHEDULE.items():
+        if CLASSIC[point]:
+            lines.append(f"{CLASSIC[point]:{width}}  │")
+        lines += [f"{'':{width}}  ├─ {line}" if not k else f"{'':{width}}  │    {line}"
+                  for k, line in enumerate(textwrap.wrap(f"{point}: {meaning}", 120 - width))]  # fmt: skip
+    lines += [f"{'the tick counts up; agents observe':{width}}  ▼"]
+    return "\n".join(["```", *lines, "```"]) + "\n"
+
+
+def poison() -> str:
+    """The first example, whole."""
+    return f"```python\n{(ROOT / 'docs' / 'examples' / 'systems' / 'poison.py').read_text()}```\n"
+
+
+def verbs_table() -> str:
+    """What a system can do in a phase: the methods of ``World`` and their first sentences."""
+    lines = ["| `world.` | |", "|---|---|"]
+    for name, member in vars(World).items():
+        about = member.fget.__doc__ if isinstance(member, property) else getattr(member, "__doc__", None)
+        if about and (not name.startswith("_") or name == "__getitem__"):
+            call = (
+                ""
+                if isinstance(member, property)
+                else "(" + ", ".join([*inspect.signature(member).parameters][1:]) + ")"
+            )
+            shown = 'world["column"]' if name == "__getitem__" else name + call
+            lines.append(
+                f"| `{shown}` | {about.split(chr(10) * 2)[0].replace(chr(10), ' ').replace('  ', ' ').strip()} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
 # Page -> what is generated in it -> its text.
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "rulebook.md": {"rules": rules_table},
-    ROOT / "docs" / "architecture.md": {"layers": layers_picture},
+    ROOT / "docs" / "architecture.md": {"layers": layers_picture, "tick": schedule_picture},
+    ROOT / "docs" / "systems.md": {"poison": poison, "tick": schedule_picture, "verbs": verbs_table},
     ROOT / "README.md": {"speed": lambda: readme_table(read(RESULTS))},
     ROOT / "benchmarks" / "README.md": {"results": lambda: results_tables(read(RESULTS))},
 }

@@ -1,9 +1,12 @@
 """Two devices on the CPU, so that what is split over devices is tested wherever the tests run."""
 
 import os
+import signal
 
 import pytest
 
+# Shells start what goes on in the background deaf to Ctrl-C, and it would pass that on to the commands that are tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 

@@ -1,0 +1,208 @@
+"""What a system declares, checked before anything is compiled; and what follows of it without playing."""
+
+import importlib
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nmmo_jax
+from nmmo_jax import Action, Config, Rules
+from nmmo_jax.actions import as_orders, heads
+from nmmo_jax.ledger import sinks, sources
+from nmmo_jax.references import config_as_json, config_from_json, find, reference
+from nmmo_jax.system import SCHEDULE, Argument, Column, Head, Leaf, NewMaterial, Phase, Rule, System, Table, identity
+from nmmo_jax.testing import WORLD
+from nmmo_jax.vectorized import vectorize
+from nmmo_jax.world.draw import palette
+from train.networks import make_network, nothing_seen
+from train.trees import fit
+
+NOISE = np.random.default_rng(0)
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def examples():
+    """The folder of the examples on Python's path, as a user has it who works in it."""
+    sys.path.insert(0, str(EXAMPLES))
+    yield
+    sys.path.remove(str(EXAMPLES))
+
+
+@pytest.fixture(scope="module")
+def three():
+    return tuple(getattr(importlib.import_module(name), name.upper()) for name in ("poison", "scent", "rest"))
+
+
+@pytest.mark.parametrize(("make", "told"), [
+    (lambda: System("Poison"), "system: name='Poison': must be a word"),
+    (lambda: System("class"), "system: name='class': must be a word"),
+    (lambda: System("a", rules=Rule("b", 1)), "system a: rules=Rule"),
+    (lambda: System("a", rules=[Rule("b", 1), Rule("b", 2)]), "system a: rules: b is there twice"),
+    (lambda: System("a", agents=[Column("b")], tiles=[Column("b")]), "columns and tables: b is there twice"),
+    (lambda: System("a", agents=[Column("b", newborn="c")]), "newborn='c': no such rule"),
+    (lambda: System("a", stats=["gold"]), "stats='gold': must be one of health, food, water"),
+    (lambda: System("a", terrain=3), "system a: terrain: 3: must be a function"),
+    (lambda: Rule("b", 7, high=5), "rule b: default=7: allowed are whole numbers from 0 to 5"),
+    (lambda: Rule("b", "x", dtype="float32"), "rule b: default='x': allowed are numbers"),
+    (lambda: Column("b", dtype="float32"), "column b: dtype='float32': must be one of bool, int8"),
+    (lambda: Column("b", dtype="int8", high=200), "column b: high=200: allowed are whole numbers from -128 to 127"),
+    (lambda: Column("b", empty=-1, low=0), "column b: empty=-1: allowed"),
+    (lambda: Column("b", color="red"), "column b: color='red': must be '#rrggbb'"),
+    (lambda: Table("t", 0, [Column("b")]), "table t: capacity=0: allowed"),
+    (lambda: Table("t", 4, [Column("alive")]), "table t: columns: alive is there twice"),
+    (lambda: NewMaterial("m", letter="mm"), "material m: letter='mm': must be one sign"),
+    (lambda: Phase("noon", print), "phase: point='noon': must be one of vitals, move, act, settle, end"),
+    (lambda: Phase("act", None), "phase act: None: must be a function"),
+    (lambda: Leaf("l", print, shape=("wide",)), "observation l: shape='wide'"),
+    (lambda: System("a", heads=[Head("h", [Argument("h", 1)])]), "argument h: size=1: allowed"),
+    (lambda: Config(systems=System("a")), "systems=System"),
+    (lambda: Config(systems=[System("a"), System("a")]), "systems: a is there twice"),
+    (lambda: Config(systems=[System("a", needs=["b"])]), "systems: a needs b, which is not among a"),
+    (lambda: Config(systems=[System("a", materials=[NewMaterial("lava")])]), "systems: materials: lava is there twice"),
+    (lambda: Config(systems=[System("a", causes=["combat"])]), "systems: causes: combat is there twice"),
+    (lambda: Config(systems=[System("a", heads=[Head("h", [Argument("move", 2)])])]), "arguments: move is there twice"),
+    (lambda: Config(systems=[System("a", materials=[NewMaterial(f"m{k}") for k in range(26)])]), "33 materials"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_by_name(make, told):
+    with pytest.raises(ValueError) as error:
+        make()
+    assert told in str(error.value)
+
+
+def test_names_are_numbers_for_ever():
+    assert identity("poison") == identity("poison") != identity("poison", "damage")
+    assert (identity("poison"), identity("scent", "trail")) == (49_437_372, 1_521_783_658)
+    assert identity("poison") >= 1_024  # above the classic streams and salts
+
+
+def test_a_configuration_with_systems_is_a_value(three):
+    config = Config(systems=list(three))
+    assert config == Config(systems=three) != Config() and hash(config) == hash(Config(systems=three))
+    assert config.material_names[-1] == "poison" and config.walkable[-1] == 7
+    assert config.deadly == ("lava", "starvation", "thirst", "combat", "poison", "exhaustion")
+    assert config.event_names[-1] == "rest" and palette(config)[-1].tolist() == [0x7A, 0x3B, 0x8F]
+    told = json.loads(json.dumps(config_as_json(config)))
+    assert told["systems"] == ["poison:POISON", "scent:SCENT", "rest:REST"] and config_from_json(told) == config
+    assert "systems" not in config_as_json(Config())
+    assert pickle.loads(pickle.dumps(three[0])) == three[0]
+    assert reference(Config) == "nmmo_jax.config:Config" and find("nmmo_jax.config:Config") is Config
+    with pytest.raises(ValueError, match="system a: is no variable of a module"):
+        config_as_json(Config(systems=[System("a")]))
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("poison", "must be 'module:NAME'"), ("a b:C", "must be 'module:NAME'"), ("nowhere_at_all:X", "no module"),
+    ("poison:NOTHING", "has no attribute 'NOTHING'"), ("poison:suffer", "function: must be a System"),
+])  # fmt: skip
+def test_a_system_that_cannot_be_found(name, told, refused):
+    line = refused("simulate", "--system", name)
+    assert line.startswith("--system ") and told in line
+
+
+def test_flags_of_systems(refused):
+    assert "there is no poison.damage" in refused("simulate", "--set", "poison.damage=3")
+    assert "did you mean poison.damage?" in refused("simulate", "--system", "poison:POISON", "--set", "poison.damge=3")
+    assert "poison.damage=-1" in refused("simulate", "--system", "poison:POISON", "--set", "poison.damage=-1")
+    assert "--system systems: poison is there twice" in refused(
+        "simulate", "--system", "poison:POISON", "--system", "poison:POISON"
+    )
+
+
+def test_rules_by_name(three):
+    env = nmmo_jax.make("chaos", systems=three, **{"poison.damage": 3})
+    assert env.rules.named()["poison.damage"] == 3 and env.rules.of["scent"]["fading"] == 5
+    assert Rules.from_named(env.rules.named()) == env.rules != env.rules.put({"poison.damage": 4})
+    with pytest.raises(ValueError, match=r"rules.poison.damage=-1: allowed are whole numbers from 0 to 30000"):
+        nmmo_jax.make("chaos", systems=three, **{"poison.damage": -1})
+    with pytest.raises(ValueError, match=r"rules.poison.damage: no such rule"):
+        nmmo_jax.Environment(Config(), env.rules)
+    several = vectorize(env, 2)
+    assert several.rules.named()["poison.damage"] == 3
+    _, axes = several._rules(env.rules.put({"poison.damage": np.array([1, 2])}))
+    assert axes.named()["poison.damage"] == 0 and axes.named()["scent.fading"] is None
+
+
+def test_what_agents_choose(three):
+    config = Config(**{**WORLD, "systems": three})
+    assert [head.name for head in heads(config)] == ["move", "attack", "rest"]
+    orders = as_orders(Action(of={"rest": np.array([0, 1, 2, -1] * 3)}), config)
+    assert np.asarray(orders.of["rest"]).tolist() == [0, 1, 0, 0] * 3
+    with pytest.raises(ValueError, match=r"action.of\['sleep'\]: no argument of a system: there are rest"):
+        as_orders(Action(of={"sleep": np.zeros(12, int)}), config)
+    assert sources(config)["health"][-2:] == ("health_gained_by_poison", "health_gained_by_rest")
+    assert sinks(config)["food"] == sinks(Config())["food"]
+
+
+def test_realms_of_arrays(three):
+    config = Config(**{**WORLD, "systems": three})
+    ground = np.full((5, 6), 2)
+    ground[2, 3] = config.material_names.index("poison")
+    realm = nmmo_jax.make_realm(config, ground, row=[2, 2], col=[3, 4], of={"rest.energy": [4, 9], "scent.trail": 7})
+    assert np.asarray(realm.of["rest"]["energy"][:5]).tolist() == [4, 9, 0, 0, 0]
+    trail = np.asarray(realm.of["scent"]["trail"])
+    assert (trail[:5, :6] == 7).all() and trail.sum() == 7 * 30
+    plain = nmmo_jax.make_realm(config, ground, row=[2], col=[3])
+    assert plain.of["rest"]["energy"][0] == 30  # of a newborn: a rule
+    with pytest.raises(ValueError, match=r"of: 'rest\.sleep': no column of agents or tiles"):
+        nmmo_jax.make_realm(config, ground, of={"rest.sleep": 1})
+    with pytest.raises(ValueError, match=r"of\['rest.energy'\]=-1: allowed are whole numbers from 0 to 1000"):
+        nmmo_jax.make_realm(config, ground, row=[2], col=[3], of={"rest.energy": -1})
+    with pytest.raises(ValueError, match=r"realm\.of.*is there without its system; configured systems: none"):
+        jax.eval_shape(nmmo_jax.Environment(Config(**WORLD)).observe, plain)
+
+
+def test_phases_are_told_what_they_do_wrong(three):
+    def stepped(**parts):
+        env = nmmo_jax.make("chaos", **{**WORLD, "systems": [System("wrong", **parts)]})
+        jax.eval_shape(env.step, jax.random.key(0), jax.eval_shape(env.reset, jax.random.key(0))[1], Action())
+
+    def at(point, function, **parts):
+        return {"phases": [Phase(point, function)], **parts}
+
+    for parts, told in (
+        (at("act", lambda world: None), "at act: gave NoneType: must give a World"),
+        (at("act", lambda world: world.heal(True, 1)), "health is changed: declared is stats=()"),
+        (
+            at("act", lambda world: world.hurt(True, 1, "x"), stats=["health"]),
+            r"hurt\(cause='x'\): its causes are none",
+        ),
+        (at("end", lambda world: world.heal(True, 1), stats=["health"]), "can be done at vitals, move, act, settle"),
+        (at("act", lambda world: world.set(x=1)), r"world\['x'\]: it has nothing"),
+        (at("act", lambda world: world.set(x=1.5), agents=[Column("x")]), "wrong.x: float32: must be whole numbers"),
+        (at("act", lambda world: world.set(x=world["x"][:3]), agents=[Column("x")]), r"wrong.x: shape \(3,\)"),
+        (at("act", lambda world: world.tell("x", True)), "its events are none"),
+        (at("act", lambda world: world.set(x=world.chosen("x"))), "its arguments are none"),
+        (at("act", lambda world: world.hurt(world.standing_on("x"), 1, "y")), "material 'x': there are lava, water"),
+        ({"observe": [Leaf("x", lambda world: world.alive[:3])]}, r"observation x: bool of shape \(3,\)"),
+        ({"heads": [Head("x", [Argument("x", 2, mask=lambda world: world.alive)])]}, "mask of x: bool of shape"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            stepped(**parts)
+
+
+def test_networks_grow_without_another_thought(three):
+    """Parameters of a world without systems say the same in one with them, of what they knew."""
+    old, new = (Config(num_agents=16, num_populations=2, systems=systems) for systems in ((), three))
+    for name in ("default", "classic"):
+        small, large = make_network(old, name), make_network(new, name)
+        params, seen = small.init(jax.random.key(0)), nothing_seen(new)
+        grown = fit(params, large.init(jax.random.key(1)), grow=True)
+        seen = jax.tree.map(lambda leaf: jnp.asarray(NOISE.integers(0, 2, (2, 3, *leaf.shape)), leaf.dtype), seen)
+        before, _ = jax.jit(small.apply)(params, seen._replace(of={}), small.initial((2, 3)))
+        after, _ = jax.jit(large.apply)(grown, seen, large.initial((2, 3)))
+        assert after.keys() - before.keys() == {"rest"} and after["rest"].shape == (2, 3, 2)
+        for output, values in before.items():
+            np.testing.assert_allclose(after[output], values, atol=1e-5)
+        with pytest.raises(ValueError, match="is missing"):
+            fit(params, large.init(jax.random.key(1)))
+
+
+def test_the_schedule_is_told_in_order():
+    assert list(SCHEDULE) == ["vitals", "move", "act", "settle", "end"]
