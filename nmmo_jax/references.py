@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nmmo_jax.config import Config
@@ -47,13 +48,22 @@ def reference(thing: Any) -> str:
       ValueError: it is no variable of a module.
     """
     if isinstance(thing, type):
-        return f"{thing.__module__}:{thing.__qualname__}"
+        return f"{_module(thing.__module__)}:{thing.__qualname__}"
     # A module that others import it from comes last: the shortest list of parents is that of the file it is in.
     for name in sorted(sys.modules, key=lambda name: (name == "__main__", name.count("."), name)):
         for variable, value in list(vars(sys.modules[name]).items()) if sys.modules[name] is not None else ():
             if value is thing and not variable.startswith("_"):
-                return f"{name}:{variable}"
+                return f"{_module(name)}:{variable}"
     raise ValueError(f"system {thing.name}: is no variable of a module: files name systems by 'module:NAME'")
+
+
+def _module(name: str) -> str:
+    """The name by which a module can be imported: of the program that runs, that of its file."""
+    main = sys.modules["__main__"]
+    if name != "__main__":
+        return name
+    spec = getattr(main, "__spec__", None)
+    return spec.name if spec is not None else Path(getattr(main, "__file__", None) or name).stem
 
 
 def find_system(name: str) -> System:
@@ -65,6 +75,18 @@ def find_system(name: str) -> System:
     found = find(name)
     if not isinstance(found, System):
         raise ValueError(f"{name}: {type(found).__name__}: must be a System")
+    return found
+
+
+def find_class(name: str, base: type) -> Any:
+    """The class that ``module:NAME`` names, of a kind.
+
+    Raises:
+      ValueError: as ``find``, or something else than such a class.
+    """
+    found = find(name)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValueError(f"{name}: must be a class made of {base.__qualname__}")
     return found
 
 

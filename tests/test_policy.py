@@ -140,11 +140,14 @@ class Narrow(Sword):
         return make_network(self.config, "default", dataclasses.replace(self.settings.options, hidden=4))
 
 
-def test_a_sword_of_its_own(tmp_path):
+def test_a_sword_of_its_own(tmp_path, monkeypatch):
     _, _, params = kept(tmp_path, RECURRENT, Narrow)
     jax.tree.map(np.testing.assert_array_equal, load_policy(tmp_path, sword=Narrow).params, params)
-    with pytest.raises(ValueError, match=r"trained with a Sword of its own, Narrow: give it"):
+    jax.tree.map(np.testing.assert_array_equal, load_policy(tmp_path).params, params)  # it names its class
+    monkeypatch.setattr(sys.modules[__name__], "Narrow", None)
+    with pytest.raises(ValueError, match=r"trained with a Sword of its own, .*test_policy:Narrow: give it"):
         load_policy(tmp_path)
+    monkeypatch.undo()
     other = tmp_path / "other"
     kept(other, RECURRENT)
     with pytest.raises(ValueError, match=r"other: its parameters do not fit Narrow: \d+ of its leaves: gru.hn.bias"):

@@ -31,6 +31,7 @@ from nmmo_jax.draws import as_key
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import Observation, check_observation
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.references import find_class
 from train.checkpoint import Checkpoints, load_params
 from train.networks import clear, to_action
 from train.rollouts import from_populations, to_populations
@@ -83,7 +84,7 @@ def load_policy(
       env: the world that it is to be played in; None: the one that it was trained in. The view must be as large, and
         its systems be there; all else may differ. What further systems show has no effect on it, and what they let
         agents choose is chosen nearly at random. Rows and columns are read as shares of the map it is played on.
-      sword: the class that it was trained with, if not ``Sword``.
+      sword: the class that it was trained with; default, the one that the checkpoint names, ``module:Class``.
 
     Raises:
       ValueError: no checkpoint, one that is damaged or of other rules, or populations that are not there; parameters
@@ -96,7 +97,11 @@ def load_policy(
         raise ValueError(f"{path}: {error}") from None
     own = about.get("trinity", {}).get("sword", Sword.__qualname__)
     if sword is Sword and own != Sword.__qualname__:
-        raise ValueError(f"{path}: was trained with a Sword of its own, {own}: give it, load_policy(..., sword=...)")
+        try:
+            sword = find_class(own, Sword)
+        except ValueError as error:
+            told = f"{path}: was trained with a Sword of its own, {own}: give it, load_policy(..., sword=...): {error}"
+            raise ValueError(told) from None
     env = trained.env if env is None else env
     if env.config.view != trained.env.config.view:
         raise ValueError(f"view={env.config.view}: must be {trained.env.config.view}, as {path} was trained with")

@@ -11,7 +11,7 @@ from nmmo_jax import __version__
 from nmmo_jax.common.spelling import near
 from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules, default_rules
 from nmmo_jax.environment import Environment, make
-from nmmo_jax.references import config_as_json, config_from_json
+from nmmo_jax.references import config_as_json, config_from_json, reference
 from nmmo_jax.values import check_bool, check_float, check_int, keep_plain
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.networks import NETWORKS, NetworkOptions, make_network
@@ -175,6 +175,12 @@ def experiment_of(about: Mapping[str, Any]) -> Experiment:
         raise ValueError(f"damaged, or of another version: {error}") from None
 
 
+def _named(level: type) -> str:
+    """A class of the three levels as files name it: ``module:Class``, of one that is its own level just ``Class``."""
+    own = level.__module__ == "train.trinity" or "<locals>" in level.__qualname__  # of a function: nobody can find it
+    return level.__qualname__ if own else reference(level)
+
+
 def describe(experiment: Experiment, levels: Any) -> dict[str, Any]:
     """All that is needed to make the experiment again, and the names of its three levels, ready for JSON.
 
@@ -187,7 +193,7 @@ def describe(experiment: Experiment, levels: Any) -> dict[str, Any]:
         "config": config_as_json(experiment.env.config),
         "rules": rules,
         "settings": dataclasses.asdict(experiment.settings),
-        "trinity": {name: type(level).__qualname__ for name, level in levels._asdict().items()},
+        "trinity": {name: _named(type(level)) for name, level in levels._asdict().items()},
         "rules_version": RULES_VERSION,
         "nmmo_jax": __version__,
         "jax": jax.__version__,

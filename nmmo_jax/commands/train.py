@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -54,6 +54,13 @@ class Train:
     system: Systems = ()
     """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
+    sword: Annotated[str | None, tyro.conf.arg(metavar="MODULE:CLASS")] = None
+    """A Sword of your own, own:Sword of own.py here, or of an installed module. Kept in config.json, as --god is."""
+    god: Annotated[str | None, tyro.conf.arg(metavar="MODULE:CLASS")] = None
+    """A God of your own, likewise."""
+    pantheon: Annotated[str | None, tyro.conf.arg(metavar="MODULE:CLASS")] = None
+    """A Pantheon of your own, likewise."""
+
     def run(self, trinity: Any = None, program: str = "nmmo-jax train") -> int:
         """Trains; returns the exit status.
 
@@ -93,7 +100,7 @@ class Train:
             out = self.out
         console = terminal()
         resume = self.resume is not None
-        trinity = trinity or Trinity()
+        trinity = trinity or _levels(self, Trinity())
         native = Native(chosen, trinity, out, minutes, self.updates, resume, every=self.every, loggers=self.log)
         native.figure_format = self.figure_format or ()
         try:
@@ -120,6 +127,25 @@ class Train:
     def _flags(self) -> dict[str, str]:
         """See ``flags_named``."""
         return {**named_by(self, loggers="--log", out="--out" if self.resume is None else "--resume"), "experiment": ""}
+
+
+def _levels(command: Train, base: Any) -> Any:
+    """The classes of the three levels: those named by flags, and of a run that is resumed those that it names."""
+    from nmmo_jax.references import find_class
+    from train.runs import read_config
+
+    kept = {} if command.resume is None else read_config(command.resume)["trinity"]
+    found = {}
+    for level, kind in base._asdict().items():
+        name, flag = getattr(command, level), f"--{level}"
+        if name is None and ":" in kept.get(level, ""):
+            name, flag = kept[level], f"--resume {command.resume}: its {level}, --{level} names another,"
+        if name is not None:
+            try:
+                found[level] = find_class(name, kind)
+            except ValueError as error:
+                raise ValueError(f"{flag} {error}") from None
+    return base._replace(**found)
 
 
 def _fields() -> dict[str, Any]:
