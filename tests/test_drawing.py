@@ -20,6 +20,7 @@ from nmmo_jax.commands.axes import parse_axis
 from nmmo_jax.common import drawing, text
 from nmmo_jax.common.files import append_line
 from nmmo_jax.common.formats import FORMATS, check_formats
+from nmmo_jax.config import Config
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import labels
 from nmmo_jax.world.pool import MapPool

@@ -16,6 +16,8 @@ from nmmo_jax import Action, Config, Rules
 from nmmo_jax.actions import as_orders, heads
 from nmmo_jax.ledger import sinks, sources
 from nmmo_jax.references import config_as_json, config_from_json, find, reference
+from nmmo_jax.replay import Replay
+from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.system import SCHEDULE, Argument, Column, Head, Leaf, NewMaterial, Phase, Rule, System, Table, identity
 from nmmo_jax.testing import WORLD
 from nmmo_jax.vectorized import vectorize
@@ -206,3 +208,20 @@ def test_networks_grow_without_another_thought(three):
 
 def test_the_schedule_is_told_in_order():
     assert list(SCHEDULE) == ["vitals", "move", "act", "settle", "end"]
+
+
+def test_a_replay_keeps_what_systems_keep(three, tmp_path):
+    env = nmmo_jax.make("chaos", **{**WORLD, "ledger": False, "events": 0}, systems=three)
+    ground = np.full((5, 6), 2)
+    realm = nmmo_jax.make_realm(env.config, ground, row=[2, 2], col=[3, 4], of={"rest.energy": 4, "scent.trail": 7})
+    replay = Replay.begin(env, realm, jax.random.key(0), ["a", "b", "c"])
+    save_replay(replay, tmp_path / "one.npz")
+    read = load_replay(tmp_path / "one.npz")
+    assert read.config == replay.config and read.config.systems == three
+    assert read.about["rules"]["scent.fading"] == 5
+    jax.tree.map(np.testing.assert_array_equal, read.realm(0).of, jax.device_get(realm.of))
+    damaged = replay.about["config"] | {"systems": ["poison:POISON", "gone_away:GONE", "rest:REST"]}
+    replay.about = {**replay.about, "config": damaged}
+    save_replay(replay, tmp_path / "two.npz")
+    with pytest.raises(ValueError, match=r"two\.npz: gone_away:GONE: no module gone_away in "):
+        load_replay(tmp_path / "two.npz")
