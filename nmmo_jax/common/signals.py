@@ -208,7 +208,7 @@ def _end(number: int) -> None:
         while not _state.ended:
             _state.saved.wait()
             _state.ended = not _state.saving
-    _within(_LAST_SECONDS, sys.stdout.flush)
+    _within(_LAST_SECONDS, 1, sys.stdout.flush)
     _muted.set()
     told = [f"{_state.program}: {WORDS[number]}"]
     for callback in reversed([*_state.endings]):
@@ -216,17 +216,23 @@ def _end(number: int) -> None:
             told += [words] if (words := callback()) else []
     # Takes a progress bar away, and shows the cursor.
     bar = b"\r\x1b[2K\x1b[?25h" if os.isatty(2) else b""
-    _within(_LAST_SECONDS, lambda: os.write(2, bar + "; ".join(told).encode(errors="replace") + b"\n"))
+    _within(_LAST_SECONDS, 2, lambda: os.write(2, bar + "; ".join(told).encode(errors="replace") + b"\n"))
     os._exit(128 + number)
 
 
-def _within(seconds: float, function: Callable[[], Any]) -> None:
-    """Calls a function that may wait for ever: for a reader, or for a stream that the main thread holds."""
+def _within(seconds: float, stream: int, function: Callable[[], Any]) -> None:
+    """Calls a function that writes to a stream, and may wait for ever: for its reader, or for who holds it."""
 
     def call():
         with contextlib.suppress(Exception):
             function()
 
     caller = threading.Thread(target=call, daemon=True)
-    caller.start()
+    try:
+        caller.start()
+    except RuntimeError:  # from Python 3.12 on none can be started while the last threads are waited for
+        with contextlib.suppress(OSError):
+            if select.select([], [stream], [], seconds)[1]:
+                call()
+        return
     caller.join(seconds)
