@@ -80,7 +80,6 @@ class Column:
       empty: where nobody is; of tiles, at the beginning.
       newborn: of a newborn: a number, or the name of one of the system's rules; None: as ``empty``.
       low, high: the allowed interval; None: that of the type.
-      color: of tiles, in the viewer: ``"#rrggbb"`` of the highest value.
     """
 
     name: str
@@ -91,7 +90,6 @@ class Column:
     high: int | None = None
     unit: str = ""
     meaning: str = ""
-    color: str | None = None
 
     def __post_init__(self):
         _check_name("column", self.name)
@@ -108,7 +106,6 @@ class Column:
         for name in ("empty", "newborn"):
             if not isinstance(getattr(self, name), str):
                 check_int(f"column {self.name}: {name}", getattr(self, name), low, high)
-        _check_color(f"column {self.name}", self.color)
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -142,21 +139,17 @@ class NewMaterial:
     Attributes:
       walkable: whether agents can stand on it.
       color: in pictures and the viewer, ``"#rrggbb"``.
-      letter: in maps of text, one sign.
     """
 
     name: str
     walkable: bool = True
     color: str = "#808080"
-    letter: str = "?"
     meaning: str = ""
 
     def __post_init__(self):
         _check_name("material", self.name)
         check_bool(f"material {self.name}: walkable", self.walkable)
         _check_color(f"material {self.name}", self.color)
-        if not (isinstance(self.letter, str) and len(self.letter) == 1 and self.letter.isprintable()):
-            raise ValueError(f"material {self.name}: letter={self.letter!r}: must be one sign")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -370,9 +363,7 @@ def _check_function(what: str, function: Any) -> None:
         raise ValueError(f"{what}: {function!r}: must be a function")
 
 
-def _check_color(what: str, color: str | None) -> None:
-    if color is None:
-        return
+def _check_color(what: str, color: str) -> None:
     digits = color[1:] if isinstance(color, str) else ""
     if len(digits) != 6 or color[0] != "#" or not set(digits.lower()) <= set("0123456789abcdef"):
         raise ValueError(f"{what}: color={color!r}: must be '#rrggbb'")

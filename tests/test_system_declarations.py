@@ -14,11 +14,16 @@ import pytest
 import nmmo_jax
 from nmmo_jax import Action, Config, Rules
 from nmmo_jax.actions import as_orders, heads
+from nmmo_jax.components import empty_outcome
+from nmmo_jax.config import as_rules
+from nmmo_jax.digest import digest
 from nmmo_jax.ledger import sinks, sources
 from nmmo_jax.references import config_as_json, config_from_json, find, reference
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.system import SCHEDULE, Argument, Column, Head, Leaf, NewMaterial, Phase, Rule, System, Table, identity
+from nmmo_jax.systems.combat import strike
+from nmmo_jax.systems.world import World
 from nmmo_jax.testing import WORLD
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.draw import palette
@@ -56,10 +61,9 @@ def three():
     (lambda: Column("b", dtype="float32"), "column b: dtype='float32': must be one of bool, int8"),
     (lambda: Column("b", dtype="int8", high=200), "column b: high=200: allowed are whole numbers from -128 to 127"),
     (lambda: Column("b", empty=-1, low=0), "column b: empty=-1: allowed"),
-    (lambda: Column("b", color="red"), "column b: color='red': must be '#rrggbb'"),
+    (lambda: NewMaterial("m", color="red"), "material m: color='red': must be '#rrggbb'"),
     (lambda: Table("t", 0, [Column("b")]), "table t: capacity=0: allowed"),
     (lambda: Table("t", 4, [Column("alive")]), "table t: columns: alive is there twice"),
-    (lambda: NewMaterial("m", letter="mm"), "material m: letter='mm': must be one sign"),
     (lambda: Phase("noon", print), "phase: point='noon': must be one of vitals, move, act, settle, end"),
     (lambda: Phase("act", None), "phase act: None: must be a function"),
     (lambda: Leaf("l", print, shape=("wide",)), "observation l: shape='wide'"),
@@ -225,3 +229,34 @@ def test_a_replay_keeps_what_systems_keep(three, tmp_path):
     save_replay(replay, tmp_path / "two.npz")
     with pytest.raises(ValueError, match=r"two\.npz: gone_away:GONE: no module gone_away in "):
         load_replay(tmp_path / "two.npz")
+
+
+def test_combat_reads_offence_and_defence():
+    armed = System("armed", agents=[Column("offence"), Column("defence")])
+    ground, place = np.full((5, 6), 2), {"row": [2, 2], "col": [3, 4], "age": 20, "health": 30}
+    config = Config(**{**WORLD, "systems": [armed]})
+
+    def lost(offence, defence):
+        given = {"armed.offence": [offence, 0], "armed.defence": [0, defence]}
+        realm = nmmo_jax.make_realm(config, ground, **place, of=given)
+        n = config.num_agents
+        hits, style, target = jnp.arange(n) == 0, jnp.zeros(n, jnp.int32), jnp.ones(n, jnp.int32)
+        after, _ = strike(realm, empty_outcome(config), hits, style, target, as_rules(Rules(), config), config)
+        return 30 - int(after.agents.health[1])
+
+    assert [lost(0, 0), lost(5, 0), lost(5, 3), lost(0, 25)] == [10, 15, 12, 0]
+
+
+def test_rows_of_tables_that_are_not_alive_are_blank():
+    herd = System("herd", tables=[Table("sheep", 3, [Column("wool", empty=7, low=0, high=9)])])
+    config = Config(**{**WORLD, "systems": [herd]})
+    realm = nmmo_jax.make_realm(config, np.full((5, 6), 2))
+    nobody = jnp.zeros(config.num_agents, bool)
+    world = World(herd, "end", realm, as_rules(Rules(), config), config, nobody, nobody)
+    assert np.asarray(world["sheep"]["wool"]).tolist() == [7, 7, 7]
+    alive = jnp.array([True, False, True])
+    after = world.set(sheep={"alive": alive, "wool": jnp.array([3, 4, 50])})
+    assert np.asarray(after["sheep"]["wool"]).tolist() == [3, 7, 9]  # blank, and saturated
+    assert (np.asarray(digest(after.realm)) != np.asarray(digest(realm))).any()
+    with pytest.raises(ValueError, match=r"set\(sheep.horns\): its columns are alive, wool"):
+        world.set(sheep={"horns": 1})

@@ -21,7 +21,7 @@ POISON = System(
     name="poison",
     meaning="ground that hurts whoever stands on it",
     rules=[Rule("damage", 2, unit="health", meaning="lost per tick on poisoned ground")],
-    materials=[NewMaterial("poison", walkable=True, color="#7a3b8f", letter="p")],
+    materials=[NewMaterial("poison", walkable=True, color="#7a3b8f")],
     terrain=spoil,
     stats=["health"],
     causes=["poison"],

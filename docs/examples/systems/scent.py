@@ -30,7 +30,7 @@ SCENT = System(
         Rule("strength", 100, meaning="laid per tick on the tile of each agent", high=1_000),
         Rule("fading", 5, unit="percent", meaning="lost per tick, rounded up", high=100),
     ],
-    tiles=[Column("trail", low=0, high=1_000, meaning="how much there is to smell", color="#d03bd0")],
+    tiles=[Column("trail", low=0, high=1_000, meaning="how much there is to smell")],
     phases=[Phase("end", spread)],
     observe=[Leaf("smell", smell, shape=("view", "view"), low=0, high=1_000, meaning="the trail on each tile in view")],
 )
