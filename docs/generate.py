@@ -12,7 +12,8 @@ from pathlib import Path
 
 from nmmo_jax.bench.report import readme_table, results_tables
 from nmmo_jax.bench.results import read
-from nmmo_jax.config import PRESETS, RULE_FIELDS
+from nmmo_jax.presets import PRESETS
+from nmmo_jax.rules import RULE_FIELDS
 from nmmo_jax.system import SCHEDULE
 from nmmo_jax.systems.world import World
 

@@ -7,7 +7,7 @@ from nmmo_jax.common import mpl as _mpl  # noqa: F401 - before matplotlib is imp
 from nmmo_jax.actions import Action, Argument, Head, heads
 from nmmo_jax.autoreset import Episode, autoreset
 from nmmo_jax.components import Agents, Births, Cause, Draws, Realm, Tiles, observed_material
-from nmmo_jax.config import RULES_VERSION, Config, Rules
+from nmmo_jax.config import RULES_VERSION, Config
 from nmmo_jax.digest import digest, digest_hex
 from nmmo_jax.draws import draw
 from nmmo_jax.environment import Environment, Info, make, transition
@@ -15,6 +15,7 @@ from nmmo_jax.events import Event, Events
 from nmmo_jax.kinds import Material
 from nmmo_jax.ledger import Ledger
 from nmmo_jax.observations import FEATURES, ArraySpec, Observation, observation_spec, observe
+from nmmo_jax.rules import Rules
 from nmmo_jax.scenario import make_realm
 from nmmo_jax.vectorized import Vectorized, vectorize
 from nmmo_jax.world.pool import MapPool

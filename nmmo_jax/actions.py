@@ -16,7 +16,8 @@ from jaxtyping import Array, Bool, Int
 
 from nmmo_jax.components import Orders as Orders
 from nmmo_jax.components import Realm
-from nmmo_jax.config import ARGUMENTS, STYLES, Config, Rules
+from nmmo_jax.config import ARGUMENTS, STYLES, Config
+from nmmo_jax.rules import Rules
 from nmmo_jax.system import Argument as Argument
 from nmmo_jax.system import Head as Head
 from nmmo_jax.systems.movement import DIRECTIONS, can_enter

@@ -10,10 +10,10 @@ from jaxtyping import Array, Int32
 
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm, Tiles
-from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.draws import Stream, fold_in
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.values import check_int
 from nmmo_jax.world.pool import MapPool
 

@@ -21,7 +21,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt32
 
 from nmmo_jax.components import NEVER, Draws, Realm, check_realm
-from nmmo_jax.config import Config, Rules, as_rules
+from nmmo_jax.config import Config
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.system import identity
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))  # bits, of four rounds in turn

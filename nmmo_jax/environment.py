@@ -24,11 +24,13 @@ from nmmo_jax.components import (
     empty_probes,
     empty_state,
 )
-from nmmo_jax.config import Config, Rules, as_rules, preset, rule_values
+from nmmo_jax.config import Config
 from nmmo_jax.draws import Stream, as_key, birth_words, coin, draw, fold_in
 from nmmo_jax.events import Events, collect_events
 from nmmo_jax.ledger import Ledger, account
 from nmmo_jax.observations import ArraySpec, Observation, observation_spec, observe
+from nmmo_jax.presets import preset
+from nmmo_jax.rules import Rules, as_rules, rule_values
 from nmmo_jax.systems.combat import aim, strike
 from nmmo_jax.systems.lifecycle import Newborn, cull, give_birth, plan_births
 from nmmo_jax.systems.movement import movement

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.components import Births, Outcome, Realm
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config
+from nmmo_jax.rules import Rules
 
 SOURCES = {
     "food": ("food_birth", "food_from_parents", "food_forage", "food_gained"),

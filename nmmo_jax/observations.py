@@ -16,8 +16,9 @@ from jaxtyping import Array, Bool, Int16, Int32, UInt8
 from nmmo_jax.actions import action_mask, heads
 from nmmo_jax.bits import lowest_bits, pack_two
 from nmmo_jax.components import Agents, Realm, check_realm, observed_material
-from nmmo_jax.config import MAX_AMOUNT, Config, Rules, as_rules
+from nmmo_jax.config import MAX_AMOUNT, Config
 from nmmo_jax.neighbours import find_neighbours
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.system import Argument, Leaf
 from nmmo_jax.systems.world import World
 

@@ -18,11 +18,12 @@ from jaxtyping import Array, Bool, Int8, Int32, UInt8, UInt32
 
 from nmmo_jax.actions import Action, as_orders
 from nmmo_jax.components import NO_DAMAGE, NO_UID, Agents, Realm, State, Tiles, empty_probes, observed_material
-from nmmo_jax.config import RULES_VERSION, Config, Rules, as_rules
+from nmmo_jax.config import RULES_VERSION, Config
 from nmmo_jax.digest import digest
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.kinds import Material
 from nmmo_jax.references import config_as_json, config_from_json
+from nmmo_jax.rules import Rules, as_rules
 
 FORMAT, VERSION = "nmmo-jax replay", 1
 _ORDERS = ("move", "style", "target")

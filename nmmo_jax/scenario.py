@@ -15,7 +15,8 @@ from nmmo_jax.components import (
     empty_probes,
     empty_state,
 )
-from nmmo_jax.config import MAX_AMOUNT, MAX_TICKS, Config, Rules, as_rules
+from nmmo_jax.config import MAX_AMOUNT, MAX_TICKS, Config
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.world.tiles import check_map, make_tiles, pad_map
 
 _make_tiles = jax.jit(make_tiles, static_argnums=1)

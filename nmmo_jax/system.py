@@ -10,14 +10,21 @@ changes no number of a world without it, and the order of systems none of anothe
 
 import dataclasses
 import hashlib
-import keyword
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
 
-from nmmo_jax.values import check_bool, check_float, check_int
+from nmmo_jax.values import (
+    check_bool,
+    check_color,
+    check_float,
+    check_function,
+    check_int,
+    check_name,
+    check_several,
+    check_unique,
+)
 
 STATS = ("health", "food", "water")
 SCHEDULE = {
@@ -56,7 +63,7 @@ class Rule:
     high: float = 30_000
 
     def __post_init__(self):
-        _check_name("rule", self.name)
+        check_name("rule", self.name)
         if self.dtype == "bool":
             object.__setattr__(self, "low", 0)
             object.__setattr__(self, "high", 1)
@@ -92,7 +99,7 @@ class Column:
     meaning: str = ""
 
     def __post_init__(self):
-        _check_name("column", self.name)
+        check_name("column", self.name)
         if self.dtype not in INTEGERS:
             raise ValueError(f"column {self.name}: dtype={self.dtype!r}: must be one of {', '.join(INTEGERS)}")
         limits = (0, 1) if self.dtype == "bool" else (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max)
@@ -126,10 +133,10 @@ class Table:
     columns: tuple[Column, ...]
 
     def __post_init__(self):
-        _check_name("table", self.name)
+        check_name("table", self.name)
         check_int(f"table {self.name}: capacity", self.capacity, 1, 65_536)
-        object.__setattr__(self, "columns", _several(f"table {self.name}: columns", self.columns, Column))
-        _check_unique(f"table {self.name}: columns", [*(column.name for column in self.columns), "alive"])
+        object.__setattr__(self, "columns", check_several(f"table {self.name}: columns", self.columns, Column))
+        check_unique(f"table {self.name}: columns", [*(column.name for column in self.columns), "alive"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,9 +154,9 @@ class NewMaterial:
     meaning: str = ""
 
     def __post_init__(self):
-        _check_name("material", self.name)
+        check_name("material", self.name)
         check_bool(f"material {self.name}: walkable", self.walkable)
-        _check_color(f"material {self.name}", self.color)
+        check_color(f"material {self.name}", self.color)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,14 +177,14 @@ class Leaf:
     meaning: str = ""
 
     def __post_init__(self):
-        _check_name("observation", self.name)
+        check_name("observation", self.name)
         object.__setattr__(self, "shape", tuple(self.shape))
         for size in self.shape:
             if size != "view":
                 check_int(f"observation {self.name}: shape", size, 1, 65_536)
         for name in ("low", "high"):
             check_int(f"observation {self.name}: {name}", getattr(self, name), -32_768, 32_767)
-        _check_function(f"observation {self.name}", self.function)
+        check_function(f"observation {self.name}", self.function)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,7 +226,7 @@ class Head:
     arguments: tuple[Argument, ...]
 
     def __post_init__(self):
-        object.__setattr__(self, "arguments", _several(f"head {self.name}: arguments", self.arguments, Argument))
+        object.__setattr__(self, "arguments", check_several(f"head {self.name}: arguments", self.arguments, Argument))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +239,7 @@ class Phase:
     def __post_init__(self):
         if self.point not in SCHEDULE:
             raise ValueError(f"phase: point={self.point!r}: must be one of {', '.join(SCHEDULE)}")
-        _check_function(f"phase {self.point}", self.function)
+        check_function(f"phase {self.point}", self.function)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,33 +279,33 @@ class System:
     needs: tuple[str, ...] = ()
 
     def __post_init__(self):
-        _check_name("system", self.name)
+        check_name("system", self.name)
         kinds = {"rules": Rule, "agents": Column, "tiles": Column, "tables": Table, "materials": NewMaterial}
         kinds |= {"phases": Phase, "observe": Leaf, "heads": Head}
         kinds |= dict.fromkeys(("stats", "causes", "events", "needs"), str)
         for field, kind in kinds.items():
-            object.__setattr__(self, field, _several(f"system {self.name}: {field}", getattr(self, field), kind))
-        _check_unique(f"system {self.name}: rules", [rule.name for rule in self.rules])
+            object.__setattr__(self, field, check_several(f"system {self.name}: {field}", getattr(self, field), kind))
+        check_unique(f"system {self.name}: rules", [rule.name for rule in self.rules])
         state = [one.name for one in (*self.agents, *self.tiles, *self.tables)]
-        _check_unique(f"system {self.name}: columns and tables", state)
+        check_unique(f"system {self.name}: columns and tables", state)
         for stat in self.stats:
             if stat not in STATS:
                 raise ValueError(f"system {self.name}: stats={stat!r}: must be one of {', '.join(STATS)}")
         for kind in ("causes", "events", "needs"):
             for name in getattr(self, kind):
-                _check_name(kind, name)
+                check_name(kind, name)
         own = {rule.name for rule in self.rules}
         for column in self.agents:
             if isinstance(column.newborn, str) and column.newborn not in own:
                 raise ValueError(f"system {self.name}: column {column.name}: newborn={column.newborn!r}: no such rule")
         for argument in self.arguments:
-            _check_name("argument", argument.name)
+            check_name("argument", argument.name)
             if argument.among_visible:
                 continue
             size = check_int(f"argument {argument.name}: size", argument.size, 2, 65_536)
             check_int(f"argument {argument.name}: nothing", argument.nothing, 0, size - 1)
         if self.terrain is not None:
-            _check_function(f"system {self.name}: terrain", self.terrain)
+            check_function(f"system {self.name}: terrain", self.terrain)
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -321,10 +328,10 @@ def check_systems(systems: Any, taken: dict[str, Iterable[str]]) -> tuple[System
     Raises:
       ValueError: something else than systems, one twice, a name that another has, or one that needs what is not there.
     """
-    systems = _several("systems", systems, System)
+    systems = check_several("systems", systems, System)
     names = [system.name for system in systems]
-    _check_unique("systems", names)
-    _check_unique("systems: numbers of their names (another name would do)", [identity(name) for name in names])
+    check_unique("systems", names)
+    check_unique("systems: numbers of their names (another name would do)", [identity(name) for name in names])
     for system in systems:
         for need in system.needs:
             if need not in names:
@@ -333,37 +340,5 @@ def check_systems(systems: Any, taken: dict[str, Iterable[str]]) -> tuple[System
         found = [*taken.get(kind, ())]
         for system in systems:
             found += [one if isinstance(one, str) else one.name for one in getattr(system, kind)]
-        _check_unique(f"systems: {kind}", found)
+        check_unique(f"systems: {kind}", found)
     return systems
-
-
-def _several(name: str, values: Any, kind: type) -> tuple[Any, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ValueError(f"{name}={values!r}: must be several {kind.__name__}, in a tuple or list")
-    values = tuple(values)
-    for value in values:
-        if not isinstance(value, kind):
-            raise ValueError(f"{name}: {value!r}: must be of type {kind.__name__}")
-    return values
-
-
-def _check_name(kind: str, name: Any) -> None:
-    if not (isinstance(name, str) and re.fullmatch("[a-z][a-z0-9_]*", name)) or keyword.iskeyword(name):
-        raise ValueError(f"{kind}: name={name!r}: must be a word of a-z, 0-9 and _")
-
-
-def _check_unique(what: str, names: list[Any]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{what}: {name} is there twice")
-
-
-def _check_function(what: str, function: Any) -> None:
-    if not callable(function):
-        raise ValueError(f"{what}: {function!r}: must be a function")
-
-
-def _check_color(what: str, color: str) -> None:
-    digits = color[1:] if isinstance(color, str) else ""
-    if len(digits) != 6 or color[0] != "#" or not set(digits.lower()) <= set("0123456789abcdef"):
-        raise ValueError(f"{what}: color={color!r}: must be '#rrggbb'")

@@ -15,13 +15,14 @@ import numpy as np
 
 from nmmo_jax.actions import Action, as_orders, heads
 from nmmo_jax.components import Outcome, Probes, Realm, empty_outcome
-from nmmo_jax.config import Config, Rules, as_rules
+from nmmo_jax.config import Config
 from nmmo_jax.digest import digest
 from nmmo_jax.draws import draw, fold_in
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.ledger import sinks, sources
 from nmmo_jax.observations import Observation
 from nmmo_jax.replay import Replay, next_frame
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.system import Leaf, Phase, System
 from nmmo_jax.systems.world import World
 from nmmo_jax.vectorized import vectorize

@@ -1,11 +1,16 @@
 """Values that are given: numbers as Python's own, and whether they are allowed."""
 
 import dataclasses
+import keyword
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import numpy as np
 from jax.core import Tracer
+
+from nmmo_jax.common.spelling import near
 
 
 def is_traced(value: Any) -> bool:
@@ -54,3 +59,50 @@ def check_bool(name: str, value: Any) -> bool:
     if not isinstance(switch, bool):
         raise ValueError(f"{name}={switch!r}: allowed are True and False")
     return switch
+
+
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raises ``ValueError`` where a value is none of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}{near(str(value), allowed)}")
+
+
+def check_several(name: str, values: Any, kind: type) -> tuple[Any, ...]:
+    """Several values of one type, as a tuple.
+
+    Raises:
+      ValueError: they are not several, or one is of another type.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name}={values!r}: must be several {kind.__name__}, in a tuple or list")
+    values = tuple(values)
+    for value in values:
+        if not isinstance(value, kind):
+            raise ValueError(f"{name}: {value!r}: must be of type {kind.__name__}")
+    return values
+
+
+def check_name(kind: str, name: Any) -> None:
+    """Raises ``ValueError`` where a name is no plain word in lower case, or one of Python's own."""
+    if not (isinstance(name, str) and re.fullmatch("[a-z][a-z0-9_]*", name)) or keyword.iskeyword(name):
+        raise ValueError(f"{kind}: name={name!r}: must be a word of a-z, 0-9 and _")
+
+
+def check_unique(what: str, names: list[Any]) -> None:
+    """Raises ``ValueError`` where a name is there twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{what}: {name} is there twice")
+
+
+def check_function(what: str, function: Any) -> None:
+    """Raises ``ValueError`` where something else than a function was given."""
+    if not callable(function):
+        raise ValueError(f"{what}: {function!r}: must be a function")
+
+
+def check_color(what: str, color: str) -> None:
+    """Raises ``ValueError`` where a color is not written as ``"#rrggbb"``."""
+    digits = color[1:] if isinstance(color, str) else ""
+    if len(digits) != 6 or color[0] != "#" or not set(digits.lower()) <= set("0123456789abcdef"):
+        raise ValueError(f"{what}: color={color!r}: must be '#rrggbb'")

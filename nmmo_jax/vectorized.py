@@ -10,10 +10,10 @@ from jax.typing import ArrayLike
 from nmmo_jax.actions import Action
 from nmmo_jax.autoreset import AutoReset, Episode
 from nmmo_jax.components import Realm, Tiles, check_realm
-from nmmo_jax.config import Rules, as_rules, rule_ndim
 from nmmo_jax.draws import as_key, fold_in
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
+from nmmo_jax.rules import Rules, as_rules, rule_ndim
 from nmmo_jax.values import check_int, is_traced, plain
 from nmmo_jax.world.tiles import check_map, check_spawns
 

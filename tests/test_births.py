@@ -14,9 +14,9 @@ from worlds import random_action
 import nmmo_jax
 from nmmo_jax import Action, Config, Environment, Rules, make_realm, vectorize
 from nmmo_jax.actions import as_orders
-from nmmo_jax.config import as_rules
 from nmmo_jax.draws import choose, coin, waiting_time
 from nmmo_jax.kinds import Material
+from nmmo_jax.rules import as_rules
 from nmmo_jax.systems.lifecycle import plan_births, uniform
 
 

@@ -11,8 +11,8 @@ from scipy import stats
 from nmmo_jax import Environment
 from nmmo_jax.commands.collapse import Collapse as Command
 from nmmo_jax.components import NEVER
-from nmmo_jax.config import Rules
 from nmmo_jax.kinds import Material
+from nmmo_jax.rules import Rules
 from nmmo_jax.world.pool import MapPool
 from tests.small import SMALL
 from train.studies.axis import Axis

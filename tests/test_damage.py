@@ -27,11 +27,12 @@ from nmmo_jax.bench.plan import plan
 from nmmo_jax.bench.report import compare, results_tables, summary
 from nmmo_jax.commands import replay as replay_command
 from nmmo_jax.common.files import append_line, checksum, read_json, read_lines, write_arrays, write_json
-from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Rules, as_rules
+from nmmo_jax.config import RULES_VERSION
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.recorded import read_recording
 from nmmo_jax.replay import FORMAT, VERSION, Replay
 from nmmo_jax.replay_file import _example, load_replay, save_replay
+from nmmo_jax.rules import RULE_FIELDS, Rules, as_rules
 from nmmo_jax.world.files import load_map, save_map
 from nmmo_jax.world.tiles import make_tiles
 from train import runs

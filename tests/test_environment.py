@@ -11,9 +11,9 @@ from worlds import random_action, random_draws, random_realm
 
 import nmmo_jax
 from nmmo_jax import Action, Config, Environment, MapPool, Rules, autoreset, make, make_realm, vectorize
-from nmmo_jax.config import RULE_FIELDS, as_rules
 from nmmo_jax.events import Event
 from nmmo_jax.kinds import Material
+from nmmo_jax.rules import RULE_FIELDS, as_rules
 
 
 @pytest.mark.parametrize("game", [pytest.param("law", marks=pytest.mark.slow), "chaos"])

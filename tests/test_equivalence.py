@@ -16,11 +16,12 @@ from worlds import random_action, random_draws, random_realm, random_rules
 
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Cause, Realm
-from nmmo_jax.config import RULE_FIELDS, Config, Rules, as_rules
+from nmmo_jax.config import Config
 from nmmo_jax.environment import transition
 from nmmo_jax.events import Event
 from nmmo_jax.ledger import SINKS, SOURCES
 from nmmo_jax.observations import observe
+from nmmo_jax.rules import RULE_FIELDS, Rules, as_rules
 
 PROBES = {"visits": True, "events": 400, "ledger": True}
 SHAPES = {

@@ -20,7 +20,8 @@ from nmmo_jax.commands import (
 )
 from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, WORLD, flags_named, parse_set, types_of
 from nmmo_jax.common import parsing
-from nmmo_jax.config import RULE_FIELDS, preset
+from nmmo_jax.presets import preset
+from nmmo_jax.rules import RULE_FIELDS
 from train.networks import NetworkOptions
 from train.settings import Settings, experiment
 

@@ -8,10 +8,10 @@ import pytest
 from nmmo_jax.actions import Action
 from nmmo_jax.commands.fork import Fork
 from nmmo_jax.components import NEVER
-from nmmo_jax.config import preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import Players, players
+from nmmo_jax.presets import preset
 from nmmo_jax.scenario import make_realm
 from train.studies.dependency import beyond_reach, by_distance, by_policy, strongest
 from train.studies.forks import fork, futures, instead, reach, remove_agent, remove_each, run_on, runner

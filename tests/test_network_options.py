@@ -14,8 +14,8 @@ from worlds import random_realm
 import train.default
 import train.distributions
 from nmmo_jax import actions
-from nmmo_jax.config import RULE_FIELDS
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
+from nmmo_jax.rules import RULE_FIELDS
 from train.distributions import entropy, log_prob, sample
 from train.inputs import ENCODED_RULES, NUM_RULES, encode_rules, inputs_of, merge, split
 from train.networks import (

@@ -13,10 +13,11 @@ from worlds import random_action, random_draws, random_realm, random_rules
 
 from nmmo_jax import Action, Config, Environment, Rules, digest, make_realm, transition, vectorize
 from nmmo_jax.components import Agents, Draws, Realm
-from nmmo_jax.config import MAX_AGENTS, MAX_AMOUNT, as_rules
+from nmmo_jax.config import MAX_AGENTS, MAX_AMOUNT
 from nmmo_jax.draws import draw
 from nmmo_jax.environment import observe
 from nmmo_jax.kinds import WALKABLE, Material
+from nmmo_jax.rules import as_rules
 
 BLOCKS = Config(num_agents=20, num_populations=5, rows=14, columns=11, view=7, num_visible=5, max_spawns=2)
 FREE = Config(

@@ -20,13 +20,13 @@ from worlds import random_action, random_draws, random_realm, random_rules
 
 from nmmo_jax import Action, Config, Environment, MapPool, Rules, make_realm, transition
 from nmmo_jax.components import Draws, Realm
-from nmmo_jax.config import REPRODUCTION_RULES, as_rules
 from nmmo_jax.draws import draw
 from nmmo_jax.events import Event
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.replay_file import load_replay, save_replay
+from nmmo_jax.rules import REPRODUCTION_RULES, as_rules
 from train.inputs import ENCODED_RULES
 from train.vec_env import VecEnv
 

@@ -11,11 +11,11 @@ import pytest
 from nmmo_jax.commands import simulate as simulate_module
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.common.folders import new_folder
-from nmmo_jax.config import preset
 from nmmo_jax.kinds import Material
 from nmmo_jax.play import measure as measure_module
 from nmmo_jax.play.measure import TimeCurves
 from nmmo_jax.play.statistics import kaplan_meier, survival_quantile
+from nmmo_jax.presets import preset
 from nmmo_jax.replay_file import load_replay
 
 FIGURES = ("population.png", "survival.png", "visits.png", "visits-2.png")

@@ -6,10 +6,10 @@ import pytest
 
 from nmmo_jax.actions import Action
 from nmmo_jax.commands.rare import Rare
-from nmmo_jax.config import preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import Players
+from nmmo_jax.presets import preset
 from nmmo_jax.world.tiles import make_tiles
 from train.studies.splitting import Race, fixed_effort, levels_from
 

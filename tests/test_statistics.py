@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from nmmo_jax.actions import Action
-from nmmo_jax.config import preset
 from nmmo_jax.environment import Environment
 from nmmo_jax.events import Event
 from nmmo_jax.kinds import Material
@@ -22,6 +21,7 @@ from nmmo_jax.play.statistics import (
     reachable_forests,
     survival_quantile,
 )
+from nmmo_jax.presets import preset
 from nmmo_jax.scenario import make_realm
 from nmmo_jax.vectorized import vectorize
 

@@ -11,7 +11,7 @@ import pytest
 from nmmo_jax import Environment
 from nmmo_jax.commands.axes import parse_axis
 from nmmo_jax.commands.sweep import Sweep as Command
-from nmmo_jax.config import Rules
+from nmmo_jax.rules import Rules
 from nmmo_jax.world.pool import MapPool
 from tests.small import SMALL
 from train.studies.axis import Axis

@@ -3,8 +3,9 @@
 import numpy as np
 
 from nmmo_jax.components import NEVER, Draws, Realm
-from nmmo_jax.config import MAX_AMOUNT, Config, Rules
+from nmmo_jax.config import MAX_AMOUNT, Config
 from nmmo_jax.kinds import WALKABLE, Material
+from nmmo_jax.rules import Rules
 from nmmo_jax.scenario import make_realm
 
 EXTREMES = np.array([0, 1, 2**31 - 1, 2**31, 2**32 - 1], np.uint32)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
-from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, STYLES, Config, Rules, as_rules, rule_ndim
+from nmmo_jax.config import STYLES, Config
 from nmmo_jax.observations import FEATURES, Observation
+from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, Rules, as_rules, rule_ndim
 
 # Networks play in layout ``blocks``, where nobody reproduces.
 ENCODED_RULES = tuple(name for name in RULE_FIELDS if name not in REPRODUCTION_RULES)

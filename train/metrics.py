@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
 from nmmo_jax.components import Births, Realm, observed_material
-from nmmo_jax.config import STYLES, Config, Rules
+from nmmo_jax.config import STYLES, Config
 from nmmo_jax.environment import Info
 from nmmo_jax.kinds import Material
+from nmmo_jax.rules import Rules
 
 GROUND = (Material.GRASS, Material.SCRUB, Material.FOREST)  # what is explored
 

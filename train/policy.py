@@ -26,12 +26,13 @@ from nmmo_jax.common.program import run_program
 from nmmo_jax.common.spelling import near
 from nmmo_jax.common.text import safe
 from nmmo_jax.components import Realm
-from nmmo_jax.config import Config, Rules, as_rules, rule_ndim
+from nmmo_jax.config import Config
 from nmmo_jax.draws import as_key
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import Observation, check_observation
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.references import find_class
+from nmmo_jax.rules import Rules, as_rules, rule_ndim
 from train.checkpoint import Checkpoints, load_params
 from train.networks import clear, to_action
 from train.rollouts import from_populations, to_populations

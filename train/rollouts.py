@@ -13,9 +13,10 @@ from jaxtyping import Array, Bool, Float32, UInt32
 
 from nmmo_jax.autoreset import Episode
 from nmmo_jax.components import Realm
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
 from nmmo_jax.observations import Observation
+from nmmo_jax.rules import Rules
 from nmmo_jax.vectorized import Vectorized
 from train.distributions import Choices
 from train.metrics import Sums, measure, visit

@@ -9,9 +9,10 @@ import numpy as np
 
 from nmmo_jax import __version__
 from nmmo_jax.common.spelling import near
-from nmmo_jax.config import RULE_FIELDS, RULES_VERSION, Config, Rules, default_rules
+from nmmo_jax.config import RULES_VERSION, Config
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.references import config_as_json, config_from_json, reference
+from nmmo_jax.rules import RULE_FIELDS, Rules, default_rules
 from nmmo_jax.values import check_bool, check_float, check_int, keep_plain
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.networks import NETWORKS, NetworkOptions, make_network

@@ -18,10 +18,10 @@ import optax
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray, UInt32
 
 from nmmo_jax.components import Realm
-from nmmo_jax.config import Rules
 from nmmo_jax.draws import choose, words
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
+from nmmo_jax.rules import Rules
 from nmmo_jax.systems.lifecycle import uniform
 from train import losses
 from train.distributions import Choices, all_probabilities, entropy, log_prob, sample

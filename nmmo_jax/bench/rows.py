@@ -22,10 +22,11 @@ import numpy as np
 
 import nmmo_jax
 from nmmo_jax.components import Realm
-from nmmo_jax.config import PRESETS, RULE_FIELDS
 from nmmo_jax.draws import fold_in, for_jax, split
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import is_walkable
+from nmmo_jax.presets import PRESETS
+from nmmo_jax.rules import RULE_FIELDS
 
 FULL_HOUSE = Path(__file__).parent / "full_house.json"
 ROWS = ("full_house", "chaos", "law", "crowd", "large", "huge")

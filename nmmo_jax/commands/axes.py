@@ -4,7 +4,8 @@ import numpy as np
 
 from nmmo_jax.commands.overrides import RULES, read, types_of_rules
 from nmmo_jax.common.spelling import near
-from nmmo_jax.config import REPRODUCTION_RULES, Config, rule_fields, rule_ndim
+from nmmo_jax.config import Config
+from nmmo_jax.rules import REPRODUCTION_RULES, rule_fields, rule_ndim
 from nmmo_jax.system import System
 from train.studies.axis import MOST_POINTS, Axis
 

@@ -10,9 +10,11 @@ from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, RULES, Systems, flags
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.text import safe, short
-from nmmo_jax.config import MAX_TICKS, REPRODUCTION_RULES, as_rules, preset
+from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
+from nmmo_jax.presets import preset
+from nmmo_jax.rules import REPRODUCTION_RULES, as_rules
 from nmmo_jax.world.pool import MapPool
 
 DEFAULT_POLICIES = {"chaos": ("fighter", "forager"), "law": ("forager",)}

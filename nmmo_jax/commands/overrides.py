@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import tyro
 
 from nmmo_jax.common.spelling import near
-from nmmo_jax.config import REPRODUCTION_RULES, RULE_FIELDS, STYLES, Config, rule_ndim
+from nmmo_jax.config import STYLES, Config
 from nmmo_jax.references import find_system
+from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, rule_ndim
 from nmmo_jax.system import System
 
 Overrides = Annotated[

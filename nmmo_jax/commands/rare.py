@@ -8,9 +8,10 @@ from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, p
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.text import listed
-from nmmo_jax.config import MAX_TICKS, preset
+from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
+from nmmo_jax.presets import preset
 from nmmo_jax.world.pool import MapPool
 
 

@@ -14,9 +14,9 @@ from nmmo_jax.common.progress import waiting
 from nmmo_jax.common.text import console as terminal
 from nmmo_jax.common.text import fault, in_full, safe, short, verdict
 from nmmo_jax.components import Cause
-from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
+from nmmo_jax.rules import Rules, as_rules
 
 
 @dataclasses.dataclass

@@ -19,12 +19,13 @@ from nmmo_jax.common.progress import Progress, waiting
 from nmmo_jax.common.signals import Signals
 from nmmo_jax.common.text import console as terminal
 from nmmo_jax.common.text import safe, short
-from nmmo_jax.config import MAX_TICKS, Config, preset
+from nmmo_jax.config import MAX_TICKS, Config
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.measure import Measured, longest_chunk, measure, use_all_cores
 from nmmo_jax.play.players import Players, labels, players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.play.provenance import rules_as_json, versions
+from nmmo_jax.presets import preset
 from nmmo_jax.references import config_as_json
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.world.files import load_map

@@ -14,13 +14,14 @@ from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.files import write
 from nmmo_jax.common.signals import Signals
 from nmmo_jax.common.text import console, safe
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.play.players import labels, players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
+from nmmo_jax.rules import Rules
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool

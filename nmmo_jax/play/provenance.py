@@ -9,7 +9,8 @@ import numpy as np
 
 from nmmo_jax import __version__
 from nmmo_jax.common.cores import cores
-from nmmo_jax.config import RULES_VERSION, Rules
+from nmmo_jax.config import RULES_VERSION
+from nmmo_jax.rules import Rules
 
 
 def rules_as_json(rules: Rules) -> dict[str, Any]:

@@ -33,9 +33,11 @@ import numpy as np
 from nmmo_jax.actions import Action
 from nmmo_jax.common.files import one_line
 from nmmo_jax.components import NEVER, Draws, Realm, observed_material
-from nmmo_jax.config import Config, Rules, as_rules, preset
+from nmmo_jax.config import Config
 from nmmo_jax.environment import transition
 from nmmo_jax.kinds import Material
+from nmmo_jax.presets import preset
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.scenario import make_realm
 
 _CHUNK = 50  # ticks per call: bounds memory, and one compilation serves any length

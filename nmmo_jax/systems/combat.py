@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.components import NO_UID, Cause, Killer, Outcome, Realm
-from nmmo_jax.config import MAX_AMOUNT, STYLES, Config, Rules
+from nmmo_jax.config import MAX_AMOUNT, STYLES, Config
+from nmmo_jax.rules import Rules
 from nmmo_jax.systems.world import shared
 
 MAGE = STYLES.index("mage")

@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Int32, UInt32
 
 from nmmo_jax.bits import first_set
 from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, own_columns, put_columns
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config
 from nmmo_jax.draws import choose
+from nmmo_jax.rules import Rules
 from nmmo_jax.system import Column
 
 Newborn = Callable[[UInt32[Array, ""], Bool[Array, "P"], Realm], Int32[Array, ""]]  # see ``Environment``

@@ -11,9 +11,10 @@ from jaxtyping import Array, Bool, Int32, UInt32
 
 from nmmo_jax.bits import first_set, order
 from nmmo_jax.components import NEVER, NO_UID, Births, Realm
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config
 from nmmo_jax.draws import coin
 from nmmo_jax.kinds import Material
+from nmmo_jax.rules import Rules
 from nmmo_jax.systems.lifecycle import give_birth, uniform
 from nmmo_jax.systems.movement import DIRECTIONS, can_enter
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.components import NEVER, NO_DAMAGE, Cause, Draws, Outcome, Realm
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config
 from nmmo_jax.kinds import Material
+from nmmo_jax.rules import Rules
 from nmmo_jax.systems.movement import DIRECTIONS
 
 # Below every tick, so that a claim on a forest wins against its ready_tick.

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int32, UInt32
 
 from nmmo_jax.components import NO_UID, Agents, Draws, Happening, Orders, Outcome, Realm, Tiles
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config
 from nmmo_jax.draws import words
+from nmmo_jax.rules import Rules
 from nmmo_jax.system import SCHEDULE, SHARED, Column, System
 
 _LATE = ("end", "observe")  # points at which no stat can be changed any more

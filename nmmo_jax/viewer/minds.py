@@ -15,12 +15,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Int32
 
 from nmmo_jax.components import Agents, Realm, State, empty_probes, own_columns, put_columns
-from nmmo_jax.config import Config, Rules
+from nmmo_jax.config import Config
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import is_walkable
 from nmmo_jax.observations import Observation, observe
 from nmmo_jax.play.players import Load, scripted_only
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.rules import Rules
 from nmmo_jax.systems.lifecycle import newborn_columns
 
 PROBES = 8_192  # per call

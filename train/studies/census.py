@@ -22,12 +22,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Int32
 
 from nmmo_jax.components import Realm, Tiles
-from nmmo_jax.config import STYLES, Config, Rules, as_rules, rule_ndim
+from nmmo_jax.config import STYLES, Config
 from nmmo_jax.draws import fold_in
 from nmmo_jax.draws import split as split_key
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import Players
+from nmmo_jax.rules import Rules, as_rules, rule_ndim
 from nmmo_jax.values import check_int
 from nmmo_jax.vectorized import vectorize
 from train.metrics import nothing_visited, visit

@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.components import NEVER, Tiles
-from nmmo_jax.config import MAX_TICKS, Rules, as_rules
+from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.draws import bits, fold_in, waiting_time
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import players
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named
 from train.studies.axis import Axis

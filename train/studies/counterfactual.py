@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from nmmo_jax.common.text import listed
-from nmmo_jax.config import Rules, as_rules
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import Players
 from nmmo_jax.play.playing import Play
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.world.pool import MapPool
 from train.studies.forks import fork, futures, instead, remove_each, runner
 from train.studies.study import Cell, Told

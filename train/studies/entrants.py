@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from nmmo_jax.config import MAX_TICKS, Rules
+from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.rules import Rules
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.policy import check_name, find, load_named
 from train.studies.census import BINS, Census, Worlds

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array
 
 from nmmo_jax.components import Realm, Tiles
-from nmmo_jax.config import Rules
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
+from nmmo_jax.rules import Rules
 from nmmo_jax.values import check_int
 from nmmo_jax.vectorized import vectorize
 from train.studies.genomes import Genomes, Source, act, diversity, inherit, no_genomes

@@ -21,10 +21,11 @@ from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Bool, Int32, PRNGKeyArray
 
 from nmmo_jax.components import NEVER, NO_UID, Realm
-from nmmo_jax.config import Config, Rules, as_rules, rule_ndim
+from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment, Info
 from nmmo_jax.play.players import Players
+from nmmo_jax.rules import Rules, as_rules, rule_ndim
 
 _AXIS = "rows"
 _STATE = ("row", "col", "health", "food", "water", "freeze", "age", "damage")

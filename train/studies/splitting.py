@@ -25,9 +25,9 @@ from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Int32
 
 from nmmo_jax.components import Realm, Tiles
-from nmmo_jax.config import Rules
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import Players
+from nmmo_jax.rules import Rules
 from train.studies.forks import advance, futures
 
 _CHUNK = 64  # ticks per call

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.common.text import listed
-from nmmo_jax.config import MAX_TICKS, Rules, as_rules
+from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
+from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named
 from train.studies.axis import MOST_POINTS, Axis

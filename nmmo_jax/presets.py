@@ -1,0 +1,40 @@
+"""The games by name."""
+
+import dataclasses
+from typing import Any
+
+from nmmo_jax.common.spelling import near
+from nmmo_jax.config import Config
+from nmmo_jax.rules import Rules, as_rules, default_rules, rule_fields
+from nmmo_jax.values import check_choice, plain
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "chaos": {},
+    "law": {"attacks_enabled": False},
+    "large": {"num_agents": 4_096, "rows": 1_024, "columns": 1_024, "max_spawns": 32},
+    "huge": {"num_agents": 65_536, "rows": 2_048, "columns": 2_048, "max_spawns": 512},
+}
+
+
+def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
+    """The configuration and rules of a game by name, any field of either by keyword.
+
+    ``chaos`` and ``law`` are the classic games; ``large`` and ``huge`` are ``chaos`` with 4,096 agents on 1,024 x 1,024
+    tiles and 65,536 on 2,048 x 2,048, of whom as large a share can be born per tick as in ``chaos``.
+
+    >>> config, rules = preset("chaos", num_agents=32, num_populations=2, spawn_rate=0.5)
+    >>> config.num_agents, rules.spawn_rate, rules.population_cap
+    (32, 0.5, 32)
+    """
+    check_choice("game", name, tuple(PRESETS))
+    config_fields = {field.name for field in dataclasses.fields(Config)}
+    values = {field: plain(value) for field, value in {**PRESETS[name], **overrides}.items()}
+    config = Config(**{k: values.pop(k) for k in config_fields & values.keys()})
+    known = config_fields | rule_fields(config).keys()
+    for field in [field for field in overrides if field not in known]:
+        raise ValueError(f"{field}={overrides[field]!r}: no field of Config or Rules{near(field, known)}")
+    if values.get("population_cap") is None:
+        values["population_cap"] = config.num_agents
+    rules = Rules.from_named({**default_rules(config), **values})
+    as_rules(rules, config)
+    return config, rules
