@@ -12,9 +12,9 @@ from pathlib import Path
 
 from nmmo_jax.bench.report import readme_table, results_tables
 from nmmo_jax.bench.results import read
+from nmmo_jax.declarations import SCHEDULE
 from nmmo_jax.presets import PRESETS
 from nmmo_jax.rules import RULE_FIELDS
-from nmmo_jax.system import SCHEDULE
 from nmmo_jax.systems.world import World
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,15 +8,17 @@ from nmmo_jax.actions import Action, Argument, Head, heads
 from nmmo_jax.autoreset import Episode, autoreset
 from nmmo_jax.components import Agents, Births, Cause, Draws, Realm, Tiles, observed_material
 from nmmo_jax.config import RULES_VERSION, Config
+from nmmo_jax.declarations import Column, Leaf, Listing, NewMaterial, Phase, Rule, Table
 from nmmo_jax.digest import digest, digest_hex
 from nmmo_jax.draws import draw
 from nmmo_jax.environment import Environment, Info, make, transition
 from nmmo_jax.events import Event, Events
 from nmmo_jax.kinds import Material
 from nmmo_jax.ledger import Ledger
-from nmmo_jax.observations import FEATURES, ArraySpec, Observation, observation_spec, observe
+from nmmo_jax.observations import FEATURES, ArraySpec, Observation, observation_spec, observe, to_action
 from nmmo_jax.rules import Rules
 from nmmo_jax.scenario import make_realm
+from nmmo_jax.system import System
 from nmmo_jax.vectorized import Vectorized, vectorize
 from nmmo_jax.world.pool import MapPool
 
@@ -29,6 +31,7 @@ __all__ = [
     "ArraySpec",
     "Births",
     "Cause",
+    "Column",
     "Config",
     "Draws",
     "Environment",
@@ -37,12 +40,19 @@ __all__ = [
     "Events",
     "Head",
     "Info",
+    "Leaf",
     "Ledger",
+    "Listing",
     "MapPool",
     "Material",
+    "NewMaterial",
     "Observation",
+    "Phase",
     "Realm",
+    "Rule",
     "Rules",
+    "System",
+    "Table",
     "Tiles",
     "Vectorized",
     "autoreset",
@@ -55,6 +65,7 @@ __all__ = [
     "observation_spec",
     "observe",
     "observed_material",
+    "to_action",
     "transition",
     "vectorize",
 ]

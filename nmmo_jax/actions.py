@@ -17,9 +17,9 @@ from jaxtyping import Array, Bool, Int
 from nmmo_jax.components import Orders as Orders
 from nmmo_jax.components import Realm
 from nmmo_jax.config import ARGUMENTS, STYLES, Config
+from nmmo_jax.declarations import Argument as Argument
+from nmmo_jax.declarations import Head as Head
 from nmmo_jax.rules import Rules
-from nmmo_jax.system import Argument as Argument
-from nmmo_jax.system import Head as Head
 from nmmo_jax.systems.movement import DIRECTIONS, can_enter
 
 
@@ -34,17 +34,36 @@ def heads(config: Config) -> tuple[Head, ...]:
         0,
         (styles, visible),
         "position in the list of visible agents, one mask row per style; Action.target takes visible_slot of it",
-        among_visible=True,
+        among="visible",
     )
     classic = Head("move", (move,)), Head("attack", (style, target))
-    return (*classic, *(_sized(head, visible) for system in config.systems for head in system.heads))
+    return (*classic, *(_sized(head, config) for system in config.systems for head in system.heads))
 
 
-def _sized(head: Head, visible: int) -> Head:
-    """A system's head, with the size of arguments among the visible."""
-    sized = {"size": visible, "mask_shape": (visible,)}
-    arguments = (dataclasses.replace(one, **sized) if one.among_visible else one for one in head.arguments)
-    return dataclasses.replace(head, arguments=tuple(arguments))
+def _sized(head: Head, config: Config) -> Head:
+    """A system's head, with the sizes that follow from what is chosen among."""
+
+    def sized(one: Argument) -> Argument:
+        if not one.among:
+            return one
+        size, nothing = config.num_visible, 0
+        if one.among == "window":
+            size, nothing = config.view**2, config.view**2 // 2
+        elif one.among != "visible":
+            size = 1 + config.lists[one.among].listing.most  # nothing, then what is listed
+        return dataclasses.replace(one, size=size, nothing=nothing, mask_shape=(size,))
+
+    return dataclasses.replace(head, arguments=tuple(map(sized, head.arguments)))
+
+
+def number_of_things(argument: Argument, config: Config) -> int:
+    """How many different numbers from 0 ``Action`` can have for an argument."""
+    if not argument.among:
+        return argument.size
+    if argument.among == "window":
+        return config.rows * config.columns
+    rows = None if argument.among == "visible" else config.lists[argument.among].rows
+    return config.num_agents if rows is None else rows
 
 
 class Action(flax.struct.PyTreeNode):
@@ -73,9 +92,7 @@ class Action(flax.struct.PyTreeNode):
 
 def complete(action: Action, config: Config) -> Action:
     """The action with nothing for every system's argument that it leaves out, so that it is as those of others."""
-    nothing = {
-        one.name: -1 if one.among_visible else one.nothing for system in config.systems for one in system.arguments
-    }
+    nothing = {one.name: one.no_choice for system in config.systems for one in system.arguments}
     assert action.move is not None  # policies say what they do
     of = {name: jnp.full(action.move.shape, choice, jnp.int32) for name, choice in nothing.items()}
     return action.replace(of={**of, **action.of})
@@ -112,10 +129,7 @@ def as_orders(action: Action, config: Config) -> Orders:
 
     style = known("style", len(STYLES), -1)
     target = jnp.where(style >= 0, known("target", n, -1), -1)
-    of = {
-        name: known(name, n, -1) if one.among_visible else known(name, one.size, one.nothing)
-        for name, one in own.items()
-    }
+    of = {name: known(name, number_of_things(one, config), one.no_choice) for name, one in own.items()}
     return Orders(move=known("move", len(DIRECTIONS), 0), style=jnp.maximum(style, 0), target=target, of=of)
 
 

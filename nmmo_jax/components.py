@@ -13,9 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int16, Int32, UInt8, UInt32
 
 from nmmo_jax.config import Config
+from nmmo_jax.declarations import Column
 from nmmo_jax.kinds import Cause as Cause
 from nmmo_jax.kinds import Material
-from nmmo_jax.system import Column, System
+from nmmo_jax.system import System
 
 NEVER = 2**31 - 1  # a tick that does not come
 NO_UID = -1

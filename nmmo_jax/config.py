@@ -8,7 +8,7 @@ import functools
 from typing import Literal
 
 from nmmo_jax.kinds import MAX_MATERIALS, WALKABLE, Cause, Event, Material
-from nmmo_jax.system import System, check_systems
+from nmmo_jax.system import Listed, System, check_systems, find_table
 from nmmo_jax.values import check_bool, check_choice, check_int, keep_plain
 
 RULES_VERSION = 1  # moves only when behaviour does; kept in replays, checkpoints and benchmark files
@@ -28,7 +28,7 @@ _TAKEN = {
     "causes": [one.name.lower() for one in Cause],
     "events": [one.name.lower() for one in Event],
     "arguments": ARGUMENTS,
-    "observe": ("tiles", "self", "visible", "visible_slot", "mask"),
+    "observe": ("tiles", "self", "visible", "visible_slot", "mask", "window"),
 }
 
 
@@ -142,6 +142,12 @@ class Config:
         """The numbers of the materials on which agents can stand."""
         own = [material for system in self.systems for material in system.materials]
         return (*map(int, WALKABLE), *(number for number, one in enumerate(own, len(Material)) if one.walkable))
+
+    @functools.cached_property
+    def lists(self) -> dict[str, Listed]:
+        """The lists that systems show, by name."""
+        found = [find_table(one, system, self.systems) for system in self.systems for one in system.listings]
+        return {one.listing.name: one for one in found}
 
     @property
     def radius(self) -> int:

@@ -34,9 +34,9 @@ from nmmo_jax.rules import Rules, as_rules, rule_values
 from nmmo_jax.systems.combat import aim, strike
 from nmmo_jax.systems.lifecycle import Newborn, cull, give_birth, plan_births
 from nmmo_jax.systems.movement import movement
+from nmmo_jax.systems.phases import run_phases
 from nmmo_jax.systems.reproduction import reproduce
 from nmmo_jax.systems.vitals import vitals
-from nmmo_jax.systems.world import run_phases
 from nmmo_jax.values import check_int, is_traced
 from nmmo_jax.world.terrain import generate
 from nmmo_jax.world.tiles import check_map, check_spawns, make_tiles

@@ -5,6 +5,7 @@ in the world and saturate at the bounds of their type.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
@@ -13,14 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int16, Int32, UInt8
 
-from nmmo_jax.actions import action_mask, heads
-from nmmo_jax.bits import lowest_bits, pack_two
+from nmmo_jax.actions import Action, action_mask, heads
 from nmmo_jax.components import Agents, Realm, check_realm, observed_material
 from nmmo_jax.config import MAX_AMOUNT, Config
-from nmmo_jax.neighbours import find_neighbours
+from nmmo_jax.declarations import Argument
+from nmmo_jax.neighbours import MOST_IN_PAIRS, find_in_pairs, find_neighbours
 from nmmo_jax.rules import Rules, as_rules
-from nmmo_jax.system import Argument, Leaf
-from nmmo_jax.systems.world import World
+from nmmo_jax.systems.sight import bounds_of, leaf_shape, look, tiles_in_view
 
 # Name -> (meaning, lowest, highest; None: depends on the configuration).
 FEATURES: dict[str, tuple[str, int | None, int | None]] = {
@@ -37,8 +37,8 @@ FEATURES: dict[str, tuple[str, int | None, int | None]] = {
     "freeze": ("ticks", 0, MAX_AMOUNT),
 }
 NUM_FEATURES = len(FEATURES)
-MOST_IN_PAIRS = 256  # agents; above, the spatial index is faster (both measured at 256, 512 and 1,024)
 _IS_DIFFERENCE = np.array([name.endswith("_difference") for name in FEATURES])
+_ROW, _COL = (list(FEATURES).index(name) for name in ("row", "col"))
 _IS_SAMENESS = np.array([name.startswith("same_") for name in FEATURES])
 
 
@@ -54,6 +54,7 @@ class Observation(flax.struct.PyTreeNode):
     visible_slot: Int32[Array, "N V"]  # whose row that is; -1: nobody
     mask: dict[str, Bool[Array, "N ..."]]  # per argument of the action heads, True: allowed
     of: dict[str, Int16[Array, "N ..."]] = dataclasses.field(default_factory=dict)  # what systems show, by name
+    rows: dict[str, Int32[Array, "N K"]] = dataclasses.field(default_factory=dict)  # of what they list; -1: nothing
 
 
 def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"] | None = None) -> Observation:
@@ -74,48 +75,44 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
     window = _window(realm, observer, leaving, config)
     shown = jnp.where((visible_slot >= 0)[..., None], seen, 0)
     able = observer & (realm.agents.health > 0)
-    worlds = [
-        World(system, "observe", realm, rules, config, observer, able, visible_slot=visible_slot)
-        for system in config.systems
-    ]
+    of, rows, masks = look(realm, rules, config, observer, able, visible_slot)
     return Observation(
         tiles=window,
         self=own,
         visible=shown,
         visible_slot=visible_slot,
-        mask=action_mask(realm, able, visible_slot, distance, rules, config)
-        | {one.name: _own_mask(one, world, able) for world in worlds for one in world.system.arguments},
-        of={leaf.name: _own_leaf(leaf, world, observer) for world in worlds for leaf in world.system.observe},
+        mask=action_mask(realm, able, visible_slot, distance, rules, config) | masks,
+        of=of,
+        rows=rows,
     )
 
 
-def _own_leaf(leaf: Leaf, world: World, observer: Bool[Array, "N"]) -> Int16[Array, "N ..."]:
-    """What a system shows each agent; zero where nobody looks."""
-    values, shape = jnp.asarray(leaf.function(world)), (world.config.num_agents, *leaf_shape(leaf, world.config))
-    if values.shape != shape or not (jnp.issubdtype(values.dtype, jnp.integer) or values.dtype == bool):
-        told = f"{values.dtype} of shape {values.shape}: must be whole numbers of shape {shape}"
-        raise ValueError(f"system {world.system.name}: observation {leaf.name}: {told}")
-    values = jnp.clip(values.astype(jnp.int32), leaf.low, leaf.high).astype(jnp.int16)
-    return jnp.where(observer.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
+def to_action(choices: Mapping[str, Int32[Array, "N"]], obs: Observation, config: Config) -> Action:
+    """The choices of one realm's agents, by argument, as an action: of a position in a list, what is there.
+
+    Args:
+      choices: from 0, within the size of each argument (``heads(config)``).
+      obs: what they were made from.
+    """
+    arguments = {argument.name: argument for head in heads(config) for argument in head.arguments}
+    return Action.from_named({name: thing_at(choice, arguments[name], obs, config) for name, choice in choices.items()})
 
 
-def _own_mask(argument: Argument, world: World, able: Bool[Array, "N"]) -> Bool[Array, "N A"]:
-    """Which choices of a system's argument do something; what means nothing is always allowed."""
-    assert world.visible_slot is not None
-    size = world.config.num_visible if argument.among_visible else argument.size
-    shape = (world.config.num_agents, size)
-    allowed = jnp.ones(shape, bool) if argument.mask is None else jnp.asarray(argument.mask(world))
-    if allowed.shape != shape or allowed.dtype != bool:
-        told = f"{allowed.dtype} of shape {allowed.shape}: must be bool of shape {shape}"
-        raise ValueError(f"system {world.system.name}: mask of {argument.name}: {told}")
-    if argument.among_visible:
-        allowed &= world.visible_slot >= 0
-    return (allowed & able[:, None]) | (np.arange(size) == argument.nothing)
-
-
-def leaf_shape(leaf: Leaf, config: Config) -> tuple[int, ...]:
-    """The shape of what a system shows one agent."""
-    return tuple(config.view if size == "view" else int(size) for size in leaf.shape)
+def thing_at(choice: Int32[Array, "*B"], argument: Argument, obs: Observation, config: Config) -> Int32[Array, "*B"]:
+    """What ``Action`` takes for one choice, as ``to_action``."""
+    if not argument.among:
+        return choice
+    nothing: Any = False
+    if argument.among == "visible":
+        things = obs.visible_slot
+    elif argument.among == "window":
+        nothing = choice == argument.nothing
+        things = tiles_in_view(obs.self[..., _ROW], obs.self[..., _COL], config)
+    else:
+        nothing, choice = choice == 0, jnp.maximum(choice - 1, 0)
+        things = obs.rows[argument.among]
+    found = jnp.take_along_axis(things, choice[..., None], axis=-1)[..., 0]
+    return found if argument.among == "visible" else jnp.where(nothing, -1, found)
 
 
 def check_observation(obs: Any, config: Config, number: int) -> None:
@@ -123,8 +120,8 @@ def check_observation(obs: Any, config: Config, number: int) -> None:
     if not isinstance(obs, Observation):
         raise ValueError(f"obs: {type(obs).__name__}: must be an Observation")
     for name, spec in observation_spec(config).items():
-        field, _, argument = name.partition(".")
-        leaf = getattr(obs, field).get(argument) if argument else getattr(obs, field)
+        field, _, part = name.partition(".")
+        leaf = getattr(obs, field).get(part) if part else getattr(obs, field)
         if leaf is None:
             raise ValueError(f"obs.{name}: is not there: must be what the systems of this configuration show")
         if jnp.shape(leaf) != (number, *spec.shape):
@@ -143,23 +140,6 @@ def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, confi
     find = find_in_pairs if n <= MOST_IN_PAIRS else find_neighbours
     oneself = jnp.where(observer, jnp.arange(n, dtype=jnp.int32), -1)
     return jnp.concatenate([oneself[:, None], find(agents, observer, near, config)], axis=1)
-
-
-def find_in_pairs(
-    agents: Agents, observer: Bool[Array, "N"], near: Int32[Array, ""], config: Config
-) -> Int32[Array, "N K"]:
-    """``find_neighbours`` by comparing all pairs of agents."""
-    distance = jnp.maximum(
-        jnp.abs(agents.row[:, None] - agents.row[None, :]), jnp.abs(agents.col[:, None] - agents.col[None, :])
-    )
-    # Axes: whom is seen, by whom. The observer comes last, so that words of different observers lie side by side.
-    slot = jnp.arange(agents.alive.size, dtype=jnp.int32)
-    oneself = slot[:, None] == slot[None, :]
-    sees = agents.alive[:, None] & observer[None, :] & ~oneself & (distance <= config.radius)
-    inside, near = pack_two(sees, sees & (distance.astype(jnp.int32) <= near))
-    bits = lowest_bits(jnp.concatenate([near, inside & ~near]), config.num_visible - 1)
-    slot = bits % (32 * len(near))  # the second half of the words means the same slots
-    return jnp.where(bits >= 0, slot, -1).T
 
 
 def _features(agents: Agents) -> Int16[Array, "N F"]:
@@ -233,7 +213,7 @@ class ArraySpec:
 
 def observation_spec(config: Config) -> dict[str, ArraySpec]:
     """Specification of one realm's observation, by field; masks as ``mask.<argument>``, what systems show as
-    ``of.<name>``.
+    ``of.<name>``, and of their lists ``rows.<name>``.
     """
     n, w, v, materials = config.num_agents, config.view, config.num_visible, len(config.material_names)
     short = np.dtype(np.int16)
@@ -248,9 +228,14 @@ def observation_spec(config: Config) -> dict[str, ArraySpec]:
         for argument in head.arguments:
             shape = (n, *argument.mask_shape)
             specs[f"mask.{argument.name}"] = ArraySpec(shape, np.dtype(bool), False, True)
-    for leaf in (leaf for system in config.systems for leaf in system.observe):
+    for leaf in (leaf for system in config.systems for leaf in system.leaves):
         low, high = min(leaf.low, 0), max(leaf.high, 0)  # 0 where nobody looks
         specs[f"of.{leaf.name}"] = ArraySpec((n, *leaf_shape(leaf, config)), short, low, high)
+    for name, one in config.lists.items():
+        (low, high), most = bounds_of(one, config), one.listing.most
+        low, high = np.minimum(low, 0), np.maximum(high, 0)  # 0 where the list has ended
+        specs[f"of.{name}"] = ArraySpec((n, most, len(one.columns)), short, low, high)
+        specs[f"rows.{name}"] = ArraySpec((n, most), np.dtype(np.int32), -1, (one.rows or n) - 1)
     return specs
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
+from nmmo_jax.actions import number_of_things
 from nmmo_jax.common.files import of_kind, one_line, read_arrays, write_arrays
 from nmmo_jax.components import Realm, Tiles, empty_agents, empty_probes, empty_state
 from nmmo_jax.config import STYLES, Config
@@ -133,7 +134,7 @@ def _ranges(config: Config) -> dict[str, tuple[int, int]]:
     choices, state = {}, {}
     for system in config.systems:
         for one in system.arguments:
-            choices[one.name] = (-1, config.num_agents - 1) if one.among_visible else (0, one.size - 1)
+            choices[one.name] = (min(one.no_choice, 0), number_of_things(one, config) - 1)
         state |= {f"{system.name}.{column.name}": column.bounds for column in (*system.agents, *system.tiles)}
         for table in system.tables:
             state |= {f"{system.name}.{table.name}.{column.name}": column.bounds for column in table.columns}

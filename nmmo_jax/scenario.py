@@ -1,5 +1,6 @@
 """Realms from plain arrays: for tests, scenarios, probes, forks and recorded play."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from nmmo_jax.components import (
     empty_state,
 )
 from nmmo_jax.config import MAX_AMOUNT, MAX_TICKS, Config
+from nmmo_jax.declarations import Table
 from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.world.tiles import check_map, make_tiles, pad_map
 
@@ -64,7 +66,8 @@ def make_realm(
       rules: for the defaults of health, food and water; default, ``Rules()``.
       spawns: whether the map must have a tile on which agents can be born.
       of: columns of systems by name, ``{"scent.trail": [rows, columns], "rest.energy": of each agent}``, or one number
-        for all; default, those of newborns and of empty places. Tables are empty.
+        for all; default, those of newborns and of empty places. Tables by the columns of their first rows,
+        ``{"fruit.fruit": {"row": [3, 8], "col": [5, 5]}}``; default, without rows.
 
     Raises:
       ValueError: names the field, the value and what is allowed.
@@ -124,9 +127,14 @@ def _own_state(
     state = {name: dict(own) for name, own in empty_state(config).items()}
     columns = [(system, one) for system in config.systems for one in (*system.agents, *system.tiles)]
     known = {f"{system.name}.{one.name}": (system, one) for system, one in columns}
+    tables = {f"{system.name}.{one.name}": (system, one) for system in config.systems for one in system.tables}
     for name in of:
-        if name not in known:
-            raise ValueError(f"of: {name!r}: no column of agents or tiles: there are {', '.join(known) or 'none'}")
+        if name not in {**known, **tables}:
+            there = ", ".join({**known, **tables}) or "none"
+            raise ValueError(f"of: {name!r}: no column of agents or tiles, and no table: there are {there}")
+    for name, (system, table) in tables.items():
+        if name in of:
+            state[system.name][table.name] = _table(f"of[{name!r}]", table, of[name])
     for name, (system, column) in known.items():
         own, (low, high) = state[system.name], column.bounds
         if column in system.tiles:
@@ -141,6 +149,22 @@ def _own_state(
         values[slot] = _whole(f"of[{name!r}]", value, low, high, (slot.size,))
         own[column.name] = jnp.asarray(values)
     return state
+
+
+def _table(told: str, table: Table, given: Any) -> dict[str, jax.Array]:
+    """A table whose first rows have the values given, and the ``empty`` ones of columns that are not."""
+    columns = {column.name: column for column in table.columns}
+    if not isinstance(given, Mapping) or not given or not given.keys() <= columns.keys():
+        raise ValueError(f"{told}={given!r}: must be a mapping of some of its columns, {', '.join(columns)}")
+    number = max(np.size(values) for values in given.values())
+    if number > table.capacity:
+        raise ValueError(f"{told}: {number} rows: allowed are at most {table.capacity}")
+    result = {"alive": jnp.arange(table.capacity) < number}
+    for name, column in columns.items():
+        values = np.full(table.capacity, column.blank)
+        values[:number] = _whole(f"{told}[{name!r}]", given.get(name, column.empty), *column.bounds, (number,))
+        result[name] = jnp.asarray(values)
+    return result
 
 
 def _fill(agents: Agents, slot: np.ndarray, values: dict[str, np.ndarray]) -> Agents:

@@ -13,17 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmmo_jax.actions import Action, as_orders, heads
+from nmmo_jax.actions import Action, as_orders, heads, number_of_things
 from nmmo_jax.components import Outcome, Probes, Realm, empty_outcome
 from nmmo_jax.config import Config
+from nmmo_jax.declarations import Leaf, Phase
 from nmmo_jax.digest import digest
 from nmmo_jax.draws import draw, fold_in
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.ledger import sinks, sources
-from nmmo_jax.observations import Observation
+from nmmo_jax.observations import Observation, thing_at
 from nmmo_jax.replay import Replay, next_frame
 from nmmo_jax.rules import Rules, as_rules
-from nmmo_jax.system import Leaf, Phase, System
+from nmmo_jax.system import System
 from nmmo_jax.systems.world import World
 from nmmo_jax.vectorized import vectorize
 
@@ -182,20 +183,25 @@ class _Check:
     def effects(self) -> None:
         """What a mask allows does something, and what it forbids does not; of arguments that say how to tell."""
         some = list(zip(self.realms, self.seen, strict=True))[:: max(1, len(self.realms) // 6)]
-        for argument in (one for one in self.system.arguments if one.effect is not None):
-            size = self.config.num_visible if argument.among_visible else argument.size
-            for choice in (choice for choice in range(size) if choice != argument.nothing):
+        arguments = {one.name: one for head in heads(self.config) for one in head.arguments}
+        for argument in (arguments[one.name] for one in self.system.arguments if one.effect is not None):
+            for choice in (choice for choice in range(argument.size) if choice != argument.nothing):
                 for realm, obs in some:
                     self._effect(argument, choice, realm, obs)
 
     def _effect(self, argument: Any, choice: int, realm: Realm, obs: Observation) -> None:
-        n = self.config.num_agents
-        chosen = obs.visible_slot[:, choice] if argument.among_visible else jnp.full(n, choice, jnp.int32)
+        chosen = thing_at(jnp.full(self.config.num_agents, choice, jnp.int32), argument, obs, self.config)
+        alone = np.ones(self.config.num_agents, bool)
+        if argument.among:  # of those who want the same thing the first: the others might lose it to each other
+            things = np.asarray(chosen)
+            alone = (np.arange(things.size) == np.unique(things, return_index=True)[1][:, None]).any(axis=0)
+            alone |= things < 0
+            chosen = jnp.where(alone, chosen, -1)
         _, after, _, terminated, truncated, _ = self.step(self.key, realm, Action(of={argument.name: chosen}))
         worlds = (self._world(one) for one in (realm, after))
         did, allowed = np.asarray(argument.effect(*worlds)), np.asarray(obs.mask[argument.name][:, choice])
         lives = np.asarray(realm.agents.alive & (realm.agents.health > 0) & ~terminated & ~truncated)
-        wrong = np.flatnonzero((did != allowed) & lives)
+        wrong = np.flatnonzero((did != allowed) & lives & alone)
         if wrong.size:
             what = "has no effect and is allowed" if allowed[wrong[0]] else "has an effect and is not allowed"
             raise AssertionError(self._told(f"choice {choice} of {argument.name}, slot {wrong[0]}: {what}", realm))
@@ -224,7 +230,7 @@ class _Check:
             _same(
                 jax.jit(run)(realm, outcome), plain, self._told(f"at {phase.point}, without jit it is another", realm)
             )
-        for leaf in self.system.observe:
+        for leaf in self.system.leaves:
 
             def look(realm: Realm, leaf: Leaf = leaf) -> Any:
                 return leaf.function(self._world(realm))
@@ -316,8 +322,7 @@ def senseless(rng: np.random.Generator, config: Config) -> Action:
     """A random action of one realm, of which a part is out of range."""
     n, choices = config.num_agents, {}
     for argument in (argument for head in heads(config) for argument in head.arguments):
-        size = n if argument.among_visible else argument.size
-        choice = rng.integers(0, size, n)
+        choice = rng.integers(0, number_of_things(argument, config), n)
         choices[argument.name] = np.where(rng.random(n) < 0.1, rng.integers(-(2**31), 2**31, n), choice).astype(
             np.int32
         )

@@ -4,7 +4,7 @@ import dataclasses
 import keyword
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
@@ -67,18 +67,19 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value!r}: allowed are {', '.join(map(repr, allowed))}{near(str(value), allowed)}")
 
 
-def check_several(name: str, values: Any, kind: type) -> tuple[Any, ...]:
-    """Several values of one type, as a tuple.
+def check_several(name: str, values: Any, kind: Any) -> tuple[Any, ...]:
+    """Several values of one type (or of a union), as a tuple.
 
     Raises:
       ValueError: they are not several, or one is of another type.
     """
+    told = " or ".join(one.__name__ for one in get_args(kind) or [kind])
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ValueError(f"{name}={values!r}: must be several {kind.__name__}, in a tuple or list")
+        raise ValueError(f"{name}={values!r}: must be several {told}, in a tuple or list")
     values = tuple(values)
     for value in values:
         if not isinstance(value, kind):
-            raise ValueError(f"{name}: {value!r}: must be of type {kind.__name__}")
+            raise ValueError(f"{name}: {value!r}: must be of type {told}")
     return values
 
 

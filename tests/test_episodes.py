@@ -14,6 +14,7 @@ from test_training import SMALL, equal
 from nmmo_jax.autoreset import autoreset
 from nmmo_jax.components import Realm, observed_material
 from nmmo_jax.kinds import Material
+from nmmo_jax.observations import to_action
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 from train.checkpoint import Checkpoints
@@ -21,7 +22,6 @@ from train.evaluate import evaluate, scripted
 from train.loop import PLAY, WORLD, make_train
 from train.losses import advantages
 from train.metrics import GROUND, Sums, means
-from train.networks import to_action
 from train.rollouts import Step, play
 from train.settings import experiment
 from train.smith import EVALUATION

@@ -16,10 +16,11 @@ from nmmo_jax import Environment, vectorize
 from nmmo_jax.commands import simulate as simulate_module
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.draws import fold_in
+from nmmo_jax.observations import to_action
 from nmmo_jax.play.players import labels, players
 from train import policy as policy_module
 from train.checkpoint import FOLDER, Checkpoints, load_params
-from train.networks import clear, make_network, to_action
+from train.networks import clear, make_network
 from train.policy import PRETRAINED, export, load_named, load_policy
 from train.rollouts import to_populations
 from train.settings import describe, experiment, experiment_of

@@ -15,13 +15,14 @@ import nmmo_jax
 from nmmo_jax import Action, Config, Rules
 from nmmo_jax.actions import as_orders, heads
 from nmmo_jax.components import empty_outcome
+from nmmo_jax.declarations import SCHEDULE, Argument, Column, Head, Leaf, NewMaterial, Phase, Rule, Table
 from nmmo_jax.digest import digest
 from nmmo_jax.ledger import sinks, sources
 from nmmo_jax.references import config_as_json, config_from_json, find, reference
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.rules import as_rules
-from nmmo_jax.system import SCHEDULE, Argument, Column, Head, Leaf, NewMaterial, Phase, Rule, System, Table, identity
+from nmmo_jax.system import System, identity
 from nmmo_jax.systems.combat import strike
 from nmmo_jax.systems.world import World
 from nmmo_jax.testing import WORLD

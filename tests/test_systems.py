@@ -6,7 +6,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from nmmo_jax.system import Argument, Column, Head, Phase, System
+from nmmo_jax.declarations import Argument, Column, Head, Phase
+from nmmo_jax.system import System
 from nmmo_jax.testing import check_system
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"

@@ -3,7 +3,6 @@
 Source: the rulebook, Training as published.
 """
 
-import math
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -12,11 +11,11 @@ import jax.numpy as jnp
 from jax.scipy.linalg import block_diag
 from jaxtyping import Array, Float32
 
-from nmmo_jax.actions import heads
+from nmmo_jax.actions import Argument, heads
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
-from nmmo_jax.observations import NUM_FEATURES, leaf_shape
-from train.inputs import Inputs, centre, max_layer, only_listed, shown, tile_layer
+from nmmo_jax.observations import NUM_FEATURES
+from train.inputs import NOBODY, Inputs, centre, entries, max_layer, only_listed, shown, tile_layer, widths
 
 
 class Dense(nn.Module):
@@ -45,7 +44,8 @@ class Linear(NamedTuple):
     agents: Float32[Array, "F H"]  # of which the maximum over the visible is taken
     maxima: Float32[Array, "H O"]
     bias: Float32[Array, "O"]
-    of: dict[str, Float32[Array, "K O"]]  # of what systems show, by name
+    of: dict[str, Float32[Array, "K O"]]  # of what systems show, by name; of what they list, of the maxima
+    lists: dict[str, Float32[Array, "F H"]]  # of which the maximum over what is listed is taken
 
 
 class Encoder(nn.Module):
@@ -81,10 +81,12 @@ class Encoder(nn.Module):
         new = [material.name for system in self.config.systems for material in system.materials]
         rows = [self.param(f"material_{name}", nn.initializers.normal(1.0), (1, NUM_MATERIALS)) for name in new]
         embedding = jnp.concatenate([embedding, *rows]) if rows else embedding
-        of = {}
-        for leaf in (leaf for system in self.config.systems for leaf in system.observe):
-            width = math.prod(leaf_shape(leaf, self.config))
-            of[leaf.name] = self.param(f"see_{leaf.name}", nn.initializers.zeros, (width, self.hidden)) @ kernel
+        of, lists = {}, {}
+        for name, width in widths(self.config).items():
+            if name in self.config.lists:
+                lists[name], _ = Dense(width, self.hidden, name=f"list_{name}")()
+                width = self.hidden
+            of[name] = self.param(f"see_{name}", nn.initializers.zeros, (width, self.hidden)) @ kernel
         from_tiles, from_own, maxima = jnp.split(mix @ kernel, 3)
         by_tile = (tiles @ from_tiles).reshape(area, NUM_MATERIALS + 1, -1)
         return Linear(
@@ -95,6 +97,7 @@ class Encoder(nn.Module):
             maxima=maxima,
             bias=tiles_bias @ from_tiles + own_bias @ from_own + agents_bias @ maxima + mix_bias @ kernel + bias,
             of=of,
+            lists=lists,
         )
 
 
@@ -119,7 +122,7 @@ class Classic(nn.Module):
         for head in heads(config):
             learned = [one for one in head.arguments if not (self.auto_target and one.name == "target")]
             if learned:
-                encoders[head.name] = tuple((one.name, 0 if one.among_visible else one.size) for one in learned)
+                encoders[head.name] = tuple((one.name, self._outputs(one)) for one in learned)
         parts = [Encoder(config, self.hidden, outputs, name=f"{name}_encoder")() for name, outputs in encoders.items()]
 
         # All encoders side by side: the inputs are taken apart and multiplied once.
@@ -132,6 +135,12 @@ class Classic(nn.Module):
         output += tile_layer(inputs.tiles, beside("material"), beside("crowd"))
         for name, leaf in shown(inputs, config).items():
             output += leaf @ jnp.concatenate([part.of[name] for part in parts], axis=-1)
+        listed = entries(inputs, config)
+        for name, each in listed.items():
+            layer = each @ jnp.concatenate([part.lists[name] for part in parts], axis=-1)
+            most = layer.max(axis=-2, where=inputs.present[name][..., None], initial=NOBODY)
+            most = jnp.where(inputs.present[name].any(axis=-1, keepdims=True), most, 0)
+            output += most @ block_diag(*(part.of[name] for part in parts))
         output += maxima @ block_diag(*(part.maxima for part in parts)) + beside("bias")
 
         result, start = {}, 0
@@ -142,4 +151,14 @@ class Classic(nn.Module):
                 query, shared = output[..., start : end - 1], output[..., end - 1 : end]
                 result[name] = (centre(visible, config) * query[..., None, :]).sum(axis=-1) + shared
             start = end
+        for argument in (argument for head in heads(config) for argument in head.arguments if argument.among in listed):
+            query = result[argument.name]  # one number is for nothing
+            each = (listed[argument.among] * query[..., None, :-1]).sum(axis=-1)
+            result[argument.name] = jnp.concatenate([query[..., -1:], each], axis=-1)
         return result
+
+    def _outputs(self, argument: Argument) -> int:
+        """How many outputs an encoder has for an argument; 0: a query that meets the visible agents."""
+        if argument.among in self.config.lists:
+            return widths(self.config)[argument.among] + 1
+        return 0 if argument.among == "visible" else argument.size

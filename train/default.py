@@ -1,8 +1,9 @@
 """The network that is trained unless another is asked for: one encoder for the value and all actions.
 
 Tiles, the agent itself and the others it sees become hidden layers of their own, side by side; two dense layers, with
-a recurrent core after them where one is asked for; and from that everything. Whom to choose among the visible: a query
-meets the attributes of each.
+a recurrent core after them where one is asked for; and from that everything. What systems show is added before the
+second of them; of a list the maximum over a hidden layer of each. Whom to choose among the visible, or what among a
+list: a query meets the attributes, or that hidden layer, of each.
 """
 
 import math
@@ -18,7 +19,7 @@ from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
-from train.inputs import NOBODY, Inputs, shown, tile_layer
+from train.inputs import NOBODY, Inputs, entries, shown, tile_layer
 
 CROWD = 3  # as many agents on a tile are a crowd
 LIMIT = 4.0  # of a scaled attribute
@@ -54,6 +55,11 @@ class Default(nn.Module):
         for name, leaf in shown(inputs, self.config).items():  # at first without effect
             see = nn.Dense(self.hidden, use_bias=False, kernel_init=nn.initializers.zeros, name=f"see_{name}")
             x += see(leaf)
+        listed = {}
+        for name, features in entries(inputs, self.config).items():
+            listed[name] = nn.relu(self._dense(self.hidden // 4, math.sqrt(2), f"list_{name}")(features))
+            most = jnp.where(inputs.present[name][..., None], listed[name], 0).max(axis=-2)
+            x += nn.Dense(self.hidden, use_bias=False, kernel_init=nn.initializers.zeros, name=f"see_{name}")(most)
         x = self._dense(self.hidden, math.sqrt(2), "trunk2")(nn.relu(x))
         x = nn.relu(x)
         if not isinstance(core, tuple):
@@ -63,7 +69,11 @@ class Default(nn.Module):
 
         outputs = {"value": self._dense(1, 1.0, "value")(x)} if value else {}
         for argument in (argument for head in heads(self.config) for argument in head.arguments):
-            if not argument.among_visible:
+            if argument.among in listed:  # a query meets each, and one number is for nothing
+                query = self._dense(self.hidden // 4 + 1, 0.01, argument.name)(x)
+                each = (listed[argument.among] * query[..., None, :-1]).sum(axis=-1)
+                outputs[argument.name] = jnp.concatenate([query[..., -1:], each], axis=-1)
+            elif argument.among != "visible":
                 outputs[argument.name] = self._dense(argument.size, 0.01, argument.name)(x)
             elif not (self.auto_target and argument.name == "target"):
                 query = self._dense(NUM_FEATURES + 1, 0.01, argument.name)(x)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 from nmmo_jax.config import STYLES, Config
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, Rules, as_rules, rule_ndim
+from nmmo_jax.systems.sight import bounds_of, leaf_shape
 
 # Networks play in layout ``blocks``, where nobody reproduces.
 ENCODED_RULES = tuple(name for name in RULE_FIELDS if name not in REPRODUCTION_RULES)
@@ -28,6 +29,7 @@ class Inputs(NamedTuple):
     listed: Bool[Array, "*B V"]  # whether that row is an agent
     rules: Float32[Array, "*B K"] | None = None  # of its realm, as ``encode_rules`` gives them
     of: dict[str, Int16[Array, "..."]] = {}  # noqa: RUF012 - what systems show, by name; never changed
+    present: dict[str, Bool[Array, "*B K"]] = {}  # noqa: RUF012 - of what they list, whether it is something
 
 
 def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> Inputs:
@@ -38,7 +40,8 @@ def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> 
     """
     if rules is not None:
         rules = jnp.broadcast_to(rules[..., None, :], (*obs.self.shape[:-1], rules.shape[-1]))
-    return Inputs(obs.tiles, obs.self, obs.visible, obs.visible_slot >= 0, rules, obs.of)
+    present = {name: row >= 0 for name, row in obs.rows.items()}
+    return Inputs(obs.tiles, obs.self, obs.visible, obs.visible_slot >= 0, rules, obs.of, present)
 
 
 def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
@@ -62,12 +65,48 @@ def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
 
 
 def shown(inputs: Inputs, config: Config) -> dict[str, Float32[Array, "*B K"]]:
-    """What systems show, by name: flat, in parts of the largest number that there can be; -1 to 1."""
+    """What systems show that is no list, by name: flat, in parts of the largest number that there can be; -1 to 1."""
     batch, result = inputs.self.shape[:-1], {}
-    for leaf in (leaf for system in config.systems for leaf in system.observe):
-        most = max(abs(leaf.low), abs(leaf.high), 1)
-        result[leaf.name] = inputs.of[leaf.name].reshape(*batch, -1).astype(jnp.float32) / most
+    for leaf in (leaf for system in config.systems for leaf in system.leaves):
+        flat = inputs.of[leaf.name].reshape(*batch, -1)
+        result[leaf.name] = numbers(flat, leaf.low, leaf.high, leaf.category).reshape(*batch, -1)
     return result
+
+
+def entries(inputs: Inputs, config: Config) -> dict[str, Float32[Array, "*B K F"]]:
+    """What systems list, by name: the columns of each, in parts of the largest number that there can be; -1 to 1."""
+    result = {}
+    for name, one in config.lists.items():
+        bounds = zip(*bounds_of(one, config), strict=True)
+        parts = [
+            numbers(inputs.of[name][..., index], int(low), int(high), column.category)
+            for index, (column, (low, high)) in enumerate(zip(one.columns, bounds, strict=True))
+        ]
+        result[name] = jnp.concatenate(parts, axis=-1)
+    return result
+
+
+def widths(config: Config) -> dict[str, int]:
+    """How many numbers ``shown`` and ``entries`` make of what systems show: of a leaf in all, of a list of each row."""
+
+    def of_one(low: int, high: int, category: bool) -> int:
+        return high - low + 1 if category else 1
+
+    leaves = [leaf for system in config.systems for leaf in system.leaves]
+    result = {
+        leaf.name: math.prod(leaf_shape(leaf, config)) * of_one(leaf.low, leaf.high, leaf.category) for leaf in leaves
+    }
+    for name, one in config.lists.items():
+        bounds = zip(*bounds_of(one, config), one.columns, strict=True)
+        result[name] = sum(of_one(int(low), int(high), column.category) for low, high, column in bounds)
+    return result
+
+
+def numbers(values: Int16[Array, "*B"], low: int, high: int, category: bool) -> Float32[Array, "*B E"]:
+    """Whole numbers as inputs: of a category one per kind, 1 for that it is; else E = 1, -1 to 1."""
+    if category:
+        return jax.nn.one_hot(values - low, high - low + 1, dtype=jnp.float32)
+    return values[..., None].astype(jnp.float32) / max(abs(low), abs(high), 1)
 
 
 def centre(features: Int16[Array, "*B F"], config: Config) -> Float32[Array, "*B F"]:

@@ -13,17 +13,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int16, Int32, PRNGKeyArray
 
-from nmmo_jax.actions import Action, heads
+from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import for_jax
 from nmmo_jax.draws import split as split_key
-from nmmo_jax.observations import FEATURES, NUM_FEATURES, Observation, leaf_shape
-from nmmo_jax.policies.scripted import slot_of
+from nmmo_jax.observations import FEATURES, NUM_FEATURES, Observation, to_action
+from nmmo_jax.systems.sight import leaf_shape
 from nmmo_jax.values import check_bool, check_int, keep_plain
 from train.classic import Classic
 from train.default import Default
-from train.distributions import Choices, Logits, sample
+from train.distributions import Logits, sample
 from train.inputs import NUM_RULES, Inputs, inputs_of, merge, split
 
 Params = Any  # a tree of arrays [P, ...]; P = 1 with shared weights
@@ -186,12 +186,6 @@ def make_policy(
     return network.init, act
 
 
-def to_action(choices: Choices, obs: Observation, config: Config) -> Action:
-    """The choices of one realm's agents as an action: a position in the list of the visible becomes the slot there."""
-    listed = {argument.name for head in heads(config) for argument in head.arguments if argument.among_visible}
-    return Action.from_named({name: slot_of(obs, one) if name in listed else one for name, one in choices.items()})
-
-
 def clear(core: Core, fresh: Bool[Array, "*B"]) -> Core:
     """The core, with its first state where a slot has a new agent (or none)."""
     return jax.tree.map(
@@ -240,6 +234,8 @@ def nothing_seen(config: Config, rules: bool = False) -> Inputs:
         of={
             leaf.name: jnp.zeros(leaf_shape(leaf, config), jnp.int16)
             for system in config.systems
-            for leaf in system.observe
-        },
+            for leaf in system.leaves
+        }
+        | {name: jnp.zeros((one.listing.most, len(one.columns)), jnp.int16) for name, one in config.lists.items()},
+        present={name: jnp.zeros(one.listing.most, bool) for name, one in config.lists.items()},
     )

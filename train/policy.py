@@ -29,12 +29,12 @@ from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import as_key
 from nmmo_jax.environment import Environment
-from nmmo_jax.observations import Observation, check_observation
+from nmmo_jax.observations import Observation, check_observation, to_action
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.references import find_class
 from nmmo_jax.rules import Rules, as_rules, rule_ndim
 from train.checkpoint import Checkpoints, load_params
-from train.networks import clear, to_action
+from train.networks import clear
 from train.rollouts import from_populations, to_populations
 from train.settings import Experiment, Settings, experiment_of
 from train.trees import fit, pick

@@ -15,12 +15,12 @@ from nmmo_jax.autoreset import Episode
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
-from nmmo_jax.observations import Observation
+from nmmo_jax.observations import Observation, to_action
 from nmmo_jax.rules import Rules
 from nmmo_jax.vectorized import Vectorized
 from train.distributions import Choices
 from train.metrics import Sums, measure, visit
-from train.networks import clear, to_action
+from train.networks import clear
 
 
 class Worlds(flax.struct.PyTreeNode):

@@ -4,6 +4,7 @@ A step is one compiled program, which leaves tables with a row per slot. The row
 CPU by NumPy, from views of the program's memory; elsewhere on the device, so that no empty slot crosses to the host.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from nmmo_jax.actions import Action, heads
 from nmmo_jax.components import Realm, Tiles
 from nmmo_jax.draws import Stream, fold_in
 from nmmo_jax.environment import Environment
-from nmmo_jax.observations import Observation
+from nmmo_jax.observations import Observation, thing_at
 from nmmo_jax.values import check_int
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
@@ -68,7 +69,7 @@ class VecEnv:
         jax.eval_shape(lambda key: self._begin(key, tiles), jax.random.key(seed))
         self._tiles = tiles if tiles is None or isinstance(tiles, Tiles | MapPool) else np.asarray(tiles)
         self._arrays = arrays
-        self._state: tuple[Realm, jax.Array] | None = None  # realms, and who is listed where in the observations
+        self._state: tuple[Realm, Observation] | None = None  # realms, and what choices are positions in
         self._compile()
 
     def _compile(self) -> None:
@@ -148,15 +149,16 @@ class VecEnv:
             tiles = jax.vmap(lambda key: tiles.sample(fold_in(key, Stream.EPISODE)))(keys)
         obs, realms = self._many.reset(key, tiles=tiles, initial_population=self._births)
         agents = realms.agents
-        return (realms, obs.visible_slot), agents.alive, _table(obs, agents.uid, agents.population)
+        return (realms, self._listed(obs)), agents.alive, _table(obs, agents.uid, agents.population)
 
-    def _advance(self, state: tuple[Realm, jax.Array], key: jax.Array, choices: jax.Array) -> tuple[Any, ...]:
+    def _advance(self, state: tuple[Realm, Observation], key: jax.Array, choices: jax.Array) -> tuple[Any, ...]:
         realms, listed = state
         arguments = [argument for head in heads(self.config) for argument in head.arguments]
         orders = {}
         for argument, choice in zip(arguments, choices, strict=True):
-            slot = jnp.take_along_axis(listed, jnp.maximum(choice, 0)[..., None], axis=2)[..., 0]
-            orders[argument.name] = jnp.where(choice < 0, -1, slot) if argument.among_visible else choice
+            known = jnp.maximum(choice, 0) if argument.among else choice  # -1, nothing, is no position
+            thing = thing_at(known, argument, listed, self.config)
+            orders[argument.name] = jnp.where(choice < 0, -1, thing) if argument.among else thing
         obs, realms, reward, terminated, truncated, info = self._many.step(key, realms, Action.from_named(orders))
         # The slot of who was truncated is empty, but its row is the last of who held it.
         uid = jnp.where(truncated, info.uid, realms.agents.uid)
@@ -164,7 +166,13 @@ class VecEnv:
         lives = {"reward": reward, "terminated": terminated, "truncated": truncated}
         lives |= {name: getattr(info, name) for name in ("uid", "acted", "age", "cause")}
         table = _table(obs, uid, population)
-        return (realms, obs.visible_slot), realms.agents.alive, table, lives, (info.events, info.ledger)
+        return (realms, self._listed(obs)), realms.agents.alive, table, lives, (info.events, info.ledger)
+
+    def _listed(self, obs: Observation) -> Observation:
+        """What choices are positions in: observations without all else."""
+        arguments = [argument for head in heads(self.config) for argument in head.arguments]
+        place = obs.self if any(argument.among == "window" for argument in arguments) else None
+        return dataclasses.replace(obs, **{"self": place, "tiles": None, "visible": None, "mask": {}, "of": {}})
 
     def _observed(self, alive: jax.Array, table: dict[str, Any]) -> Observations:
         self._place, self._uid = np.flatnonzero(alive), table["uid"]  # flat slots of the living; uids by slot
@@ -197,6 +205,7 @@ def _table(obs: Observation, uid: jax.Array, population: jax.Array) -> dict[str,
         "visible_uid": jnp.where(listed >= 0, visible_uid, -1),
         "mask": obs.mask,
         "of": obs.of,
+        "rows": obs.rows,
     }
 
 

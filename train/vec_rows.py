@@ -51,6 +51,7 @@ class Observations(Rows):
     visible_uid: Int32[Any, "n V"]  # whose row that is; -1: nobody
     mask: dict[str, Bool[Any, "n ..."]]  # per argument of the action heads, True: allowed
     of: dict[str, Int16[Any, "n ..."]]  # what systems show, by name
+    rows: dict[str, Int32[Any, "n K"]]  # of what systems list: row of its table, -1: nothing
 
 
 class Rewards(Rows):

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Int32
 from nmmo_jax.components import NO_UID, Cause, Killer, Outcome, Realm
 from nmmo_jax.config import MAX_AMOUNT, STYLES, Config
 from nmmo_jax.rules import Rules
-from nmmo_jax.systems.world import shared
+from nmmo_jax.systems.phases import shared
 
 MAGE = STYLES.index("mage")
 NOBODY = 2**31 - 1  # above every uid

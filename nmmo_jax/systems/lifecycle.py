@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt32
 
 from nmmo_jax.bits import first_set
-from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, own_columns, put_columns
+from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, State, own_columns, put_columns
 from nmmo_jax.config import Config
+from nmmo_jax.declarations import Column
 from nmmo_jax.draws import choose
 from nmmo_jax.rules import Rules
-from nmmo_jax.system import Column
 
 Newborn = Callable[[UInt32[Array, ""], Bool[Array, "P"], Realm], Int32[Array, ""]]  # see ``Environment``
 
@@ -39,15 +39,9 @@ def cull(realm: Realm, outcome: Outcome, config: Config) -> tuple[Realm, Bool[Ar
         truncated = expired & ~terminated
     leaves = terminated | truncated
     agents = agents.replace(alive=agents.alive & ~leaves, uid=jnp.where(leaves, NO_UID, agents.uid))
-    state = dict(realm.of)
-    for system in config.systems:
-        own = state[system.name]
-        blank = {
-            column.name: jnp.where(agents.alive | truncated, own[column.name], jnp.asarray(column.empty, column.dtype))
-            for column in system.agents
-        }
-        state[system.name] = {**own, **blank}
-    return realm.replace(agents=agents, of=state), terminated, truncated
+    here = agents.alive | truncated  # who was truncated looks once more
+    own = _columns(config, lambda system, one: jnp.where(here, realm.of[system][one.name], one.blank))
+    return realm.replace(agents=agents, of=put_columns(realm.of, own)), terminated, truncated
 
 
 def plan_births(
@@ -132,8 +126,11 @@ def _scalar(population: jax.Array) -> Int32[Array, ""]:
     return population.astype(jnp.int32)
 
 
-def give_birth(realm: Realm, births: Births, rules: Rules, config: Config) -> Realm:
+def give_birth(realm: Realm, births: Births, rules: Rules, config: Config, by_parents: bool = False) -> Realm:
     """Fills slots with the newborns of the births table.
+
+    Args:
+      by_parents: whether row k is what the agent in slot k gave birth to, who inherits what is inherited.
 
     By scatter, which XLA does not fuse into what looks at the agents next: a select here would have it compute the
     whole tick anew for every pair of agents, and a step with observations take three times as long.
@@ -162,16 +159,29 @@ def give_birth(realm: Realm, births: Births, rules: Rules, config: Config) -> Re
     if probes.killer is not None:
         probes = probes.replace(killer=jax.tree.map(lambda column: fill(column, -1), probes.killer))
     next_uid = realm.next_uid + succeeds.sum(dtype=jnp.int32)
-    own = jax.tree.map(fill, own_columns(realm.of), newborn_columns(rules, config))
+    given = newborn_columns(rules, config, realm.of if by_parents else None)
+    own = jax.tree.map(fill, own_columns(realm.of), given)
     return realm.replace(agents=agents, probes=probes, next_uid=next_uid, of=put_columns(realm.of, own))
 
 
-def newborn_columns(rules: Rules, config: Config) -> dict[str, dict[str, Any]]:
-    """What a newborn has in the columns of systems."""
-    given = {
-        system.name: {column.name: _newborn(column, rules.of.get(system.name, {})) for column in system.agents}
-        for system in config.systems
-    }
+def newborn_columns(rules: Rules, config: Config, parents: State | None = None) -> dict[str, dict[str, Any]]:
+    """What newborns have in the columns of systems: one number, or ``[N]`` where it is inherited.
+
+    Args:
+      parents: what systems keep, for those born by the agents of each slot.
+    """
+
+    def given(system: str, column: Column) -> Any:
+        if column.inherited and parents is not None:
+            return parents[system][column.name]
+        return _newborn(column, rules.of.get(system, {}))
+
+    return _columns(config, given)
+
+
+def _columns(config: Config, function: Callable[[str, Column], Any]) -> dict[str, dict[str, Any]]:
+    """A value for every column of agents, by system and name."""
+    given = {one.name: {column.name: function(one.name, column) for column in one.agents} for one in config.systems}
     return {system: own for system, own in given.items() if own}
 
 

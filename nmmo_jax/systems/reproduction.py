@@ -67,7 +67,7 @@ def reproduce(
         left = jnp.where(parent, jnp.maximum(had - cost, 0), had).astype(jnp.int16)
         agents = agents.replace(**{name: left})
     start = rules.replace(start_food=rules.newborn_food, start_water=rules.newborn_water)
-    return give_birth(realm.replace(agents=agents), births, start, config), births
+    return give_birth(realm.replace(agents=agents), births, start, config, by_parents=True), births
 
 
 def birthplace(realm: Realm, word: UInt32[Array, "N"], config: Config) -> tuple[Int32[Array, "N"], Int32[Array, "N"]]:

@@ -8,6 +8,7 @@ else: all at once, or one after another where the configuration says so. What it
 """
 
 import dataclasses
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,9 +18,12 @@ from jaxtyping import Array, Bool, Int, Int32, UInt32
 
 from nmmo_jax.components import NO_UID, Agents, Draws, Happening, Orders, Outcome, Realm, Tiles
 from nmmo_jax.config import Config
+from nmmo_jax.declarations import SCHEDULE, Column, Table
 from nmmo_jax.draws import words
 from nmmo_jax.rules import Rules
-from nmmo_jax.system import SCHEDULE, SHARED, Column, System
+from nmmo_jax.system import System
+from nmmo_jax.systems.movement import can_enter
+from nmmo_jax.systems.tables import saturated, take_rows, with_columns, with_rows, without_rows
 
 _LATE = ("end", "observe")  # points at which no stat can be changed any more
 
@@ -35,6 +39,8 @@ class World:
       turn: Bool[N], whom it can touch: the living whose turn it is; at ``settle``, ``end`` and ``observe`` all.
       acting: Bool[N], of them those who have not died since.
       visible_slot: Int32[N, V], where agents look: whom each lists, -1 for nobody.
+      listed: where masks and what is shown are made: by name of a ``Listing`` Int32[N, K], the rows that each agent
+        sees, -1 for none.
     """
 
     system: System
@@ -48,6 +54,7 @@ class World:
     orders: Orders | None = None
     draws: Draws | None = None
     visible_slot: Int32[Array, "N V"] | None = None
+    listed: dict[str, Int32[Array, "N K"]] = dataclasses.field(default_factory=dict)
 
     @property
     def agents(self) -> Agents:
@@ -100,24 +107,55 @@ class World:
         for name, value in values.items():
             _, _, old = self._find(name)
             if isinstance(old, dict):
-                own[name] = self._rows(name, old, value)
+                own[name] = with_columns(self._table(self.system, name), old, value, f"{self.system.name}.{name}")
                 continue
-            new = _saturated(_column(self.system, name), value, old, f"{self.system.name}.{name}")
+            new = saturated(_column(self.system, name), value, old, f"{self.system.name}.{name}")
             own[name] = jnp.where(self.acting, new, old) if name in agents else new
         return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))
 
     def chosen(self, argument: str) -> Int32[Array, "N"]:
         """What agents chose of one of the system's arguments; who does not act: the choice that means nothing.
 
-        Of an argument among the visible: a slot, -1 for nobody.
+        Of an argument among something: a slot, a row of a table, or the flat index of a tile; -1 for nothing.
         """
         known = {one.name: one for one in self.system.arguments}
         if argument not in known:
             raise self._error(f"chosen({argument!r})", f"its arguments are {', '.join(known) or 'none'}")
         if self.orders is None:
             raise self._error(f"chosen({argument!r})", "choices are known in phases")
-        nothing = -1 if known[argument].among_visible else known[argument].nothing
-        return jnp.where(self.acting, self.orders.of[argument], nothing)
+        return jnp.where(self.acting, self.orders.of[argument], known[argument].no_choice)
+
+    def winners(self, thing: Int32[Array, "N"], counter: int = -1) -> Bool[Array, "N"]:
+        """Of the acting who want the same thing, exactly one, each as likely.
+
+        Args:
+          thing: a row, or any other number from 0; -1: nothing.
+          counter: of the chance, as of ``words``.
+        """
+        wants, uid = self.acting & (thing >= 0), self.agents.uid
+        wanted = jnp.where(wants, thing, -1)
+        word = self.words(counter)[:, 0]
+        slot = jnp.arange(uid.size, dtype=jnp.int32)
+        wanted, _, _, slot = jax.lax.sort((wanted, word, uid, slot), num_keys=3)
+        first = (wanted >= 0) & (wanted != jnp.roll(wanted, 1)).at[0].set(True)
+        return jnp.zeros(uid.size, bool).at[slot].set(first, unique_indices=True)
+
+    def row(self, table: str, rows: Int32[Array, "*B"]) -> dict[str, jax.Array]:
+        """The columns of a table at these rows; where a row is -1, not alive and ``empty``."""
+        system, name, columns = self._find(table)
+        return take_rows(self._table(system, name), columns, rows)
+
+    def add(self, table: str, there: Bool[Array, "A"], **columns: Any) -> "World":
+        """New rows of a table, for each that is ``there``, in order, while there is room.
+
+        Args:
+          columns: ``[A]``, or one value for all; ``empty`` where they are not given.
+        """
+        return self._put_rows(table, with_rows, there, columns)
+
+    def remove(self, table: str, rows: Int32[Array, "*B"]) -> "World":
+        """Without these rows of a table; -1 for none."""
+        return self._put_rows(table, without_rows, rows)
 
     def words(self, counter: int = 0) -> UInt32[Array, "N 2"]:
         """Raw chance, two words per agent, which depend on (key, tick, system, uid, counter) and on nothing else."""
@@ -137,6 +175,16 @@ class World:
     def standing_on(self, material: str) -> Bool[Array, "N"]:
         """Who of the acting stands on a tile of that material."""
         return self.acting & (self.tiles.material.reshape(-1)[self.place] == self.number_of(material))
+
+    def can_enter(self, row: Int32[Array, "*B"], col: Int32[Array, "*B"]) -> Bool[Array, "*B"]:
+        """Whether a place is on the map, and agents can stand there."""
+        return can_enter(self.tiles, row, col, self.config)
+
+    def distance(self, row: Int[Array, "N *B"], col: Int[Array, "N *B"]) -> Int32[Array, "N *B"]:
+        """Tiles from each agent to places, the larger of rows and columns (Chebyshev)."""
+        pairs = (self.agents.row, row), (self.agents.col, col)
+        away = [jnp.asarray(there, jnp.int32) - _beside(here, there) for here, there in pairs]
+        return jnp.maximum(*map(jnp.abs, away))
 
     def number_of(self, material: str) -> int:
         """The number of a material, as it is in ``tiles.material``."""
@@ -210,20 +258,16 @@ class World:
     def _with(self, **changes: Any) -> "World":
         return dataclasses.replace(self, **changes)
 
-    def _rows(self, name: str, old: dict[str, jax.Array], new: dict[str, Any]) -> dict[str, jax.Array]:
-        """A table with other columns; rows that are not alive are blank."""
-        table = next(table for table in self.system.tables if table.name == name)
-        columns = {column.name: column for column in table.columns}
-        for column in new:
-            if column != "alive" and column not in columns:
-                raise self._error(f"set({name}.{column})", f"its columns are alive, {', '.join(columns)}")
-        alive = jnp.asarray(new.get("alive", old["alive"]), bool)
-        result = {"alive": jnp.broadcast_to(alive, old["alive"].shape)}
-        for column, declared in columns.items():
-            told = f"{self.system.name}.{name}.{column}"
-            value = _saturated(declared, new.get(column, old[column]), old[column], told)
-            result[column] = jnp.where(alive, value, jnp.asarray(declared.empty, value.dtype))
-        return result
+    def _put_rows(self, name: str, function: Callable[..., dict[str, jax.Array]], *args: Any) -> "World":
+        table, own = self._table(self.system, name), self.realm.of[self.system.name]
+        own = {**own, name: function(table, own[name], *args, f"{self.system.name}.{name}")}
+        return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))
+
+    def _table(self, system: System, name: str) -> Table:
+        for table in system.tables:
+            if table.name == name:
+                return table
+        raise self._error(f"table {name!r}", f"there are {', '.join(one.name for one in system.tables) or 'none'}")
 
     def _find(self, name: str) -> tuple[System, str, Any]:
         owner, dot, column = name.rpartition(".")
@@ -247,57 +291,9 @@ class World:
         return ValueError(f"system {self.system.name}, at {self.point}: {what}: {must}")
 
 
-def run_phases(
-    point: str,
-    realm: Realm,
-    outcome: Outcome | None,
-    whose: Bool[Array, "N"] | None,
-    orders: Orders,
-    draws: Draws,
-    rules: Rules,
-    config: Config,
-) -> tuple[Realm, Any]:
-    """What the systems do at a point of the tick, one after another; without systems, nothing.
-
-    Args:
-      whose: whose turn it is; None: everybody's, at the points that come once per tick.
-    """
-    if not config.systems:
-        return realm, outcome
-    acting = realm.agents.alive & (realm.agents.health > 0)
-    if outcome is not None:
-        acting &= ~outcome.dead
-        acting &= True if whose is None else whose & outcome.acted
-    turn = acting
-    for system in config.systems:
-        for phase in system.phases:
-            if phase.point == point:
-                world = World(system, point, realm, rules, config, turn, acting, outcome, orders, draws)
-                after = phase.function(world)
-                if not isinstance(after, World):
-                    given = type(after).__name__
-                    raise ValueError(f"system {system.name}, at {point}: gave {given}: must give a World")
-                realm, outcome, acting = after.realm, after.outcome, after.acting
-    return realm, outcome
-
-
-def shared(name: str, realm: Realm, config: Config) -> Int[Array, "N"] | None:
-    """The sum of a column of ``SHARED`` over the systems that have it; None where none has."""
-    assert name in SHARED
-    having = [system.name for system in config.systems if name in {one.name for one in system.agents}]
-    found = [realm.of[system][name] for system in having]
-    return sum(column.astype(jnp.int32) for column in found) if found else None  # pyright: ignore[reportReturnType]
+def _beside(here: Int[Array, "N"], there: Int[Array, "N *B"]) -> Int32[Array, "N ..."]:
+    return here.astype(jnp.int32).reshape(-1, *[1] * (jnp.ndim(there) - 1))
 
 
 def _column(system: System, name: str) -> Column:
     return next(column for column in (*system.agents, *system.tiles) if column.name == name)
-
-
-def _saturated(column: Column, value: Any, old: jax.Array, told: str) -> jax.Array:
-    value = jnp.asarray(value)
-    if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
-        raise ValueError(f"{told}: {value.dtype}: must be whole numbers; round them as you mean it")
-    wide = value.astype(jnp.int32) if value.dtype != jnp.uint32 else jnp.minimum(value, 2**31 - 1).astype(jnp.int32)
-    if wide.shape not in ((), old.shape):
-        raise ValueError(f"{told}: shape {wide.shape}: must be {old.shape}")
-    return jnp.broadcast_to(jnp.clip(wide, *column.bounds), old.shape).astype(column.dtype)

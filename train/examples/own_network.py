@@ -38,7 +38,7 @@ class Convolutional(nn.Module):
             x = [nn.relu(nn.Dense(self.hidden)(jnp.concatenate(x, axis=-1)))]
         outputs = {"value": nn.Dense(1)(x[0])} if value else {}
         for argument in (argument for head in heads(self.config) for argument in head.arguments):
-            if argument.among_visible:  # a query meets what is known of each
+            if argument.among == "visible":  # a query meets what is known of each
                 query = nn.Dense(self.hidden // 2, name=argument.name)(x[0])
                 outputs[argument.name] = (others * query[..., None, :]).mean(axis=-1)
             else:

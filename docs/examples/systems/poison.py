@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
+from nmmo_jax import NewMaterial, Phase, Rule, System
 from nmmo_jax.kinds import Material
-from nmmo_jax.system import NewMaterial, Phase, Rule, System
 
 
 def suffer(world):

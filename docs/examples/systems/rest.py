@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from nmmo_jax.system import Argument, Column, Head, Leaf, Phase, Rule, System
+from nmmo_jax import Argument, Column, Head, Leaf, Phase, Rule, System
 
 SIT = 1  # the choice; 0 goes on
 

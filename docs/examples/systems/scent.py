@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from nmmo_jax.system import Column, Leaf, Phase, Rule, System
+from nmmo_jax import Column, Leaf, Phase, Rule, System
 
 
 def spread(world):

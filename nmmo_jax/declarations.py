@@ -1,0 +1,298 @@
+"""What a game system can declare: its rules, columns, tables, materials, what agents see and choose, and phases.
+
+``nmmo_jax.system.System`` puts them together; ``docs/systems.md`` is the tutorial.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from nmmo_jax.values import (
+    check_bool,
+    check_color,
+    check_float,
+    check_function,
+    check_int,
+    check_name,
+    check_several,
+    check_unique,
+)
+
+STATS = ("health", "food", "water")
+SCHEDULE = {
+    "vitals": "in an agent's turn, after its vitals: who dies here does not act",
+    "move": "in an agent's turn, after it has moved and before attacks strike",
+    "act": "in an agent's turn, after attacks: own actions",
+    "settle": "once per tick, after all turns and before the dead leave",
+    "end": "once per tick, after births: tiles and tables; no more stats",
+}
+"""The points of a tick at which systems run, in order, and what each is for."""
+SHARED = {
+    "offence": "added to the damage of an agent's attacks that do some",
+    "defence": "taken from the damage of each attack on an agent, down to 0",
+}
+"""Agents' columns that the classic systems read, of whichever systems have them; their values are added up."""
+MAX_KINDS = 256  # of a category
+INTEGERS = ("bool", "int8", "int16", "int32", "uint8", "uint16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """A number that a system plays by: traced, can be set, swept, and differ from realm to realm.
+
+    Attributes:
+      default: what it is where nothing else is said.
+      unit, meaning: for tables and messages.
+      dtype: ``int32``, ``float32`` or ``bool``.
+      low, high: what is allowed.
+    """
+
+    name: str
+    default: Any
+    unit: str = ""
+    meaning: str = ""
+    dtype: Literal["int32", "float32", "bool"] = "int32"
+    low: float = 0
+    high: float = 30_000
+
+    def __post_init__(self):
+        check_name("rule", self.name)
+        if self.dtype == "bool":
+            object.__setattr__(self, "low", 0)
+            object.__setattr__(self, "high", 1)
+            check_bool(f"rule {self.name}: default", self.default)
+        else:
+            check = check_int if self.dtype == "int32" else check_float
+            check(f"rule {self.name}: default", self.default, self.low, self.high)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """As of a field of ``Rules``."""
+        return {name: getattr(self, name) for name in ("unit", "meaning", "dtype", "low", "high")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """Whole numbers, one per agent, tile or row of a table. Values that are set saturate at ``low`` and ``high``.
+
+    Attributes:
+      dtype: one of ``INTEGERS``: digests are the same on every machine, which those of other numbers would not be.
+      empty: where nobody is; of tiles, at the beginning.
+      newborn: of a newborn: a number, or the name of one of the system's rules; None: as ``empty``.
+      inherited: whether who is born by another agent has what its parent has instead.
+      low, high: the allowed interval; None: that of the type.
+      category: whether its numbers are names of kinds: networks read each of them as an input of its own.
+    """
+
+    name: str
+    dtype: str = "int16"
+    empty: int = 0
+    newborn: int | str | None = None
+    inherited: bool = False
+    low: int | None = None
+    high: int | None = None
+    category: bool = False
+    unit: str = ""
+    meaning: str = ""
+
+    def __post_init__(self):
+        check_name("column", self.name)
+        check_bool(f"column {self.name}: inherited", self.inherited)
+        if self.dtype not in INTEGERS:
+            raise ValueError(f"column {self.name}: dtype={self.dtype!r}: must be one of {', '.join(INTEGERS)}")
+        limits = (0, 1) if self.dtype == "bool" else (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max)
+        for name, limit in zip(("low", "high"), limits, strict=True):
+            own = getattr(self, name)
+            value = int(limit) if own is None else check_int(f"column {self.name}: {name}", own, *map(int, limits))
+            object.__setattr__(self, name, value)
+        low, high = self.bounds
+        newborn = self.empty if self.newborn is None else self.newborn
+        object.__setattr__(self, "newborn", newborn)
+        for name in ("empty", "newborn"):
+            if not isinstance(getattr(self, name), str):
+                check_int(f"column {self.name}: {name}", getattr(self, name), low, high)
+        _check_category(f"column {self.name}", self.category, low, high)
+
+    @property
+    def blank(self) -> np.ndarray:
+        """``empty`` in its type."""
+        return np.asarray(self.empty, self.dtype)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The allowed interval."""
+        assert self.low is not None and self.high is not None  # since __post_init__
+        return self.low, self.high
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Things that are not agents, so many rows per realm. A column ``alive`` is there without being named.
+
+    Rows that are not alive have the ``empty`` values of their columns.
+    """
+
+    name: str
+    capacity: int
+    columns: tuple[Column, ...]
+
+    def __post_init__(self):
+        check_name("table", self.name)
+        check_int(f"table {self.name}: capacity", self.capacity, 1, 65_536)
+        object.__setattr__(self, "columns", check_several(f"table {self.name}: columns", self.columns, Column))
+        check_unique(f"table {self.name}: columns", [*(column.name for column in self.columns), "alive"])
+
+
+@dataclasses.dataclass(frozen=True)
+class NewMaterial:
+    """A material of tiles beyond the classic seven.
+
+    Attributes:
+      walkable: whether agents can stand on it.
+      color: in pictures and the viewer, ``"#rrggbb"``.
+    """
+
+    name: str
+    walkable: bool = True
+    color: str = "#808080"
+    meaning: str = ""
+
+    def __post_init__(self):
+        check_name("material", self.name)
+        check_bool(f"material {self.name}: walkable", self.walkable)
+        check_color(f"material {self.name}", self.color)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """A part of every agent's observation: whole numbers.
+
+    Attributes:
+      function: ``function(world) -> [N, *shape]``, integers; rows of empty slots are made zero.
+      shape: of one agent's; ``"view"`` stands for the side of the window.
+      low, high: what it can be; values beyond saturate.
+      category: as of a ``Column``.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    shape: tuple[int | str, ...] = ()
+    low: int = 0
+    high: int = 32_767
+    category: bool = False
+    meaning: str = ""
+
+    def __post_init__(self):
+        check_name("observation", self.name)
+        object.__setattr__(self, "shape", tuple(self.shape))
+        for size in self.shape:
+            if size != "view":
+                check_int(f"observation {self.name}: shape", size, 1, 65_536)
+        for name in ("low", "high"):
+            check_int(f"observation {self.name}: {name}", getattr(self, name), -32_768, 32_767)
+        _check_category(f"observation {self.name}", self.category, self.low, self.high)
+        check_function(f"observation {self.name}", self.function)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """Rows of a table that an agent sees, as a part of its observation, and among which it can choose.
+
+    Attributes:
+      table: of the system, ``"other.table"`` of another, or ``"agents"``: the agents, by slot.
+      most: how many an agent sees at most.
+      columns: which columns of the table are shown, in this order; of ``"agents"``, those of the system. ``row`` and
+        ``col`` are shown as differences from the observer's.
+      rows: ``rows(world) -> Int32[N, most]``, which rows each agent sees, -1 for none. None: of a table with columns
+        ``row`` and ``col``, what lies in its window; of ``"agents"``, the visible agents, as far as there is room.
+      near: of what lies in the window, what is at most so many tiles away comes first; then by number of the row.
+    """
+
+    name: str
+    table: str
+    most: int
+    columns: tuple[str, ...]
+    rows: Callable[..., Any] | None = None
+    near: int = 1
+    meaning: str = ""
+
+    def __post_init__(self):
+        check_name("observation", self.name)
+        check_int(f"observation {self.name}: most", self.most, 1, 65_536)
+        check_int(f"observation {self.name}: near", self.near, 0, 127)
+        object.__setattr__(self, "columns", check_several(f"observation {self.name}: columns", self.columns, str))
+        check_unique(f"observation {self.name}: columns", [*self.columns])
+        if not self.columns:
+            raise ValueError(f"observation {self.name}: columns=(): must be one or more")
+        if self.rows is not None:
+            check_function(f"observation {self.name}: rows", self.rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One choice of an action.
+
+    Attributes:
+      name: the field of ``Action`` (of a system: the key in ``Action.of``) and the key of the mask.
+      size: how many choices a policy has; of a system's argument among something it follows from that.
+      nothing: the choice that means nothing and is always allowed.
+      mask_shape: of one agent's mask; default, ``(size,)``.
+      meaning: what is chosen.
+      among: what the choices are; empty: ``size`` numbers. ``Action`` takes, -1 for nothing, of
+        ``"visible"``, the visible agents in the order in which they are listed (the first, oneself, means nothing): the
+        slot of one;
+        ``"window"``, the tiles in view, row by row (the middle one means nothing): its flat index on the map;
+        the name of a ``Listing``, nothing and then what is listed: the row in its table.
+      mask: ``mask(world) -> Bool[N, K]``, which choices do something, of a system's argument; None: all. K is the size;
+        of a ``Listing`` its ``most``. ``world.visible_slot`` and ``world.listed`` say what is chosen from.
+      effect: ``effect(world, after) -> Bool[N]``, who was acted for as chosen, for ``check_system``; None: not checked.
+    """
+
+    name: str
+    size: int = 0
+    nothing: int = 0
+    mask_shape: tuple[int, ...] = ()
+    meaning: str = ""
+    among: str = ""
+    mask: Callable[..., Any] | None = None
+    effect: Callable[..., Any] | None = None
+
+    def __post_init__(self):
+        if not self.mask_shape:
+            object.__setattr__(self, "mask_shape", (self.size,))
+
+    @property
+    def no_choice(self) -> int:
+        """What stands in ``Action`` for the choice that means nothing."""
+        return -1 if self.among else self.nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """One action of a tick, given by its arguments in order; a later argument's mask may depend on an earlier."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "arguments", check_several(f"head {self.name}: arguments", self.arguments, Argument))
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """What a system does at a point of the tick: ``function(world) -> world``, of ``nmmo_jax.systems.world.World``."""
+
+    point: str
+    function: Callable[..., Any]
+
+    def __post_init__(self):
+        if self.point not in SCHEDULE:
+            raise ValueError(f"phase: point={self.point!r}: must be one of {', '.join(SCHEDULE)}")
+        check_function(f"phase {self.point}", self.function)
+
+
+def _check_category(what: str, category: bool, low: int, high: int) -> None:
+    if check_bool(f"{what}: category", category) and high - low >= MAX_KINDS:
+        raise ValueError(f"{what}: category=True: {low} to {high} must be at most {MAX_KINDS} kinds")

@@ -1,0 +1,143 @@
+"""What agents see of systems: lists of rows of tables, numbers, and masks of what they can choose."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int16, Int32
+
+from nmmo_jax.components import Realm, lookup
+from nmmo_jax.config import Config
+from nmmo_jax.declarations import Argument, Leaf
+from nmmo_jax.neighbours import find_things
+from nmmo_jax.rules import Rules
+from nmmo_jax.system import Listed
+from nmmo_jax.systems.world import World
+
+SHORT = np.iinfo(np.int16)
+PLACES = ("row", "col")
+
+
+def look(
+    realm: Realm,
+    rules: Rules,
+    config: Config,
+    observer: Bool[Array, "N"],
+    able: Bool[Array, "N"],
+    visible_slot: Int32[Array, "N V"],
+) -> tuple[dict[str, Int16[Array, "N ..."]], dict[str, Int32[Array, "N K"]], dict[str, Bool[Array, "N A"]]]:
+    """What systems show every agent: by name, the rows that are listed, and masks by argument.
+
+    Args:
+      observer: who looks; rows of others are zero (nothing is listed).
+      able: who will act.
+    """
+    worlds = {
+        system.name: World(system, "observe", realm, rules, config, observer, able, visible_slot=visible_slot)
+        for system in config.systems
+    }
+    listed = {name: _rows(one, worlds[one.shower.name]) for name, one in config.lists.items()}
+    worlds = {name: dataclasses.replace(world, listed=listed) for name, world in worlds.items()}
+    shown = {name: _entries(one, worlds[one.shower.name], listed[name]) for name, one in config.lists.items()}
+    for world in worlds.values():
+        shown |= {leaf.name: _leaf(leaf, world) for leaf in world.system.leaves}
+    masks = {one.name: _mask(one, world, able) for world in worlds.values() for one in world.system.arguments}
+    return shown, listed, masks
+
+
+def leaf_shape(leaf: Leaf, config: Config) -> tuple[int, ...]:
+    """The shape of what a system shows one agent."""
+    return tuple(config.view if size == "view" else int(size) for size in leaf.shape)
+
+
+def bounds_of(one: Listed, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """What the columns of a list can be as they are shown, int16 ``[F]`` each."""
+    far = {"row": config.rows - 1, "col": config.columns - 1}
+    if one.listing.rows is None:
+        far = dict.fromkeys(PLACES, config.radius)
+    limits = [(-far[one.name], far[one.name]) if one.name in PLACES else one.bounds for one in one.columns]
+    low, high = np.clip(np.array(limits, np.int64), SHORT.min, SHORT.max).astype(np.int16).T
+    return low, high
+
+
+def _rows(one: Listed, world: World) -> Int32[Array, "N K"]:
+    """Which rows of its table each agent sees; -1 for none."""
+    listing, config, number = one.listing, world.config, one.rows or world.config.num_agents
+    shape = (config.num_agents, listing.most)
+    if listing.rows is not None:
+        rows = jnp.asarray(listing.rows(world))
+        if rows.shape != shape or not jnp.issubdtype(rows.dtype, jnp.integer):
+            told = f"{rows.dtype} of shape {rows.shape}: must be whole numbers of shape {shape}"
+            raise ValueError(f"system {one.shower.name}: rows of {listing.name}: {told}")
+        rows = rows.astype(jnp.int32)
+    elif listing.table == "agents":
+        assert world.visible_slot is not None
+        some = world.visible_slot[:, : listing.most]
+        rows = jnp.pad(some, [(0, 0), (0, listing.most - some.shape[1])], constant_values=-1)
+    else:
+        table = world.realm.of[one.keeper.name][one.table]
+        rows = find_things(world.agents, world.turn, table, listing.near, listing.most, config)
+    alive = world.agents.alive if listing.table == "agents" else world.realm.of[one.keeper.name][one.table]["alive"]
+    # Who has just left looks once more, at itself too.
+    itself = (listing.table == "agents") & (rows == jnp.arange(config.num_agents)[:, None])
+    there = (rows >= 0) & (rows < number) & (lookup(alive, rows, 0).astype(bool) | itself) & world.turn[:, None]
+    return jnp.where(there, rows, -1)
+
+
+def _entries(one: Listed, world: World, rows: Int32[Array, "N K"]) -> Int16[Array, "N K F"]:
+    """The columns of what is listed, as they are shown; zero where the list has ended."""
+    agents = world.agents
+    own = {"row": agents.row, "col": agents.col}
+    keeper = world.realm.of[one.keeper.name]
+    table = {**own, **keeper} if one.listing.table == "agents" else keeper[one.table]
+    low, high = bounds_of(one, world.config)
+    shown = []
+    for index, column in enumerate(one.columns):
+        values = table[column.name].at[rows].get(mode="clip").astype(jnp.int32)
+        if column.name in PLACES:
+            values -= own[column.name].astype(jnp.int32)[:, None]
+        shown.append(jnp.clip(values, int(low[index]), int(high[index])))
+    return jnp.where((rows >= 0)[..., None], jnp.stack(shown, axis=-1), 0).astype(jnp.int16)
+
+
+def _leaf(leaf: Leaf, world: World) -> Int16[Array, "N ..."]:
+    """What a system shows each agent; zero where nobody looks."""
+    values, shape = jnp.asarray(leaf.function(world)), (world.config.num_agents, *leaf_shape(leaf, world.config))
+    if values.shape != shape or not (jnp.issubdtype(values.dtype, jnp.integer) or values.dtype == bool):
+        told = f"{values.dtype} of shape {values.shape}: must be whole numbers of shape {shape}"
+        raise ValueError(f"system {world.system.name}: observation {leaf.name}: {told}")
+    values = jnp.clip(values.astype(jnp.int32), leaf.low, leaf.high).astype(jnp.int16)
+    return jnp.where(world.turn.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
+
+
+def _mask(argument: Argument, world: World, able: Bool[Array, "N"]) -> Bool[Array, "N A"]:
+    """Which choices of a system's argument do something; what means nothing is always allowed."""
+    config, there = world.config, None
+    assert world.visible_slot is not None
+    if argument.among == "visible":
+        there = world.visible_slot >= 0
+    elif argument.among == "window":
+        there = tiles_in_view(world.agents.row, world.agents.col, config) >= 0
+    elif argument.among:
+        there = world.listed[argument.among] >= 0
+    shape = (config.num_agents, argument.size) if there is None else there.shape
+    allowed = jnp.ones(shape, bool) if argument.mask is None else jnp.asarray(argument.mask(world))
+    if allowed.shape != shape or allowed.dtype != bool:
+        told = f"{allowed.dtype} of shape {allowed.shape}: must be bool of shape {shape}"
+        raise ValueError(f"system {world.system.name}: mask of {argument.name}: {told}")
+    allowed &= able[:, None] if there is None else there & able[:, None]
+    nothing = argument.nothing
+    if argument.among in world.listed:
+        allowed, nothing = jnp.pad(allowed, [(0, 0), (1, 0)]), 0
+    elif argument.among:
+        nothing = shape[1] // 2 if argument.among == "window" else 0
+    return allowed | (np.arange(allowed.shape[1]) == nothing)
+
+
+def tiles_in_view(row: Int16[Array, "*B"], col: Int16[Array, "*B"], config: Config) -> Int32[Array, "*B W*W"]:
+    """Flat indices (row * C + column) of the tiles in the window of who stands there, row by row; -1 beyond the map."""
+    step = np.arange(config.view**2, dtype=np.int32)
+    row = row.astype(jnp.int32)[..., None] + (step // config.view - config.radius)
+    col = col.astype(jnp.int32)[..., None] + (step % config.view - config.radius)
+    inside = (row >= 0) & (row < config.rows) & (col >= 0) & (col < config.columns)
+    return jnp.where(inside, row * config.columns + col, -1)

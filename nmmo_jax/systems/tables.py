@@ -1,0 +1,82 @@
+"""Columns and tables of systems with other values: saturated at their bounds, and blank in rows that are not alive."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int32
+
+from nmmo_jax.bits import first_set
+from nmmo_jax.components import lookup
+from nmmo_jax.declarations import Column, Table
+
+Columns = Mapping[str, jax.Array]
+
+
+def saturated(column: Column, value: Any, old: jax.Array, told: str) -> jax.Array:
+    """A value, or one for all, in the type and within the bounds of a column.
+
+    Raises:
+      ValueError: no whole numbers, or of another shape than ``old``.
+    """
+    value = jnp.asarray(value)
+    if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
+        raise ValueError(f"{told}: {value.dtype}: must be whole numbers; round them as you mean it")
+    wide = value.astype(jnp.int32) if value.dtype != jnp.uint32 else jnp.minimum(value, 2**31 - 1).astype(jnp.int32)
+    if wide.shape not in ((), old.shape):
+        raise ValueError(f"{told}: shape {wide.shape}: must be {old.shape}")
+    return jnp.broadcast_to(jnp.clip(wide, *column.bounds), old.shape).astype(column.dtype)
+
+
+def with_columns(table: Table, old: Columns, new: Columns, told: str) -> dict[str, jax.Array]:
+    """A table with other columns; rows that are not alive are blank.
+
+    Raises:
+      ValueError: a column that it does not have, or as ``saturated``.
+    """
+    columns = _declared(table, new, told)
+    alive = jnp.asarray(new.get("alive", old["alive"]), bool)
+    result = {"alive": jnp.broadcast_to(alive, old["alive"].shape)}
+    for name, declared in columns.items():
+        value = saturated(declared, new.get(name, old[name]), old[name], f"{told}.{name}")
+        result[name] = jnp.where(alive, value, jnp.asarray(declared.blank))
+    return result
+
+
+def with_rows(table: Table, old: Columns, there: Bool[Array, "A"], new: Columns, told: str) -> dict[str, jax.Array]:
+    """A table with new rows in its free ones, for each that is ``there``, in order, while there is room.
+
+    Args:
+      new: columns ``[A]``, or one value for all; those that are missing are ``empty``.
+    """
+    size = old["alive"].size
+    free = first_set(~old["alive"], min(there.size, size))
+    rank = jnp.cumsum(there, dtype=jnp.int32) - 1
+    row = jnp.where(there & (rank < free.size), free.at[rank].get(mode="clip"), -1)
+    row = jnp.where(row >= 0, row, size)  # beyond the table: dropped
+    result = {"alive": old["alive"].at[row].set(True, mode="drop")}
+    for name, declared in _declared(table, new, told).items():
+        value = saturated(declared, new.get(name, declared.empty), jnp.zeros(there.shape), f"{told}.{name}")
+        result[name] = old[name].at[row].set(value, mode="drop")
+    return result
+
+
+def without_rows(table: Table, old: Columns, rows: Int32[Array, "*B"], told: str) -> dict[str, jax.Array]:
+    """A table without these rows; -1 for none."""
+    row = jnp.where(rows >= 0, rows, old["alive"].size)
+    return with_columns(table, old, {"alive": old["alive"].at[row].set(False, mode="drop")}, told)
+
+
+def take_rows(table: Table, columns: Columns, rows: Int32[Array, "*B"]) -> dict[str, jax.Array]:
+    """The columns at these rows; where a row is -1, not alive and ``empty``."""
+    empty = {"alive": 0, **{column.name: column.empty for column in table.columns}}
+    return {name: lookup(values, rows, empty[name]) for name, values in columns.items()}
+
+
+def _declared(table: Table, given: Columns, told: str) -> dict[str, Column]:
+    columns = {column.name: column for column in table.columns}
+    for name in given:
+        if name != "alive" and name not in columns:
+            raise ValueError(f"{told}.{name}: its columns are alive, {', '.join(columns)}")
+    return columns
