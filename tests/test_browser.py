@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from proxy import PREFIX, proxied
+from watched import MANNERS, begun, played
 
 from nmmo_jax import make
 from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer.minds import Minds
+from nmmo_jax.viewer.scene import slot_of
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.pool import MapPool
 
@@ -154,9 +156,7 @@ def test_a_clicked_agent_is_told_as_the_server_knows_it(page, served):
     told = state(page, "state.selected")
     assert told["value"] == pytest.approx(header["value"], rel=1e-5)
     for name in ("move", "style"):
-        np.testing.assert_allclose(
-            list(told[name].values() if isinstance(told[name], dict) else told[name]), arrays[name], atol=1e-6
-        )
+        np.testing.assert_allclose(told[f"probability.{name}"], arrays[f"probability.{name}"], atol=1e-6)
     keep(page, "inspected")
 
 
@@ -214,6 +214,52 @@ def test_a_small_screen(browser, served):
     assert state(page, "state.agentsDrawn") > 0
     keep(page, "small")
     context.close()
+
+
+def test_a_person_chooses_what_a_system_offers(browser):
+    """By mouse and by keyboard; what does nothing now cannot be chosen."""
+    play = begun("wanderer", systems=[MANNERS])
+    played(play, 4)
+    show = Show(play, 1, Minds(play.env, ("wanderer",)), seconds=0.3)
+    show.pace(paused=True)
+    gallery = Gallery(show, population_colours(2), {"game": "chaos", "can": {"take": True}})
+    with opened(gallery, Access()) as port:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"http://127.0.0.1:{port}/")
+        until(page, "window.nmmo?.state.ready", 30)
+        page.keyboard.press("n")
+        page.keyboard.press("g")
+        until(page, "window.nmmo.state.taken != null")
+        uid = state(page, "state.taken")
+        slot = slot_of(play.replay, show.at, uid)
+        pose, friend = (page.locator(f"#play section:has-text('manners: {name}')") for name in ("pose", "friend"))
+        assert "0 stand, 1 sit, 2 lie" in pose.inner_text()
+        lie = pose.get_by_role("button", name="2", exact=True)
+        sync_api.expect(lie).to_be_disabled()
+        pose.get_by_role("button", name="1", exact=True).click()
+        other = friend.get_by_role("button", disabled=False).nth(1)
+        other_uid = int(other.inner_text().rpartition("#")[2])
+        other.click()
+        keep(page, "chosen")
+        assert step(page, show).choices["pose"][slot] == 1
+        assert show.stage.replay.frames[show.at].of["manners"]["friend"][slot] == other_uid != uid
+        sync_api.expect(lie).to_be_enabled()
+        page.keyboard.press("c")  # from friend, which was clicked last, to pose
+        page.keyboard.press("Shift+Digit2")
+        sync_api.expect(lie).to_have_attribute("aria-pressed", "true")
+        assert step(page, show).choices["pose"][slot] == 2
+        sync_api.expect(lie).to_have_attribute("aria-pressed", "false")
+        assert step(page, show).choices["pose"][slot] == 0
+        assert page.evaluate("window.nmmo.state.errors") == []
+        page.close()
+
+
+def step(page, show):
+    """Plays a tick: its frame."""
+    before = show.at
+    page.keyboard.press(".")
+    until(page, f"window.nmmo.state.tick === {before + 1}")
+    return show.stage.replay.frames[before + 1]
 
 
 @contextlib.contextmanager

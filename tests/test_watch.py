@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from watched import WORLD, begun, played
+from watched import MANNERS, WORLD, begun, played
 
 from nmmo_jax import make
 from nmmo_jax.bench import watch
@@ -23,6 +23,7 @@ from train.policy import load_named
 
 NAMES = ("chaos128", "forager")
 TICKS = 40
+CHOICES = protocol.choice_fields(make("chaos", systems=[MANNERS]).config)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_messages_come_out_as_they_went_in():
 )  # fmt: skip
 def test_whatever_is_asked_is_understood_or_refused(message):
     with contextlib.suppress(ValueError):
-        asked = protocol.read(message)
+        asked = protocol.read(message, CHOICES)
         assert set(asked) - {"do"} <= set(protocol.ASKED[asked["do"]])
 
 
@@ -86,16 +87,22 @@ def test_whatever_is_asked_is_understood_or_refused(message):
         ('{"do": "seek", "tick": null}', "seek: tick null: must be a whole number"),
         ('{"do": "select", "uid": 2147483648}', "select: uid 2147483648: allowed are 0 to 2147483647"),
         ('{"do": "take", "uid": -1}', "take: uid -1: allowed are 0 to 2147483647"),
-        ('{"do": "act", "move": 5}', "act: move 5: allowed are 0 to 4"),
-        ('{"do": "act", "style": -1}', "act: style -1: allowed are 0 to 2"),
-        ('{"do": "act", "target": -2}', "act: target -2: allowed are -1 to 2147483647"),
+        ('{"do": "act"}', "act: choices is missing"),
+        ('{"do": "act", "choices": [1]}', "act: choices list: must be an object"),
+        ('{"do": "act", "choices": {"move": 5}}', "act: move 5: allowed are 0 to 4"),
+        ('{"do": "act", "choices": {"style": -1}}', "act: style -1: allowed are 0 to 2"),
+        ('{"do": "act", "choices": {"target": -2}}', "act: target -2: allowed are -1 to 2147483647"),
+        ('{"do": "act", "choices": {"pose": 3}}', "act: pose 3: allowed are 0 to 2"),
+        ('{"do": "act", "choices": {"pose": "1"}}', "act: pose 1: must be a whole number"),
+        ('{"do": "act", "choices": {"friend": -2}}', "act: friend -2: allowed are -1 to 2147483647"),
+        ('{"do": "act", "choices": {"dance": 1}}', "act: has no dance"),
         ('{"do": "overlay", "name": 5}', "overlay: name 5: must be a text"),
         ('{"do": "seek", "tick": ' + "9" * 60 + "}", "seek: tick " + "9" * 40 + "…: allowed are"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_by_name(message, error):
     with pytest.raises(ValueError) as refused:
-        protocol.read(message)
+        protocol.read(message, CHOICES)
     assert str(refused.value).startswith(error)
 
 
@@ -231,13 +238,14 @@ def test_an_agent_is_told_as_it_is(replay, lens, minds):
     np.testing.assert_array_equal(told["tiles"], obs.tiles[slot])
     assert told["visible"][0] == uid
     for name in ("move", "style", "target"):
-        np.testing.assert_allclose(told[name], judged.probabilities[name][slot])
-        np.testing.assert_allclose(told[name].sum(axis=-1), 1, rtol=1e-5)
+        shares = told[f"probability.{name}"]
+        np.testing.assert_allclose(shares, judged.probabilities[name][slot])
+        np.testing.assert_allclose(shares.sum(axis=-1), 1, rtol=1e-5)
     header, _ = protocol.decode(lens.agent(TICKS, 10_000))
     assert not header["found"]
     scripted = int(np.flatnonzero(np.asarray(realm.agents.alive[8:]))[0]) + 8
     header, told = protocol.decode(lens.agent(TICKS, int(realm.agents.uid[scripted])))
-    assert header["value"] is None and "move" not in told and "tiles" in told
+    assert header["value"] is None and "probability.move" not in told and "tiles" in told
 
 
 @pytest.mark.slow
@@ -253,6 +261,6 @@ def test_nobody_trained_is_seen_into_as_far_as_can_be(replay):
     assert [one["name"] for one in lens.list()] == ["forest", "visits", "density"]
     agents = replay.frames[TICKS].agents
     header, told = protocol.decode(lens.agent(TICKS, int(agents.uid[agents.alive][0])))
-    assert header["value"] is None and told["tiles"].any() and "move" not in told
+    assert header["value"] is None and told["tiles"].any() and "probability.move" not in told
     with pytest.raises(ValueError, match="none of that name here"):
         lens.overlay("value", TICKS, None)

@@ -66,7 +66,7 @@ FLOODS = {
     ],
     "playing": [
         {"do": "take", "uid": 1},
-        {"do": "act", "move": 1},
+        {"do": "act", "choices": {"move": 1}},
         {"do": "take", "uid": 2},
         {"do": "release"},
     ],

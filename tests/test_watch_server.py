@@ -89,7 +89,7 @@ def test_a_browser_sees_goes_back_and_plays(play, replay, minds):
             await until(socket, lambda header, _: header["kind"] == "overlay" and header["name"] == "visits")
             await do(do="take", uid=uid)
             await until(socket, lambda header, _: header["kind"] == "frame" and header["taken"] == uid)
-            await do(do="act", move=2)
+            await do(do="act", choices={"move": 2})
             await do(do="step")
             after, _ = await until(socket, lambda h, _: h["kind"] == "frame" and h["tick"] == header["tick"] + 1)
             slot = slot_of(play.replay, header["tick"], uid)

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import jax.numpy as jnp
+
 from nmmo_jax import make
 from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
+from nmmo_jax.system import Argument, Column, Head, Phase, System
 from nmmo_jax.viewer import protocol
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named
@@ -12,9 +15,33 @@ from train.policy import load_named
 WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
 
 
-def begun(*names):
+def _keep(world):
+    friend = world.chosen("friend")
+    uid = jnp.where(friend >= 0, world.agents.uid[jnp.maximum(friend, 0)], -1)
+    return world.set(pose=world.chosen("pose"), friend=uid)
+
+
+def _poses(world):
+    """Who stands can sit, and only who sits can lie down."""
+    return jnp.stack([world.alive, world.alive, world["pose"] == 1], axis=-1)
+
+
+MANNERS = System(
+    "manners",
+    agents=[Column("pose", high=2, meaning="as it was chosen"), Column("friend", "int32", empty=-1)],
+    heads=[
+        Head("pose", [Argument("pose", 3, mask=_poses, meaning="0 stand, 1 sit, 2 lie")]),
+        Head("friend", [Argument("friend", among_visible=True, meaning="whom it greets")]),
+    ],
+    causes=["boredom"],
+    phases=[Phase("act", _keep)],
+)
+"""What agents choose is kept as it is: of fixed choices, and of agents."""
+
+
+def begun(*names, systems=()):
     """A play that has just begun, population p with policy p modulo their number."""
-    env = make("chaos", **WORLD)
+    env = make("chaos", **WORLD, systems=systems)
     pool = MapPool.generated(0, 1, env.config)
     return Play(env, players(names, env, load_named), (names * 2)[:2], pool, initial_population=12, title="test")
 

@@ -23,6 +23,7 @@ class Overlay(NamedTuple):
 
     name: str
     label: str
+    meaning: str
     unit: str
     agent: bool = False  # speaks of the selected agent
     populations: bool = False  # has a value for each population
@@ -33,12 +34,27 @@ class Overlay(NamedTuple):
 OVERLAYS = {
     overlay.name: overlay
     for overlay in (
-        Overlay("value", "Value", "reward to come", mind=True),
-        Overlay("dependency", "Dependency", "reward to come", True, mind=True, diverging=True),
-        Overlay("target", "Target", "probability", True, mind=True),
-        Overlay("forest", "Forest", "ticks"),
-        Overlay("visits", "Visits", "agent-ticks", populations=True),
-        Overlay("density", "Density", "agents per tile", populations=True),
+        Overlay("value", "Value", "What the network expects of a newborn there", "reward to come", mind=True),
+        Overlay(
+            "dependency",
+            "Dependency",
+            "How the selected agent's value changes with another agent there",
+            "reward to come",
+            agent=True,
+            mind=True,
+            diverging=True,
+        ),
+        Overlay(
+            "target",
+            "Target",
+            "Probability that the selected agent attacks whoever stands there",
+            "probability",
+            agent=True,
+            mind=True,
+        ),
+        Overlay("forest", "Forest", "Ticks until the forest is ready to be harvested", "ticks"),
+        Overlay("visits", "Visits", "How often agents of each population stood there", "agent-ticks", populations=True),
+        Overlay("density", "Density", "Agents of each population nearby", "agents per tile", populations=True),
     )
 }
 
@@ -48,7 +64,7 @@ def _of_systems(config: Config) -> dict[str, Overlay]:
     columns = [(system.name, column) for system in config.systems for column in system.tiles]
     names = {f"{system}.{column.name}": (system, column) for system, column in columns}
     return {
-        name: Overlay(name, f"{system}: {column.name}".capitalize(), column.unit)
+        name: Overlay(name, f"{system}: {column.name}".capitalize(), column.meaning, column.unit)
         for name, (system, column) in names.items()
     }
 
@@ -72,12 +88,12 @@ class Lens:
 
     def list(self) -> list[dict[str, Any]]:
         """The overlays that there are, for the browser."""
-        fields = ("name", "label", "agent", "populations")
+        fields = ("name", "label", "meaning", "agent", "populations")
         known = [one for one in self._overlays.values() if self.minds.trained or not one.mind]
         return [{field: getattr(one, field) for field in fields} for one in known]
 
     def agent(self, index: int, uid: int, cores: Any = None) -> bytes:
-        """What is told of an agent; ``cores`` as for ``Minds.judge``."""
+        """What is known of an agent; ``cores`` as for ``Minds.judge``."""
         replay, slot = self._replay, slot_of(self._replay, index, uid)
         fields = {"uid": uid, "tick": int(replay.frames[index].tick), "found": slot is not None}
         if slot is None:
@@ -86,15 +102,30 @@ class Lens:
         population = int(replay.frames[index].agents.population[slot])
         fields |= {"population": population, "name": f"{replay.about['populations'][population]} #{uid}", "value": None}
         own = own_columns(replay.frames[index].of)
-        fields["own"] = {name: int(column[slot]) for columns in own.values() for name, column in columns.items()}
+        fields["own"] = {
+            f"{system}.{name}": int(column[slot]) for system, columns in own.items() for name, column in columns.items()
+        }
         arrays: dict[str, Any] = {"attack_map": attack_map(replay, index, slot)}
-        listed = judgement.obs.visible_slot[slot]
-        uids = np.where(listed >= 0, replay.frames[index].agents.uid[listed], -1)
-        arrays |= {"tiles": judgement.obs.tiles[slot], "visible": uids.astype(np.int32)}
+        arrays |= {"tiles": judgement.obs.tiles[slot], "visible": self._visible(index, slot, judgement)}
         if judgement.trained[slot]:
             fields["value"] = float(judgement.value[slot])
-            arrays |= {name: rows[slot] for name, rows in judgement.probabilities.items()}
+            arrays |= {f"probability.{name}": rows[slot] for name, rows in judgement.probabilities.items()}
         return protocol.encode("agent", fields, **arrays)
+
+    def mask(self, index: int, uid: int, cores: Any = None) -> bytes:
+        """Which choices do something for an agent, of each argument, and whom it lists; nothing where it is dead."""
+        slot = slot_of(self._replay, index, uid)
+        arrays: dict[str, Any] = {}
+        if slot is not None:
+            _, judgement = self._look(index, cores)
+            arrays = {f"mask.{name}": rows[slot].astype(np.uint8) for name, rows in judgement.obs.mask.items()}
+            arrays["visible"] = self._visible(index, slot, judgement)
+        return protocol.encode("mask", {"uid": uid, "tick": int(self._replay.frames[index].tick)}, **arrays)
+
+    def _visible(self, index: int, slot: int, judgement: Judgement) -> np.ndarray:
+        """The uids of those whom an agent lists, -1 where its list ends."""
+        listed = judgement.obs.visible_slot[slot]
+        return np.where(listed >= 0, self._replay.frames[index].agents.uid[listed], -1).astype(np.int32)
 
     def overlay(self, name: str, index: int, uid: int | None, cores: Any = None) -> bytes:
         """The values of an overlay.

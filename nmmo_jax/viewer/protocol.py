@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nmmo_jax.config import STYLES
-from nmmo_jax.systems.movement import DIRECTIONS
+from nmmo_jax.actions import heads
+from nmmo_jax.config import Config
 
 MAGIC, VERSION = b"NMMO", 1
 MOST = 4_096  # characters that a browser has reason to send at once
@@ -26,7 +26,7 @@ _SHOWN = 40  # characters of what was sent, in errors
 
 
 class Field(NamedTuple):
-    """What may be said in a message: a text, or a number between two others."""
+    """What may be said in a message: a text, an object, or a number between two others."""
 
     kind: type
     low: float = 0
@@ -48,12 +48,14 @@ ASKED: dict[str, dict[str, Field]] = {
     "overlay": {"name": Field(str, nothing=True)},
     "take": {"uid": Field(int)},
     "release": {},
-    "act": {
-        "move": Field(int, high=len(DIRECTIONS) - 1),
-        "style": Field(int, high=len(STYLES) - 1),
-        "target": Field(int, low=-1),  # a uid; -1: nobody
-    },
+    "act": {"choices": Field(dict)},  # by argument, as of ``choice_fields``
 }
+
+
+def choice_fields(config: Config) -> dict[str, Field]:
+    """What an agent of a world can be told to do: its choice of each argument; of agents, the uid (-1: nobody)."""
+    arguments = [argument for head in heads(config) for argument in head.arguments]
+    return {one.name: Field(int, low=-1) if one.among_visible else Field(int, high=one.size - 1) for one in arguments}
 
 
 def encode(kind: str, fields: dict[str, Any] | None = None, **arrays: np.ndarray) -> bytes:
@@ -92,8 +94,11 @@ def decode(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def read(message: str | bytes) -> dict[str, Any]:
+def read(message: str | bytes, choices: dict[str, Field]) -> dict[str, Any]:
     """What a browser asks for.
+
+    Args:
+      choices: of ``act``, by argument.
 
     Raises:
       ValueError: it cannot be read, or is none of ``ASKED``; says what is wrong, in words for the person who asked.
@@ -106,18 +111,22 @@ def read(message: str | bytes) -> dict[str, Any]:
         raise ValueError("messages must be JSON") from None
     if not isinstance(asked, dict) or not isinstance(asked.get("do"), str) or asked["do"] not in ASKED:
         raise ValueError(f"do: must be one of {', '.join(ASKED)}")
-    fields = ASKED[asked["do"]]
-    for name, value in asked.items():
-        if name == "do":
-            continue
-        if name not in fields:
-            raise ValueError(f"{asked['do']}: has no {_short(name)}")
-        if wrong := _wrong(fields[name], value):
-            raise ValueError(f"{asked['do']}: {name} {_short(value)}: {wrong}")
-    missing = [name for name in fields if name not in asked and asked["do"] != "act"]
+    do, fields = asked["do"], ASKED[asked["do"]]
+    _check(do, {name: value for name, value in asked.items() if name != "do"}, fields)
+    missing = [name for name in fields if name not in asked]
     if missing:
-        raise ValueError(f"{asked['do']}: {', '.join(missing)} is missing")
+        raise ValueError(f"{do}: {', '.join(missing)} is missing")
+    if do == "act":
+        _check(do, asked["choices"], choices)
     return asked
+
+
+def _check(do: str, given: dict[str, Any], fields: dict[str, Field]) -> None:
+    for name, value in given.items():
+        if name not in fields:
+            raise ValueError(f"{do}: has no {_short(name)}")
+        if wrong := _wrong(fields[name], value):
+            raise ValueError(f"{do}: {name} {_short(value)}: {wrong}")
 
 
 def _wrong(field: Field, value: Any) -> str:
@@ -126,6 +135,8 @@ def _wrong(field: Field, value: Any) -> str:
         return ""
     if field.kind is str:
         return "" if isinstance(value, str) else "must be a text"
+    if field.kind is dict:
+        return "" if isinstance(value, dict) else "must be an object"
     whole = field.kind is int
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return f"must be a {'whole ' if whole else ''}number"

@@ -54,6 +54,7 @@ class Gallery:
 
     def __init__(self, show: Show, colours: list[str], about: dict[str, Any]):
         self.show, self._colours, self._about = show, colours, about
+        self._choices = protocol.choice_fields(show.stage.replay.config)
         self.watchers: set[Watcher] = set()
         self._worker = ThreadPoolExecutor(1, "looker")
         self._look = asyncio.Event()
@@ -69,7 +70,7 @@ class Gallery:
         try:
             async for message in connection:
                 try:
-                    self._do(watcher, protocol.read(message))
+                    self._do(watcher, protocol.read(message, self._choices))
                     watcher.told = ""
                 except ValueError as error:
                     watcher.told = ""  # who asks twice is told twice
@@ -102,6 +103,8 @@ class Gallery:
                     asked.setdefault(("agent", index, watcher.selected), []).append(watcher)
                 if watcher.overlay is not None:
                     asked.setdefault(("overlay", index, watcher.overlay, watcher.selected), []).append(watcher)
+                if watcher.taken is not None:
+                    asked.setdefault(("mask", at, watcher.taken), []).append(watcher)
             for (kind, index, *rest), who in asked.items():
                 known = cores if index == at else None
                 work = functools.partial(_look_into, stage, kind, index, *rest, cores=known)
@@ -237,7 +240,7 @@ class Gallery:
             self._give_back(watcher)
             watcher.again = True
         else:
-            show.act(watcher.taken, **asked)
+            show.act(watcher.taken, asked["choices"])
 
 
 def _index(stage: Stage, tick: int | None, at: int) -> int:
@@ -246,10 +249,10 @@ def _index(stage: Stage, tick: int | None, at: int) -> int:
 
 
 def _look_into(stage: Stage, kind: str, index: int, *rest: Any, cores: Any) -> bytes:
-    if kind == "agent":
-        return stage.lens.agent(index, *rest, cores=cores)
-    name, selected = rest
-    return stage.lens.overlay(name, index, selected, cores)
+    if kind == "overlay":
+        name, selected = rest
+        return stage.lens.overlay(name, index, selected, cores)
+    return getattr(stage.lens, kind)(index, *rest, cores=cores)
 
 
 async def open_gallery(gallery: Gallery, access: Access) -> Server:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nmmo_jax.play.playing import Orders, Play
+from nmmo_jax.actions import heads
+from nmmo_jax.play.playing import HumanActions, Play
 from nmmo_jax.replay import Replay
 from nmmo_jax.viewer.minds import Minds
 from nmmo_jax.viewer.overlays import Lens
@@ -74,7 +75,7 @@ class Show:
         self.lock = threading.Lock()  # of the replay that is being written
         self._control = threading.Condition()
         self._asked: dict[type, Step | Choose | Rewind] = {}  # the last of each kind that was asked for, in that order
-        self._orders: dict[int, tuple[int, int, int]] = {}  # by uid: move, style, uid of the target
+        self._orders: dict[int, dict[str, int]] = {}  # by uid, then argument; of agents, their uid
         self._listener: Callable[[], None] = lambda: None
         self._closed, self.failed = False, None
         self._since, self._ticks, self._steps = time.perf_counter(), 0, 0
@@ -159,19 +160,20 @@ class Show:
         if slot_of(now.stage.replay, now.at, uid) is None:
             raise ValueError(f"agent {uid}: does not live")
         with self._control:
-            self._orders[uid] = (0, 0, -1)
+            self._orders[uid] = {}
 
     def release(self, uid: int) -> None:
         """It plays by itself again."""
         with self._control:
             self._orders.pop(uid, None)
 
-    def act(self, uid: int, move: int | None = None, style: int | None = None, target: int | None = None) -> None:
-        """What an agent that was taken does in the coming tick; what is not given stays as asked before."""
+    def act(self, uid: int, choices: dict[str, int]) -> None:
+        """What an agent that was taken does in the coming tick, as of ``choice_fields``; what is not given stays as
+        asked before, and is nothing where that was not.
+        """
         with self._control:
             if uid in self._orders:
-                asked = zip((move, style, target), self._orders[uid], strict=True)
-                self._orders[uid] = tuple(old if new is None else new for new, old in asked)  # pyright: ignore
+                self._orders[uid] |= choices
 
     def taken(self, uid: int | None) -> bool:
         """Whether somebody plays that agent."""
@@ -224,9 +226,9 @@ class Show:
         if self.live:
             play = self._plays[self.realm]
             with self._control:
-                orders = self._of_people()
+                people = self._of_people()
             with self.lock:
-                play.tick(orders)
+                play.tick(people)
                 self.stage.totals.catch_up()
             self.now = Now(self.stage, len(play.replay), play.cores)
             self._trim(play)
@@ -237,22 +239,21 @@ class Show:
         self._measure()
         self._listener()
 
-    def _of_people(self) -> Orders:
+    def _of_people(self) -> HumanActions:
         replay = self.stage.replay
-        orders = Orders(replay.config.num_agents)
-        for uid, (move, style, target) in list(self._orders.items()):
+        people = HumanActions(replay.config)
+        of_agents = {one.name for head in heads(replay.config) for one in head.arguments if one.among_visible}
+        for uid, choices in list(self._orders.items()):
             slot = slot_of(replay, self.at, uid)
             if slot is None:
                 self._orders.pop(uid, None)
                 continue
-            orders.taken[slot] = True
-            aim = slot_of(replay, self.at, target)
-            for column, value in zip(
-                ("move", "style", "target"), (move, style, -1 if aim is None else aim), strict=True
-            ):
-                orders.given[column][slot] = value
-            self._orders[uid] = (0, 0, -1)
-        return orders
+            people.taken[slot] = True
+            for name, choice in choices.items():
+                chosen = slot_of(replay, self.at, choice) if name in of_agents else choice
+                people.choices[name][slot] = -1 if chosen is None else chosen
+            self._orders[uid] = {}
+        return people
 
     def _change(self, realm: int) -> None:
         if realm not in self._plays:

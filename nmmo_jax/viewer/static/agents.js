@@ -82,7 +82,7 @@ export class Agents {
       this.begin(i, from, same);
       this.index.set(uid, i);
       this.paint(i, agents.population[i]);
-      this.measure(i, agents.health[i], agents.food[i], agents.water[i]);
+      this.measure(i, i);
       const isNew = agents.age[i] === 0 && !world.jump && (same ? array[i * WIDTH + MARKS] === 1 : old === undefined);
       this.mark(i, isNew ? 1 : 0, agents.freeze[i], agents.immune[i]);
     }
@@ -145,12 +145,11 @@ export class Agents {
     for (let c = 0; c < 3; c++) this.table.array[i * WIDTH + TINT + c] = colour[c] / 255;
   }
 
-  measure(i, health, food, water) {
-    const { most } = this.world;
-    const at = i * WIDTH + STATS;
-    this.table.array[at] = health / most.health;
-    this.table.array[at + 1] = food / most.food;
-    this.table.array[at + 2] = water / most.water;
+  /** How full an instance's bars are: as of an agent of the frame; null: empty. */
+  measure(i, agent) {
+    for (const [k, { name, most }] of this.world.stats.entries()) {
+      this.table.array[i * WIDTH + STATS + k] = agent === null ? 0 : this.world.agents[name][agent] / most;
+    }
   }
 
   mark(i, life, freeze, immune) {
@@ -171,7 +170,7 @@ export class Agents {
       this.table.array[i * WIDTH + 3] = deaths[k + 2] + 0.5;
       this.begin(i, old === undefined ? -1 : old * 2);
       this.paint(i, deaths[k + 1]);
-      this.measure(i, 0, 0, 0);
+      this.measure(i, null);
       this.mark(i, 2, 0, 0);
       this.total++;
     }

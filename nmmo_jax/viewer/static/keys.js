@@ -24,6 +24,7 @@ const HELP = [
     ["click", "select an agent"], ["N", "select another agent"], ["Esc", "select nobody"],
     ["G", "play the selected agent, or let it go"],
     ["arrows · click · 3 4 5", "move · attack · style, while playing"],
+    ["shift 0 … 9 · C", "choose what a game system offers · the next of its arguments"],
   ]],
   ["Show", [
     ["O · shift O", "next, previous overlay"], ["B", "bars and names"], ["1 · 2", "world panel, agent panel"],
@@ -54,14 +55,14 @@ export function listen(actions, view, play) {
     if (event.key === "?") actions.help();
     else if (byId("help").open) return;
     else if (event.code === "KeyO") actions.overlay(event.shiftKey ? -1 : 1);
-    else if (play.key(event.code, true)) event.preventDefault();
+    else if (play.key(event, true)) event.preventDefault();
     else if (event.code in once) event.repeat || once[event.code]();
     else if (event.code in CAMERA) view.hold(CAMERA[event.code], true);
     else return;
     event.preventDefault();
   });
   addEventListener("keyup", (event) => {
-    play.key(event.code, false);
+    play.key(event, false);
     if (event.code in CAMERA) view.hold(CAMERA[event.code], false);
   });
   addEventListener("blur", () => {

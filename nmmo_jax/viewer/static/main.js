@@ -1,7 +1,7 @@
 // The viewer: puts the parts together, hands messages and clicks to them, and draws what changed.
 
 import { Agents } from "./agents.js";
-import { addBars } from "./bars.js";
+import { Bars } from "./bars.js";
 import { View } from "./camera.js";
 import { byId, element } from "./dom.js";
 import { expose } from "./hook.js";
@@ -51,7 +51,7 @@ const stage = startStage();
 const terrain = new Terrain(stage);
 const relief = new Relief(stage);
 const agents = new Agents(stage);
-const showBars = addBars(agents);
+const bars = new Bars(agents);
 const labels = new Labels(stage, agents);
 const projectiles = new Projectiles(stage, agents);
 const view = new View(stage, agents, () => refresh());
@@ -115,6 +115,7 @@ function receive(message) {
   else if (message.kind === "history") history.take(message);
   else if (message.kind === "frame") frame(message);
   else if (message.kind === "agent") inspector.take(message);
+  else if (message.kind === "mask") play.mask(message);
   else if (message.kind === "overlay") overlays.take(message);
   refresh();
 }
@@ -132,7 +133,7 @@ function hello(message) {
   byId("realm").value = world.realm;
   byId("realm-count").textContent = ` 0 to ${world.realms - 1}`;
   byId("veil").hidden = true;
-  for (const part of [terrain, relief, agents, labels, projectiles, view, panels, timeline, play, inspector]) {
+  for (const part of [terrain, relief, agents, bars, labels, projectiles, view, panels, timeline, play, inspector]) {
     part.hello(world);
   }
   select(null);
@@ -224,9 +225,9 @@ async function screenshot() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-function bars() {
+function toggleBars() {
   labels.shown = !labels.shown;
-  showBars(labels.shown ? 15 : 1e9);
+  bars.show(labels.shown ? 15 : 1e9);
   due = true;
   stage.wake();
 }
@@ -242,7 +243,7 @@ const home = () => view.home();
 listen({
   toggle: () => timeline.toggle(), step: (by) => timeline.step(by), live: () => timeline.toLive(),
   faster: (by) => timeline.faster(by), top: toggleTop, home, follow, next, deselect: () => select(null),
-  take: () => play.toggle(inspector.uid), bars, screenshot,
+  take: () => play.toggle(inspector.uid), bars: toggleBars, screenshot,
   world: () => open("world"), inspector: () => open("inspector"),
   style: (style) => play.choose(style), overlay: (by) => overlays.turn(by), help,
 }, view, play);

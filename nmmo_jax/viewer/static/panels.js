@@ -1,6 +1,6 @@
 // The world panel: how fast it goes, who lives, curves over time, causes of death.
 
-import { CAUSES, number } from "./colours.js";
+import { number } from "./colours.js";
 import { byId, element, fit, say } from "./dom.js";
 
 const HIGH = 96; // pixels of a chart
@@ -107,7 +107,12 @@ export class Panels {
       return count;
     });
     this.causes.replaceChildren();
-    this.rows = {};
+    this.rows = Object.fromEntries(this.world.causes.map(({ name, colour }) => {
+      const row = { bar: element("i"), count: element("b") };
+      row.bar.style.background = colour;
+      this.causes.append(element("dt", { text: name, title: name }), element("dd", {}, row.bar, row.count));
+      return [name, row];
+    }));
   }
 
   /** Shows the newest frame. */
@@ -142,12 +147,7 @@ export class Panels {
   drawCauses(deaths) {
     const most = Math.max(1, ...Object.values(deaths));
     for (const [cause, count] of Object.entries(deaths)) {
-      let row = this.rows[cause];
-      if (!row) {
-        row = this.rows[cause] = { bar: element("i"), count: element("b") };
-        row.bar.style.background = CAUSES[cause] ?? "#8b97a8";
-        this.causes.append(element("dt", { text: cause }), element("dd", {}, row.bar, row.count));
-      }
+      const row = this.rows[cause];
       row.bar.style.width = `${(100 * count) / most}%`;
       say(row.count, number(count));
     }

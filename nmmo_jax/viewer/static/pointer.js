@@ -72,7 +72,7 @@ export class Pointer {
 
   describe(row, col) {
     const { material, depleted } = this.world.tile(row, col);
-    const parts = [`row ${row}, column ${col}`, depleted ? "harvested forest" : material];
+    const parts = [`row ${row}, column ${col}`, depleted ? `harvested ${material}` : material];
     const value = this.overlays.valueAt(row, col);
     const sum = Array.isArray(value) ? value.reduce((all, one) => all + one, 0) : value;
     if (sum !== undefined && !Number.isNaN(sum)) parts.push(`${this.overlays.name} ${number(sum, 2)}`);

@@ -3,7 +3,7 @@
 import { ConeGeometry, IcosahedronGeometry, ShaderMaterial } from "three";
 import { Batch, Table, copyOf } from "./batch.js";
 import { mergeVertices } from "./geometry.js";
-import { rgb } from "./colours.js";
+import { ink } from "./colours.js";
 import { uniforms } from "./scene.js";
 import { chance } from "./terrain.js";
 
@@ -45,7 +45,7 @@ export class Relief {
     ];
     this.shown = true;
     for (const kind of this.kinds) {
-      kind.ink = { value: { x: 0, y: 0, z: 0 } };
+      kind.ink = { value: ink() };
       kind.table = new Table(1);
       const material = new ShaderMaterial({
         uniforms: { ...uniforms, ink: kind.ink, thingTable: kind.table.uniform },
@@ -67,9 +67,7 @@ export class Relief {
         }
       }
       kind.count = tiles.length > this.most ? 0 : tiles.length;
-      const [red, green, blue] = rgb(world.materials[index]?.colour);
-      const share = kind.lightness / 255;
-      Object.assign(kind.ink.value, { x: red * share, y: green * share, z: blue * share });
+      kind.ink.value = ink(world.materials[index]?.colour, kind.lightness);
       kind.table.grow(kind.count);
       for (let i = 0; i < kind.count; i++) {
         const [row, col, luck] = [Math.floor(tiles[i] / world.columns), tiles[i] % world.columns, chance(tiles[i])];

@@ -1,0 +1,98 @@
+"""The viewer in a world with a game system: what it is sent follows from declarations, and people can choose."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+from watched import MANNERS, begun, played, until
+from websockets.asyncio.client import connect
+
+from nmmo_jax.viewer import protocol, scene
+from nmmo_jax.viewer.access import Access
+from nmmo_jax.viewer.minds import Minds
+from nmmo_jax.viewer.scene import slot_of
+from nmmo_jax.viewer.server import Gallery, open_gallery
+from nmmo_jax.viewer.show import Show
+
+NAMES = ("wanderer",)
+
+
+@pytest.fixture(scope="module")
+def play():
+    play = begun(*NAMES, systems=[MANNERS])
+    played(play, 4)
+    return play
+
+
+def test_a_hello_has_what_is_declared(play):
+    header, _ = protocol.decode(scene.hello(play.replay, ["#000000"] * 2, {}))
+    assert [one["name"] for one in header["causes"]] == ["lava", "starvation", "thirst", "combat", "boredom"]
+    assert len({one["colour"] for one in header["causes"]}) == 5
+    assert header["own"] == {"manners.pose": "as it was chosen", "manners.friend": ""}
+    arguments = {one["name"]: one for one in header["arguments"]}
+    assert list(arguments) == ["move", "style", "target", "pose", "friend"]
+    assert arguments["move"]["labels"] == ["stay", "east", "south", "west", "north"]
+    assert [arguments["pose"][name] for name in ("system", "size", "nothing", "agents", "labels")] == [
+        "manners", 3, 0, False, None,
+    ]  # fmt: skip
+    assert arguments["friend"]["agents"] and arguments["friend"]["size"] == 16
+    assert [one["name"] for one in header["stats"]] == ["health", "food", "water"]
+    assert "immune" in header["agents"] and "alive" not in header["agents"]
+
+
+def test_a_person_chooses_what_systems_offer(play):
+    async def session(show, port):
+        async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
+
+            async def do(**asked):
+                await socket.send(json.dumps(asked))
+
+            async def refused(text, **asked):
+                await do(**asked)
+                await until(socket, lambda header, _: header["kind"] == "error" and text in header["message"])
+
+            async def tick():
+                """Plays one: its frame, and the mask after it."""
+                wanted = show.at + 1
+                await do(do="step")
+                _, mask = await until(socket, lambda header, _: header["kind"] == "mask" and header["tick"] == wanted)
+                return show.stage.replay.frames[wanted], mask
+
+            header, arrays = await until(socket, lambda header, _: header["kind"] == "frame")
+            uid, other = (int(one) for one in arrays["uid"][:2])
+            await refused("take an agent first", do="act", choices={"pose": 1})
+            await do(do="take", uid=uid)
+            _, mask = await until(socket, lambda header, _: header["kind"] == "mask" and header["uid"] == uid)
+            assert mask["mask.pose"].tolist() == [1, 1, 0] and mask["visible"][0] == uid
+            assert mask["mask.friend"].shape == mask["visible"].shape and mask["mask.target"].ndim == 2
+            await refused("pose 3: allowed are 0 to 2", do="act", choices={"pose": 3})
+            await refused("has no dance", do="act", choices={"dance": 1})
+            slot = slot_of(play.replay, header["tick"], uid)
+            await do(do="act", choices={"pose": 1})
+            await do(do="act", choices={"friend": other})  # the other stays as it was asked for
+            frame, mask = await tick()
+            assert frame.choices["pose"][slot] == 1
+            assert frame.of["manners"]["friend"][slot] == other
+            assert mask["mask.pose"].tolist() == [1, 1, 1]
+            frame, mask = await tick()  # nothing was asked for
+            assert frame.choices["pose"][slot] == 0 and frame.choices["friend"][slot] == -1
+            assert mask["mask.pose"].tolist() == [1, 1, 0]
+            await do(do="act", choices={"pose": 1, "friend": -1})
+            frame, _ = await tick()
+            assert frame.choices["pose"][slot] == 1 and frame.of["manners"]["friend"][slot] == -1
+            others = np.arange(len(frame.choices["pose"])) != slot
+            assert not frame.choices["pose"][others].any()  # who plays by itself is not touched
+
+    async def run():
+        show = Show(play, 1, Minds(play.env, NAMES), 0.02)
+        show.pace(paused=True)
+        server = await open_gallery(Gallery(show, ["#000000"] * 2, {"can": {}}), Access())
+        try:
+            async with asyncio.timeout(60):
+                await session(show, server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            show.close()
+
+    asyncio.run(run())
