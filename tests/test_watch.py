@@ -16,8 +16,8 @@ from nmmo_jax.components import observed_material
 from nmmo_jax.kinds import WALKABLE, Material
 from nmmo_jax.observations import observe
 from nmmo_jax.viewer import protocol
-from nmmo_jax.viewer.minds import Minds
-from nmmo_jax.viewer.overlays import Lens
+from nmmo_jax.viewer.inspector import Inspector
+from nmmo_jax.viewer.policies import TrainedPolicies
 from nmmo_jax.viewer.scene import Totals, frame, slot_of
 from train.policy import load_named
 
@@ -32,8 +32,8 @@ def play():
 
 
 @pytest.fixture(scope="module")
-def minds(play):
-    return Minds(play.env, NAMES, load_named)
+def policies(play):
+    return TrainedPolicies(play.env, NAMES, load_named)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def replay(play):
 
 
 @pytest.fixture(scope="module")
-def lens(replay, minds):
-    return Lens(replay, minds, contextlib.nullcontext())
+def inspector(replay, policies):
+    return Inspector(replay, policies, contextlib.nullcontext())
 
 
 def test_messages_come_out_as_they_went_in():
@@ -59,14 +59,14 @@ def test_messages_come_out_as_they_went_in():
 @settings(max_examples=200)
 @given(
     st.text() | st.binary() | st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([*protocol.ASKED, "do", "uid"]),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([*protocol.REQUESTS, "do", "uid"]),
         lambda some: st.lists(some) | st.dictionaries(st.sampled_from(["do", "uid", "tick", "move", "x"]), some),
     ).map(json.dumps)
 )  # fmt: skip
 def test_whatever_is_asked_is_understood_or_refused(message):
     with contextlib.suppress(ValueError):
-        asked = protocol.read(message, CHOICES)
-        assert set(asked) - {"do"} <= set(protocol.ASKED[asked["do"]])
+        asked = protocol.parse_request(message, CHOICES)
+        assert set(asked) - {"do"} <= set(protocol.REQUESTS[asked["do"]])
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_whatever_is_asked_is_understood_or_refused(message):
 )
 def test_what_is_out_of_bounds_is_refused_by_name(message, error):
     with pytest.raises(ValueError) as refused:
-        protocol.read(message, CHOICES)
+        protocol.parse_request(message, CHOICES)
     assert str(refused.value).startswith(error)
 
 
@@ -153,12 +153,12 @@ def with_room(replay):
     raise AssertionError("no such frame")
 
 
-def test_the_value_of_standing_is_that_of_an_agent_there(replay, minds):
+def test_the_value_of_standing_is_that_of_an_agent_there(replay, policies):
     """An agent in a slot of its own, seen by nobody yet, expects what the probe did."""
     realm = replay.realm(with_room(replay))
     slot = int(np.flatnonzero(~np.asarray(realm.agents.alive[:8]))[0])
     row, col = (axis[:40] for axis in np.nonzero(np.isin(replay.tiles.material, WALKABLE)))
-    values = minds.value_of_standing(realm, 0, row.astype(np.int32), col.astype(np.int32))
+    values = policies.tile_values(realm, 0, row.astype(np.int32), col.astype(np.int32))
     for k in range(0, 40, 13):
         start = {name: int(getattr(replay.rules, f"start_{name}")) for name in ("health", "food", "water")}
         new = {
@@ -174,16 +174,16 @@ def test_the_value_of_standing_is_that_of_an_agent_there(replay, minds):
         agents = {name: np.array(getattr(realm.agents, name)) for name in (*new, *start)}
         for name, value in {**new, **start}.items():
             agents[name][slot] = value
-        judged = minds.judge(realm.replace(agents=realm.agents.replace(**agents)))
+        judged = policies.forward(realm.replace(agents=realm.agents.replace(**agents)))
         assert values[k] == pytest.approx(judged.value[slot], rel=1e-4)
 
 
-def test_dependency_is_the_difference_that_another_makes(replay, minds):
+def test_dependency_is_the_difference_that_another_makes(replay, policies):
     realm = replay.realm(with_room(replay))
     slot = int(np.flatnonzero(np.asarray(realm.agents.alive[:8]))[0])
-    difference = minds.dependency(realm, slot)
+    difference = policies.dependency(realm, slot)
     free = 8 + int(np.flatnonzero(~np.asarray(realm.agents.alive[8:]))[-1])
-    alone, checked = minds.judge(realm).value[slot], 0
+    alone, checked = policies.forward(realm).value[slot], 0
     for at in np.argwhere(np.isfinite(difference))[::17]:
         place = np.asarray([realm.agents.row[slot], realm.agents.col[slot]]) + at - replay.config.radius
         copy = {name: leaf.at[free].set(leaf[slot]) for name, leaf in vars(realm.agents).items()}
@@ -192,15 +192,15 @@ def test_dependency_is_the_difference_that_another_makes(replay, minds):
             "row": copy["row"].at[free].set(place[0].astype(np.int16)),
             "col": copy["col"].at[free].set(place[1].astype(np.int16)),
         }
-        beside = minds.judge(realm.replace(agents=realm.agents.replace(**copy)))
+        beside = policies.forward(realm.replace(agents=realm.agents.replace(**copy)))
         assert difference[tuple(at)] == pytest.approx(beside.value[slot] - alone, abs=2e-3)
         checked += 1
     assert checked > 3
 
 
-def test_overlays_are_what_they_say(replay, lens):
+def test_overlays_are_what_they_say(replay, inspector):
     def values(name, index, uid=None):
-        header, arrays = protocol.decode(lens.overlay(name, index, uid))
+        header, arrays = protocol.decode(inspector.overlay(index, name, uid))
         return header, arrays["values"]
 
     for index in (TICKS, 9, 25):
@@ -225,15 +225,15 @@ def test_overlays_are_what_they_say(replay, lens):
     assert 0 <= np.nansum(target) <= 1 + 1e-5
     for name, uid, message in (("target", None, "select an agent"), ("nothing", None, "there is none of that name")):
         with pytest.raises(ValueError, match=message):
-            lens.overlay(name, TICKS, uid)
+            inspector.overlay(TICKS, name, uid)
 
 
-def test_an_agent_is_told_as_it_is(replay, lens, minds):
+def test_an_agent_is_told_as_it_is(replay, inspector, policies):
     realm = replay.realm(TICKS)
     slot = int(np.flatnonzero(np.asarray(realm.agents.alive[:8]))[0])
     uid = int(realm.agents.uid[slot])
-    header, told = protocol.decode(lens.agent(TICKS, uid))
-    judged, obs = minds.judge(realm), observe(realm, replay.rules, replay.config)
+    header, told = protocol.decode(inspector.agent(TICKS, uid))
+    judged, obs = policies.forward(realm), observe(realm, replay.rules, replay.config)
     assert header["found"] and header["value"] == pytest.approx(judged.value[slot])
     np.testing.assert_array_equal(told["tiles"], obs.tiles[slot])
     assert told["visible"][0] == uid
@@ -241,10 +241,10 @@ def test_an_agent_is_told_as_it_is(replay, lens, minds):
         shares = told[f"probability.{name}"]
         np.testing.assert_allclose(shares, judged.probabilities[name][slot])
         np.testing.assert_allclose(shares.sum(axis=-1), 1, rtol=1e-5)
-    header, _ = protocol.decode(lens.agent(TICKS, 10_000))
+    header, _ = protocol.decode(inspector.agent(TICKS, 10_000))
     assert not header["found"]
     scripted = int(np.flatnonzero(np.asarray(realm.agents.alive[8:]))[0]) + 8
-    header, told = protocol.decode(lens.agent(TICKS, int(realm.agents.uid[scripted])))
+    header, told = protocol.decode(inspector.agent(TICKS, int(realm.agents.uid[scripted])))
     assert header["value"] is None and "probability.move" not in told and "tiles" in told
 
 
@@ -257,10 +257,10 @@ def test_what_watching_costs_is_measured():
 
 
 def test_nobody_trained_is_seen_into_as_far_as_can_be(replay):
-    lens = Lens(replay, Minds(make("chaos", **WORLD), ("random",)), contextlib.nullcontext())
-    assert [one["name"] for one in lens.list()] == ["forest", "visits", "density"]
+    inspector = Inspector(replay, TrainedPolicies(make("chaos", **WORLD), ("random",)), contextlib.nullcontext())
+    assert [one["name"] for one in inspector.list()] == ["forest", "visits", "density"]
     agents = replay.frames[TICKS].agents
-    header, told = protocol.decode(lens.agent(TICKS, int(agents.uid[agents.alive][0])))
+    header, told = protocol.decode(inspector.agent(TICKS, int(agents.uid[agents.alive][0])))
     assert header["value"] is None and told["tiles"].any() and "probability.move" not in told
     with pytest.raises(ValueError, match="none of that name here"):
-        lens.overlay("value", TICKS, None)
+        inspector.overlay(TICKS, "value", None)

@@ -10,10 +10,11 @@ from websockets.asyncio.client import connect
 
 from nmmo_jax.viewer import protocol, scene
 from nmmo_jax.viewer.access import Access
-from nmmo_jax.viewer.minds import Minds
+from nmmo_jax.viewer.hub import Hub
+from nmmo_jax.viewer.playback import Playback
+from nmmo_jax.viewer.policies import TrainedPolicies
 from nmmo_jax.viewer.scene import slot_of
-from nmmo_jax.viewer.server import Gallery, open_gallery
-from nmmo_jax.viewer.show import Show
+from nmmo_jax.viewer.server import start_server
 
 NAMES = ("wanderer",)
 
@@ -42,7 +43,7 @@ def test_a_hello_has_what_is_declared(play):
 
 
 def test_a_person_chooses_what_systems_offer(play):
-    async def session(show, port):
+    async def session(playback, port):
         async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
 
             async def do(**asked):
@@ -54,10 +55,10 @@ def test_a_person_chooses_what_systems_offer(play):
 
             async def tick():
                 """Plays one: its frame, and the mask after it."""
-                wanted = show.at + 1
+                wanted = playback.newest + 1
                 await do(do="step")
                 _, mask = await until(socket, lambda header, _: header["kind"] == "mask" and header["tick"] == wanted)
-                return show.stage.replay.frames[wanted], mask
+                return playback.view.replay.frames[wanted], mask
 
             header, arrays = await until(socket, lambda header, _: header["kind"] == "frame")
             uid, other = (int(one) for one in arrays["uid"][:2])
@@ -85,14 +86,14 @@ def test_a_person_chooses_what_systems_offer(play):
             assert not frame.choices["pose"][others].any()  # who plays by itself is not touched
 
     async def run():
-        show = Show(play, 1, Minds(play.env, NAMES), 0.02)
-        show.pace(paused=True)
-        server = await open_gallery(Gallery(show, ["#000000"] * 2, {"can": {}}), Access())
+        playback = Playback(play, 1, TrainedPolicies(play.env, NAMES), 0.02)
+        playback.set_pace(paused=True)
+        server = await start_server(Hub(playback, ["#000000"] * 2, {"can": {}}), Access())
         try:
             async with asyncio.timeout(60):
-                await session(show, server.sockets[0].getsockname()[1])
+                await session(playback, server.sockets[0].getsockname()[1])
         finally:
             server.close()
-            show.close()
+            playback.close()
 
     asyncio.run(run())

@@ -34,7 +34,7 @@ class HumanActions:
 
     def __init__(self, config: Config):
         self.taken = np.zeros(config.num_agents, bool)
-        zero = np.zeros(config.num_agents, np.int32)
+        zero = jnp.zeros(config.num_agents, jnp.int32)
         nothing = complete(Action(zero, zero, zero - 1), config)
         self.choices: dict[str, Any] = {name: np.array(choice) for name, choice in nothing.named().items()}
 

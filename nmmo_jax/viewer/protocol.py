@@ -35,11 +35,11 @@ class Field(NamedTuple):
 
 
 # What may be asked for, with what belongs to it; all else is refused.
-ASKED: dict[str, dict[str, Field]] = {
+REQUESTS: dict[str, dict[str, Field]] = {
     "play": {},
     "pause": {},
     "step": {},
-    "rewind": {},
+    "restart": {},
     "speed": {"seconds": Field(float, high=SLOWEST)},
     "realm": {"realm": Field(int)},
     "seek": {"tick": Field(int)},
@@ -53,7 +53,7 @@ ASKED: dict[str, dict[str, Field]] = {
 
 
 def choice_fields(config: Config) -> dict[str, Field]:
-    """What an agent of a world can be told to do: its choice of each argument; of agents, the uid (-1: nobody)."""
+    """What people can choose for an agent of a world, by argument; among agents, a uid (-1: nobody)."""
     arguments = [argument for head in heads(config) for argument in head.arguments]
     return {one.name: Field(int, low=-1) if one.among_visible else Field(int, high=one.size - 1) for one in arguments}
 
@@ -94,31 +94,31 @@ def decode(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def read(message: str | bytes, choices: dict[str, Field]) -> dict[str, Any]:
+def parse_request(message: str | bytes, choices: dict[str, Field]) -> dict[str, Any]:
     """What a browser asks for.
 
     Args:
       choices: of ``act``, by argument.
 
     Raises:
-      ValueError: it cannot be read, or is none of ``ASKED``; says what is wrong, in words for the person who asked.
+      ValueError: it cannot be read, or is none of ``REQUESTS``; says what is wrong, in words for who asked.
     """
     if not isinstance(message, str) or len(message) > MOST:
         raise ValueError(f"messages must be texts of at most {MOST:,} characters")
     try:
-        asked = json.loads(message)
+        request = json.loads(message)
     except (ValueError, RecursionError):
         raise ValueError("messages must be JSON") from None
-    if not isinstance(asked, dict) or not isinstance(asked.get("do"), str) or asked["do"] not in ASKED:
-        raise ValueError(f"do: must be one of {', '.join(ASKED)}")
-    do, fields = asked["do"], ASKED[asked["do"]]
-    _check(do, {name: value for name, value in asked.items() if name != "do"}, fields)
-    missing = [name for name in fields if name not in asked]
+    if not isinstance(request, dict) or not isinstance(request.get("do"), str) or request["do"] not in REQUESTS:
+        raise ValueError(f"do: must be one of {', '.join(REQUESTS)}")
+    do, fields = request["do"], REQUESTS[request["do"]]
+    _check(do, {name: value for name, value in request.items() if name != "do"}, fields)
+    missing = [name for name in fields if name not in request]
     if missing:
         raise ValueError(f"{do}: {', '.join(missing)} is missing")
     if do == "act":
-        _check(do, asked["choices"], choices)
-    return asked
+        _check(do, request["choices"], choices)
+    return request
 
 
 def _check(do: str, given: dict[str, Any], fields: dict[str, Field]) -> None:

@@ -1,6 +1,6 @@
 // What systems let an agent choose: their arguments, each with its choices, for the agent that a person plays.
 
-import { element, say } from "./dom.js";
+import { element, setText } from "./dom.js";
 
 const BUTTONS = 16; // choices that have a button each; of more, a number is typed
 
@@ -88,7 +88,7 @@ export class Choices {
       row.part.classList.toggle("marked", k === this.marked);
       const shown = row.chosen ?? row.argument.nothing;
       for (const [choice, button] of row.buttons.entries()) {
-        say(button, this.label(row.argument, choice));
+        setText(button, this.label(row.argument, choice));
         button.hidden = row.argument.agents && !(this.message?.data.visible?.[choice] >= 0);
         button.disabled = !this.allows(row, choice);
         button.setAttribute("aria-pressed", choice === shown);

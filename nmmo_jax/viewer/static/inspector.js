@@ -1,7 +1,7 @@
 // The inspector: who the selected agent is, how it stands, what it sees, wants and is worth.
 
 import { number, rgb } from "./colours.js";
-import { byId, element, fit, say, symbol } from "./dom.js";
+import { byId, element, fit, setText, symbol } from "./dom.js";
 
 const TARGETS = 5; // agents that are listed among the choices
 const CHOICES = 16; // other choices that are listed
@@ -105,16 +105,16 @@ export class Inspector {
     const shown = numbers ?? this.last;
     const population = shown?.population ?? message?.population;
     const about = world.populations[population];
-    say(this.title, message?.name || (shown ? world.name(population, this.uid) : `#${this.uid}`));
+    setText(this.title, message?.name || (shown ? world.name(population, this.uid) : `#${this.uid}`));
     this.title.style.setProperty("--colour", about?.colour ?? "#888888");
     this.body.classList.toggle("gone", !numbers);
-    say(this.line, numbers ? this.sentence(numbers) : "It is not alive in this tick.");
+    setText(this.line, numbers ? this.sentence(numbers) : "It is not alive in this tick.");
     this.followButton.disabled = this.takeButton.disabled = !numbers;
-    say(this.takeButton, world.frame?.taken === this.uid ? "Release" : "Play");
+    setText(this.takeButton, world.frame?.taken === this.uid ? "Release" : "Play");
     if (shown) {
       for (const { name, most, fill, text } of this.bars) {
         fill.style.width = `${Math.min(100, (100 * shown[name]) / most)}%`;
-        say(text, `${shown[name]} / ${most}`);
+        setText(text, `${shown[name]} / ${most}`);
       }
       const facts = [["population", about?.name ?? population], ["age", `${number(shown.age)} ticks`],
         ["place", `row ${shown.row}, column ${shown.col}`], ["uid", shown.uid],
@@ -127,7 +127,7 @@ export class Inspector {
     this.seen.parentElement.hidden = message !== null && !message.data.tiles; // a replay tells no observations
     this.drawSeen(message?.data.tiles, message?.shape.tiles?.[1] ?? world.view);
     const sees = message?.data.visible?.filter((uid) => uid >= 0 && uid !== this.uid).length;
-    say(this.seenNote, sees === undefined ? "" : `${sees} other agent${sees === 1 ? "" : "s"}`);
+    setText(this.seenNote, sees === undefined ? "" : `${sees} other agent${sees === 1 ? "" : "s"}`);
     this.drawChances(message?.data ?? {});
   }
 
@@ -141,7 +141,7 @@ export class Inspector {
 
   drawValue() {
     const { value } = this.message ?? {};
-    say(this.value, number(value, 2));
+    setText(this.value, number(value, 2));
     if (this.valueBox.hidden) return;
     const wide = this.spark.clientWidth || 150;
     const pen = fit(this.spark, wide, 34);
@@ -177,7 +177,7 @@ export class Inspector {
     pen.strokeStyle = "#e6ebf2";
     const middle = Math.floor(places / 2) * cell + 0.5;
     pen.strokeRect(middle, middle, cell - 1, cell - 1);
-    say(this.mapNote, most > 0 ? "where its targets stood" : shares ? "no hits so far" : "");
+    setText(this.mapNote, most > 0 ? "where its targets stood" : shares ? "no hits so far" : "");
   }
 
   drawSeen(tiles, view) {
@@ -231,7 +231,8 @@ export class Inspector {
     const rows = shares.slice(0, CHOICES).map((share, k) => {
       return chance(labels?.[k] ?? String(k), share, name === "style" ? this.world.styles[k].colour : null);
     });
-    if (shares.length > CHOICES) rows.push(element("p", { class: "note", text: `and ${shares.length - CHOICES} more` }));
+    const more = shares.length - CHOICES;
+    if (more > 0) rows.push(element("p", { class: "note", text: `and ${more} more` }));
     return rows;
   }
 

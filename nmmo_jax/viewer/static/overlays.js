@@ -5,8 +5,8 @@ import { byId, element } from "./dom.js";
 
 export class Overlays {
   /** @param {(request: object) => boolean} send to the server */
-  constructor(world, terrain, relief, send) {
-    Object.assign(this, { world, terrain, relief, send });
+  constructor(world, terrain, props, send) {
+    Object.assign(this, { world, terrain, props, send });
     this.name = null; // the overlay that is on
     this.message = null; // its newest values
     this.stale = false; // whether they are still to be painted
@@ -34,7 +34,7 @@ export class Overlays {
     this.send({ do: "overlay", name });
     for (const [one, chip] of this.chips) chip.setAttribute("aria-pressed", one === name);
     this.terrain.showOverlay(false);
-    this.relief.show(name === null);
+    this.props.show(name === null);
     this.drawLegend();
   }
 
@@ -49,7 +49,7 @@ export class Overlays {
     if (message.name !== this.name || !message.data.values) return;
     this.message = message;
     this.stale = true;
-    this.terrain.stage.wake();
+    this.terrain.renderer.wake();
   }
 
   /** What was received for a tile: a number, one number per population, or undefined outside. */

@@ -4,7 +4,7 @@ import { BoxGeometry, IcosahedronGeometry, OctahedronGeometry, ShaderMaterial } 
 import { Batch, Table, copyOf } from "./batch.js";
 import { ink } from "./colours.js";
 import { mergeVertices } from "./geometry.js";
-import { uniforms } from "./scene.js";
+import { uniforms } from "./renderer.js";
 
 const VERTEX = /* glsl */ `
   uniform float flight, focal, least;
@@ -37,7 +37,7 @@ const FRAGMENT = /* glsl */ `
 `;
 
 export class Projectiles {
-  constructor(stage, agents) {
+  constructor(renderer, agents) {
     this.agents = agents;
     const shapes = [new BoxGeometry(0.3, 0.3, 0.3), new OctahedronGeometry(0.24), new IcosahedronGeometry(0.22)];
     this.tables = shapes.map(() => new Table(1));
@@ -49,7 +49,7 @@ export class Projectiles {
         uniforms: { ...uniforms, ink: this.inks[style], attackTable: table.uniform },
         vertexShader: table.glsl("attack") + VERTEX.replace("COPY", copyOf(shape)), fragmentShader: FRAGMENT,
       });
-      return new Batch(stage.scene, shape, material, table, 3);
+      return new Batch(renderer.scene, shape, material, table, 3);
     });
     this.counts = [0, 0, 0];
   }

@@ -80,13 +80,13 @@ export function chance(tile) {
 }
 
 export class Terrain {
-  constructor(stage) {
-    this.stage = stage;
+  constructor(renderer) {
+    this.renderer = renderer;
     this.uniforms = {
       tiles: { value: null }, overlay: { value: null }, size: { value: new Vector2() }, overlaid: { value: 0 },
       reach: { value: new Vector4() }, ink: { value: ink() },
     };
-    const defines = stage.software ? {} : { FINE: 1 };
+    const defines = renderer.software ? {} : { FINE: 1 };
     this.material = new ShaderMaterial({
       defines, uniforms: this.uniforms, vertexShader: VERTEX, fragmentShader: FRAGMENT,
     });
@@ -96,7 +96,7 @@ export class Terrain {
   /** Builds plane and textures for a new world. */
   hello(world) {
     for (const part of this.parts) {
-      this.stage.scene.remove(part);
+      this.renderer.scene.remove(part);
       part.geometry.dispose();
     }
     this.uniforms.tiles.value?.dispose();
@@ -106,7 +106,7 @@ export class Terrain {
     this.colours = world.materials.map((material) => rgb(material.colour));
 
     const tiles = new DataTexture(new Uint8Array(width * height * 4), width, height);
-    const plain = this.stage.software ? NearestFilter : LinearFilter;
+    const plain = this.renderer.software ? NearestFilter : LinearFilter;
     tiles.magFilter = plain;
     // Far away a tile is smaller than a pixel; small maps never come to that, and save the mip levels.
     tiles.generateMipmaps = width * height > 200 * 200;
@@ -132,7 +132,7 @@ export class Terrain {
       new ShaderMaterial({ vertexShader: SLAB_VERTEX, fragmentShader: SLAB_FRAGMENT }),
     );
     this.parts = [ground, slab];
-    this.stage.scene.add(ground, slab);
+    this.renderer.scene.add(ground, slab);
     for (let row = 0; row < height; row++) {
       for (let col = 0; col < width; col++) this.paint(row * world.columns + col);
     }

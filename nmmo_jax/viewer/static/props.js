@@ -4,7 +4,7 @@ import { ConeGeometry, IcosahedronGeometry, ShaderMaterial } from "three";
 import { Batch, Table, copyOf } from "./batch.js";
 import { mergeVertices } from "./geometry.js";
 import { ink } from "./colours.js";
-import { uniforms } from "./scene.js";
+import { uniforms } from "./renderer.js";
 import { chance } from "./terrain.js";
 
 const VERTEX = /* glsl */ `
@@ -30,10 +30,10 @@ const FRAGMENT = /* glsl */ `
   void main() { gl_FragColor = vec4(colour, 1.0); }
 `;
 
-export class Relief {
-  constructor(stage) {
-    this.stage = stage;
-    this.most = stage.software ? 6000 : 60000;
+export class Props {
+  constructor(renderer) {
+    this.renderer = renderer;
+    this.most = renderer.software ? 6000 : 60000;
     const pine = [
       new ConeGeometry(0.40, 0.50, 5, 1, true).translate(0, 0.30, 0),
       new ConeGeometry(0.29, 0.45, 5, 1, true).translate(0, 0.60, 0),
@@ -51,7 +51,7 @@ export class Relief {
         uniforms: { ...uniforms, ink: kind.ink, thingTable: kind.table.uniform },
         vertexShader: kind.table.glsl("thing") + VERTEX.replace("COPY", copyOf(kind.shape)), fragmentShader: FRAGMENT,
       });
-      kind.batch = new Batch(stage.scene, kind.shape, material, kind.table, 0);
+      kind.batch = new Batch(renderer.scene, kind.shape, material, kind.table, 0);
     }
   }
 
@@ -98,6 +98,6 @@ export class Relief {
   show(shown) {
     this.shown = shown;
     for (const kind of this.kinds) kind.batch.draw(shown ? kind.count : 0);
-    this.stage.wake();
+    this.renderer.wake();
   }
 }

@@ -7,7 +7,7 @@ const ARROWS = { east: "→", south: "↓", west: "←", north: "↑" };
 const ROUND = ["north", "east", "south", "west"]; // clockwise
 const KEYS = { ArrowUp: 0, ArrowRight: 1, ArrowDown: 2, ArrowLeft: 3 };
 
-export class Play {
+export class Control {
   /** @param {(request: object) => boolean} send to the server */
   constructor(world, view, terrain, send) {
     Object.assign(this, { world, view, terrain, send });
@@ -25,7 +25,7 @@ export class Play {
       onpointerdown: () => this.hold(ROUND.indexOf(way)), onpointerup: () => this.release(),
       onpointerleave: () => this.release(),
     }));
-    byId("play").append(
+    byId("control").append(
       element("div", {}, this.name, this.note), this.styles, element("div", { class: "pads" }, ...pad),
       own,
       element("button", { text: "Release", title: "Let it go (G)", onclick: () => this.send({ do: "release" }) }),
@@ -121,7 +121,7 @@ export class Play {
 
   draw() {
     const { uid } = this;
-    byId("play").hidden = uid === null;
+    byId("control").hidden = uid === null;
     const numbers = uid === null ? null : this.world.agent(uid);
     if (!numbers) {
       this.terrain.showReach(null);
