@@ -250,7 +250,7 @@ def test_an_agent_is_told_as_it_is(replay, inspector, policies):
 
 @pytest.mark.slow
 def test_what_watching_costs_is_measured():
-    record = watch.main(watch.Watching(game="chaos", policy="random", agents=16, seconds=0.5, repeats=1))
+    record = watch.main(watch.WatchBenchmark(game="chaos", policy="random", agents=16, seconds=0.5, repeats=1))
     assert record["living"] > 0 and record["bytes_per_tick"] > 500
     assert record["ticks_per_second_alone"][0] > 0 and record["ticks_per_second_watched"][0] > 0
     assert "value_overlay_ms" not in record

@@ -21,6 +21,7 @@ from nmmo_jax.kinds import is_walkable
 from nmmo_jax.observations import Observation, observe
 from nmmo_jax.play.players import Load, scripted_only
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.system import STATS
 from nmmo_jax.systems.lifecycle import newborn_columns
 
 PROBES = 8_192  # per call
@@ -152,7 +153,7 @@ def _tile_values(
     config: Config, policy: _StaticPolicy, params: Any, realm: Realm, rules: Rules, population: Any, row: Any, col: Any
 ) -> Float32[Array, "K"]:
     zero = jnp.zeros_like(row)
-    start = {name: zero + getattr(rules, f"start_{name}") for name in ("health", "food", "water")}
+    start = {name: zero + getattr(rules, f"start_{name}") for name in STATS}
     newborn = {"alive": zero > 0, "uid": zero, "population": zero + population, "row": row, "col": col}
     own = jax.tree.map(lambda value: zero + value, newborn_columns(rules, config))
     probes = Agents(**newborn, **start, freeze=zero, age=zero, damage=zero - 1), own
