@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -18,7 +19,7 @@ from nmmo_jax.observations import observe
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer.inspector import Inspector
 from nmmo_jax.viewer.policies import TrainedPolicies
-from nmmo_jax.viewer.scene import Totals, frame, slot_of
+from nmmo_jax.viewer.scene import Totals, attack_map, frame, slot_of
 from train.policy import load_named
 
 NAMES = ("chaos128", "forager")
@@ -142,6 +143,21 @@ def test_a_frame_tells_who_hit_whom(replay):
         for uid, population, *_ in told["deaths"]:
             assert before.population[slot_of(replay, index - 1, uid)] == population
     assert hits > 0
+
+
+def test_hits_from_far_are_on_the_map_of_hits():
+    """Which is as wide as the longest reach, but not wider than agents see."""
+
+    def hits(reach, view, row):
+        agents = SimpleNamespace(uid=np.array([7, 8]), row=np.array([10, row]), col=np.array([10, 10]))
+        frame = SimpleNamespace(agents=agents, hit=np.array([1, -1]), style=np.array([2, 0]))
+        rules, config = SimpleNamespace(attack_range=(1, 2, reach)), SimpleNamespace(radius=view)
+        return attack_map(SimpleNamespace(frames=[frame, frame], rules=rules, config=config), 1, 0)
+
+    shown = hits(reach=5, view=7, row=15)
+    assert shown.shape == (11, 11, 3) and shown[10, 5, 2] == shown.sum() == 1
+    assert hits(reach=3, view=7, row=12).shape == (7, 7, 3)
+    assert hits(reach=30_000, view=4, row=12)[6, 4, 2] == 1
 
 
 def with_room(replay):

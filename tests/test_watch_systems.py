@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from websockets.asyncio.client import connect
 from nmmo_jax.viewer import protocol, scene
 from nmmo_jax.viewer.access import Access
 from nmmo_jax.viewer.hub import Hub
+from nmmo_jax.viewer.inspector import Inspector
 from nmmo_jax.viewer.playback import Playback
 from nmmo_jax.viewer.policies import TrainedPolicies
 from nmmo_jax.viewer.scene import slot_of
@@ -24,6 +26,20 @@ def play():
     play = begun(*NAMES, systems=[MANNERS])
     played(play, 4)
     return play
+
+
+@pytest.fixture(scope="module")
+def policies(play):
+    return TrainedPolicies(play.env, NAMES)
+
+
+def test_an_agent_has_what_systems_keep_of_it(play, policies):
+    """By system and column, so that two systems may have columns of one name."""
+    frame = play.replay.frames[-1]
+    slot = int(np.flatnonzero(frame.agents.alive)[0])
+    inspector = Inspector(play.replay, policies, threading.Lock())
+    header, _ = protocol.decode(inspector.agent(len(play.replay), int(frame.agents.uid[slot])))
+    assert header["own"] == {f"manners.{name}": column[slot] for name, column in frame.of["manners"].items()}
 
 
 def test_a_hello_has_what_is_declared(play):
@@ -42,7 +58,7 @@ def test_a_hello_has_what_is_declared(play):
     assert "immune" in header["agents"] and "alive" not in header["agents"]
 
 
-def test_a_person_chooses_what_systems_offer(play):
+def test_a_person_chooses_what_systems_offer(play, policies):
     async def session(playback, port):
         async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
 
@@ -86,7 +102,7 @@ def test_a_person_chooses_what_systems_offer(play):
             assert not frame.choices["pose"][others].any()  # who plays by itself is not touched
 
     async def run():
-        playback = Playback(play, 1, TrainedPolicies(play.env, NAMES), 0.02)
+        playback = Playback(play, 1, policies, 0.02)
         playback.set_pace(paused=True)
         server = await start_server(Hub(playback, ["#000000"] * 2, {"can": {}}), Access())
         try:
