@@ -13,19 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from proxy import PREFIX, proxied
+from watched import MANNERS, begun, played
 
 from nmmo_jax import make
 from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.viewer import protocol
-from nmmo_jax.viewer.minds import Minds
+from nmmo_jax.viewer.policies import TrainedPolicies
+from nmmo_jax.viewer.scene import slot_of
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.pool import MapPool
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from nmmo_jax.viewer.access import Access  # noqa: E402
-from nmmo_jax.viewer.server import Gallery, opened  # noqa: E402
-from nmmo_jax.viewer.show import Show  # noqa: E402
+from nmmo_jax.viewer.hub import Hub  # noqa: E402
+from nmmo_jax.viewer.playback import Playback  # noqa: E402
+from nmmo_jax.viewer.server import serving  # noqa: E402
 from train.policy import load_named  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -44,21 +47,21 @@ def make_env():
 
 @pytest.fixture(scope="module")
 def served():
-    """A show that stands still at tick 30, and where it can be seen."""
+    """A playback that stands still at tick 30, and where it can be seen."""
     env = make_env()
     pool = MapPool.generated(0, 1, env.config)
     play = Play(env, players(NAMES, env, load_named), NAMES, pool, initial_population=12, title="chaos, 16 agents")
     for _ in range(TICKS):
         play.tick()
-    show = Show(play, 2, Minds(env, NAMES, load_named), seconds=0.3)
-    show.pace(paused=True)
-    gallery = Gallery(
-        show,
+    playback = Playback(play, 2, TrainedPolicies(env, NAMES, load_named), seconds=0.3)
+    playback.set_pace(paused=True)
+    hub = Hub(
+        playback,
         population_colours(2),
         {"game": "chaos", "can": dict.fromkeys(("value", "probabilities", "take", "realm"), True)},
     )
-    with opened(gallery, Access()) as port:
-        yield show, f"http://127.0.0.1:{port}/"
+    with serving(hub, Access()) as port:
+        yield playback, f"http://127.0.0.1:{port}/"
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +112,9 @@ def seek(page, tick):
     until(page, f"window.nmmo.state.tick === {tick}")
 
 
-def agree(page, show, tick):
+def agree(page, playback, tick):
     """What is drawn is what lived then."""
-    replay = show.stage.replay
+    replay = playback.view.replay
     frame = replay.frames[tick]
     alive = frame.agents.alive
     until(page, f"window.nmmo.state.tick === {tick}")
@@ -125,22 +128,22 @@ def agree(page, show, tick):
 
 
 def test_the_world_is_drawn_and_scrubbed(page, served):
-    show, _ = served
-    agree(page, show, show.at)
+    playback, _ = served
+    agree(page, playback, playback.newest)
     keep(page, "live")
     for tick in (3, 21, 0, 12):
         seek(page, tick)
-        agree(page, show, tick)
+        agree(page, playback, tick)
     assert not state(page, "state.live")
     keep(page, "scrubbed")
     page.keyboard.press("l")
     until(page, "window.nmmo.state.live")
-    agree(page, show, show.at)
+    agree(page, playback, playback.newest)
 
 
 def test_a_clicked_agent_is_told_as_the_server_knows_it(page, served):
-    show, _ = served
-    agents = show.stage.replay.frames[show.at].agents
+    playback, _ = served
+    agents = playback.view.replay.frames[playback.newest].agents
     places = list(zip(agents.row, agents.col, strict=True))
     alone = [k for k in np.flatnonzero(agents.alive) if places.count(places[k]) == 1]
     slot = next(k for k in alone if agents.population[k] == 0)
@@ -150,28 +153,28 @@ def test_a_clicked_agent_is_told_as_the_server_knows_it(page, served):
     x, y = state(page, f"state.screenPosition({uid})")
     page.mouse.click(x, y)
     until(page, f"window.nmmo.state.selected?.uid === {uid} && window.nmmo.state.selected.value != null")
-    header, arrays = protocol.decode(show.stage.lens.agent(show.at, uid, show.now.cores))
+    header, arrays = protocol.decode(playback.view.inspector.agent(playback.newest, uid, playback.snapshot.cores))
     told = state(page, "state.selected")
     assert told["value"] == pytest.approx(header["value"], rel=1e-5)
     for name in ("move", "style"):
-        np.testing.assert_allclose(
-            list(told[name].values() if isinstance(told[name], dict) else told[name]), arrays[name], atol=1e-6
-        )
+        np.testing.assert_allclose(told[f"probability.{name}"], arrays[f"probability.{name}"], atol=1e-6)
     keep(page, "inspected")
 
 
 @pytest.mark.parametrize("name", ["value", "visits", "density", "forest", "dependency", "target"])
 def test_overlays_show_what_is_computed(page, served, name):
-    show, _ = served
-    agents = show.stage.replay.frames[show.at].agents
+    playback, _ = served
+    agents = playback.view.replay.frames[playback.newest].agents
     uid = int(agents.uid[np.flatnonzero(agents.alive & (agents.population == 0))[0]])
     if name in ("dependency", "target"):
         while state(page, "state.selected?.uid") != uid:
             page.keyboard.press("n")
     page.locator("#chips button", has_text=name.capitalize()).click()
-    until(page, f"window.nmmo.state.overlay?.name === '{name}' && window.nmmo.state.overlay.tick === {show.at}")
+    until(page, f"window.nmmo.state.overlay?.name === '{name}' && window.nmmo.state.overlay.tick === {playback.newest}")
     chosen = uid if name in ("dependency", "target") else None
-    header, arrays = protocol.decode(show.stage.lens.overlay(name, show.at, chosen, show.now.cores))
+    header, arrays = protocol.decode(
+        playback.view.inspector.overlay(playback.newest, name, chosen, playback.snapshot.cores)
+    )
     values, checked = arrays["values"], 0
     for place in np.argwhere(np.isfinite(values.reshape(-1, *values.shape[-2:])[0]))[::7]:
         row, col = int(place[0]) + header["row"], int(place[1]) + header["col"]
@@ -183,12 +186,12 @@ def test_overlays_show_what_is_computed(page, served, name):
 
 
 def test_it_goes_on_and_a_person_plays(page, served):
-    show, _ = served
-    before = show.at
+    playback, _ = served
+    before = playback.newest
     page.keyboard.press(".")
     until(page, f"window.nmmo.state.tick === {before + 1}")
-    agree(page, show, before + 1)
-    agents = show.stage.replay.frames[show.at].agents
+    agree(page, playback, before + 1)
+    agents = playback.view.replay.frames[playback.newest].agents
     uid = int(agents.uid[agents.alive][0])
     while state(page, "state.selected?.uid") != uid:
         page.keyboard.press("n")
@@ -199,9 +202,9 @@ def test_it_goes_on_and_a_person_plays(page, served):
     page.keyboard.press(" ")
     until(page, "window.nmmo.state.paused")
     page.wait_for_timeout(500)
-    agree(page, show, show.at)
+    agree(page, playback, playback.newest)
     slot = np.flatnonzero(agents.uid == uid)[0]
-    moved = [int(frame.move[slot]) for frame in show.stage.replay.frames[before + 3 : before + 5]]
+    moved = [int(frame.move[slot]) for frame in playback.view.replay.frames[before + 3 : before + 5]]
     assert moved == [0, 0]  # nobody has told it to
 
 
@@ -214,6 +217,52 @@ def test_a_small_screen(browser, served):
     assert state(page, "state.agentsDrawn") > 0
     keep(page, "small")
     context.close()
+
+
+def test_a_person_chooses_what_a_system_offers(browser):
+    """By mouse and by keyboard; what does nothing now cannot be chosen."""
+    play = begun("wanderer", systems=[MANNERS])
+    played(play, 4)
+    playback = Playback(play, 1, TrainedPolicies(play.env, ("wanderer",)), seconds=0.3)
+    playback.set_pace(paused=True)
+    hub = Hub(playback, population_colours(2), {"game": "chaos", "can": {"take": True}})
+    with serving(hub, Access()) as port:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"http://127.0.0.1:{port}/")
+        until(page, "window.nmmo?.state.ready", 30)
+        page.keyboard.press("n")
+        page.keyboard.press("g")
+        until(page, "window.nmmo.state.taken != null")
+        uid = state(page, "state.taken")
+        slot = slot_of(play.replay, playback.newest, uid)
+        pose, friend = (page.locator(f"#control section:has-text('manners: {name}')") for name in ("pose", "friend"))
+        assert "0 stand, 1 sit, 2 lie" in pose.inner_text()
+        lie = pose.get_by_role("button", name="2", exact=True)
+        sync_api.expect(lie).to_be_disabled()
+        pose.get_by_role("button", name="1", exact=True).click()
+        other = friend.get_by_role("button", disabled=False).nth(1)
+        other_uid = int(other.inner_text().rpartition("#")[2])
+        other.click()
+        keep(page, "chosen")
+        assert step(page, playback).choices["pose"][slot] == 1
+        assert playback.view.replay.frames[playback.newest].of["manners"]["friend"][slot] == other_uid != uid
+        sync_api.expect(lie).to_be_enabled()
+        page.keyboard.press("c")  # from friend, which was clicked last, to pose
+        page.keyboard.press("Shift+Digit2")
+        sync_api.expect(lie).to_have_attribute("aria-pressed", "true")
+        assert step(page, playback).choices["pose"][slot] == 2
+        sync_api.expect(lie).to_have_attribute("aria-pressed", "false")
+        assert step(page, playback).choices["pose"][slot] == 0
+        assert page.evaluate("window.nmmo.state.errors") == []
+        page.close()
+
+
+def step(page, playback):
+    """Plays a tick: its frame."""
+    before = playback.newest
+    page.keyboard.press(".")
+    until(page, f"window.nmmo.state.tick === {before + 1}")
+    return playback.view.replay.frames[before + 1]
 
 
 @contextlib.contextmanager
@@ -238,10 +287,13 @@ def front(port):
 
 def test_with_a_token_and_behind_a_proxy(browser, served):
     """The page finds its files and its stream under the path of a proxy, and has the token in a cookie."""
-    recorded = served[0].stage.replay
-    show = Show(recorded, 1, Minds(make_env(), NAMES, load_named), seconds=0)
+    recorded = served[0].view.replay
+    playback = Playback(recorded, 1, TrainedPolicies(make_env(), NAMES, load_named), seconds=0)
     access = Access("0.0.0.0", allowed=[PUBLIC])
-    with opened(Gallery(show, population_colours(2), {"game": "chaos", "can": {}}), access) as port, front(port) as own:
+    with (
+        serving(Hub(playback, population_colours(2), {"game": "chaos", "can": {}}), access) as port,
+        front(port) as own,
+    ):
         direct, public = f"http://127.0.0.1:{port}/", f"http://{PUBLIC}:{own}{PREFIX}"
         for name, address in (("token", direct), ("proxy", public)):
             context = browser.new_context(viewport={"width": 1280, "height": 800})
@@ -249,7 +301,7 @@ def test_with_a_token_and_behind_a_proxy(browser, served):
             assert page.goto(address).status == 403
             page.goto(f"{address}?token={access.token}")
             until(page, "window.nmmo?.state.ready", 30)
-            agree(page, show, len(recorded))
+            agree(page, playback, len(recorded))
             keep(page, name)
             assert page.goto(address).status == 200  # the cookie is enough
             until(page, "window.nmmo?.state.ready", 30)

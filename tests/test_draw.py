@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
-from nmmo_jax.world.draw import COLOURS, PALETTE, map_image, write_png
+from nmmo_jax.system import System
+from nmmo_jax.world.draw import CAUSE_COLOURS, COLOURS, PALETTE, cause_colours, map_image, write_png
 
 
 def read_png(path: Path) -> np.ndarray:
@@ -64,3 +66,17 @@ def test_the_colour_blind_can_tell_materials_apart(vision):
     lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=-1)
     distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
     assert distance[np.triu_indices(len(COLOURS), 1)].min() > 18
+
+
+def test_causes_have_colours_that_differ():
+    """Those of systems, too, whose colours nobody declares: far from all others, and the same whoever comes later."""
+    some = System("some", causes=["cold", "heat"])
+    more = System("more", causes=[f"cause{k}" for k in range(6)])
+    few, many = (Config(systems=systems) for systems in ([some], [some, more]))
+    colours = cause_colours(many)
+    assert len(colours) == len(many.deadly) == 12
+    assert colours[:4] == list(CAUSE_COLOURS.values()) == cause_colours(Config())
+    assert colours[:6] == cause_colours(few)
+    rgb = np.array([[*bytes.fromhex(one[1:])] for one in colours], int)
+    away = np.linalg.norm(rgb[:, None] - rgb, axis=-1)
+    assert away[~np.eye(12, dtype=bool)].min() > 50

@@ -13,8 +13,8 @@ from replays import played
 from nmmo_jax.cli import main
 from nmmo_jax.kinds import Material
 from nmmo_jax.replay_file import load_replay, save_replay
-from nmmo_jax.viewer.render import STYLE_COLOURS, Painter
-from nmmo_jax.world.draw import PALETTE, population_colours
+from nmmo_jax.viewer.render import Painter
+from nmmo_jax.world.draw import PALETTE, STYLE_COLOURS, population_colours
 
 SCALE, EDGE = 16, 2
 LAND = slice(0, 20), slice(0, 18)  # with a border of two tiles of lava, all of the map is shown
@@ -78,6 +78,7 @@ def test_what_happens_is_seen():
     replay = played()
     painter = Painter(replay, range(len(replay) + 1), SCALE)
     colours = np.array([ImageColor.getrgb(one) for one in population_colours(4)])
+    styles = [ImageColor.getrgb(one) for one in STYLE_COLOURS.values()]
     seen = dict.fromkeys(("line", "cross", "newborn", "bar"), 0)
     for k, (before, now) in enumerate(itertools.pairwise(replay.frames), 1):
         picture = painter.picture(k)
@@ -93,7 +94,7 @@ def test_what_happens_is_seen():
             row, col = now.agents.row[target], now.agents.col[target]
             if now.agents.uid[target] == before.agents.uid[target] and lines[row, col] == 1:
                 tile = picture[row * SCALE : (row + 1) * SCALE, col * SCALE : (col + 1) * SCALE]
-                assert (tile == STYLE_COLOURS[now.style[attacker]]).all(-1).any()
+                assert (tile == styles[now.style[attacker]]).all(-1).any()
                 seen["line"] += 1
         for slot in alone(now.agents):
             row, col = int(now.agents.row[slot]), int(now.agents.col[slot])

@@ -18,7 +18,7 @@ from nmmo_jax.components import Cause
 from nmmo_jax.config import RULES_VERSION
 from nmmo_jax.draws import fold_in
 from nmmo_jax.kinds import WALKABLE
-from nmmo_jax.play.playing import Orders
+from nmmo_jax.play.playing import HumanActions
 from nmmo_jax.replay import FORMAT, VERSION, Replay
 from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.systems.movement import DIRECTIONS
@@ -183,7 +183,7 @@ def test_who_is_taken_over_does_only_what_it_is_told():
         play.tick(), free.tick()
     slot = int(np.flatnonzero(play.replay.frames[-1].agents.alive)[-1])
     other = int(np.flatnonzero(play.replay.frames[-1].agents.alive)[0])
-    idle, uid = Orders(CHAOS.num_agents), play.replay.frames[-1].agents.uid[slot]
+    idle, uid = HumanActions(CHAOS), play.replay.frames[-1].agents.uid[slot]
     idle.taken[slot] = True
     told, asked = play.tick(idle), free.tick()
     assert (told.move[slot], told.style[slot], told.target[slot]) == (0, 0, -1)
@@ -195,11 +195,11 @@ def test_who_is_taken_over_does_only_what_it_is_told():
         before = play.replay.frames[-1].agents
         if before.uid[slot] != uid:
             break
-        orders = Orders(CHAOS.num_agents)
-        orders.taken[slot] = True
+        person = HumanActions(CHAOS)
+        person.taken[slot] = True
         for name, value in (("move", move), ("style", 1), ("target", other)):
-            orders.given[name][slot] = value
-        now = play.tick(orders)
+            person.choices[name][slot] = value
+        now = play.tick(person)
         assert (now.move[slot], now.style[slot], now.target[slot]) == (move, 1, other)
         if now.agents.uid[slot] == uid:
             to = np.array([before.row[slot], before.col[slot]]) + DIRECTIONS[move]

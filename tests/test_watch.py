@@ -2,13 +2,14 @@
 
 import contextlib
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from watched import WORLD, begun, played
+from watched import MANNERS, WORLD, begun, played
 
 from nmmo_jax import make
 from nmmo_jax.bench import watch
@@ -16,13 +17,14 @@ from nmmo_jax.components import observed_material
 from nmmo_jax.kinds import WALKABLE, Material
 from nmmo_jax.observations import observe
 from nmmo_jax.viewer import protocol
-from nmmo_jax.viewer.minds import Minds
-from nmmo_jax.viewer.overlays import Lens
-from nmmo_jax.viewer.scene import Totals, frame, slot_of
+from nmmo_jax.viewer.inspector import Inspector
+from nmmo_jax.viewer.policies import TrainedPolicies
+from nmmo_jax.viewer.scene import Totals, attack_map, frame, slot_of
 from train.policy import load_named
 
 NAMES = ("chaos128", "forager")
 TICKS = 40
+CHOICES = protocol.choice_fields(make("chaos", systems=[MANNERS]).config)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,8 @@ def play():
 
 
 @pytest.fixture(scope="module")
-def minds(play):
-    return Minds(play.env, NAMES, load_named)
+def policies(play):
+    return TrainedPolicies(play.env, NAMES, load_named)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +43,8 @@ def replay(play):
 
 
 @pytest.fixture(scope="module")
-def lens(replay, minds):
-    return Lens(replay, minds, contextlib.nullcontext())
+def inspector(replay, policies):
+    return Inspector(replay, policies, contextlib.nullcontext())
 
 
 def test_messages_come_out_as_they_went_in():
@@ -58,14 +60,14 @@ def test_messages_come_out_as_they_went_in():
 @settings(max_examples=200)
 @given(
     st.text() | st.binary() | st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([*protocol.ASKED, "do", "uid"]),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([*protocol.REQUESTS, "do", "uid"]),
         lambda some: st.lists(some) | st.dictionaries(st.sampled_from(["do", "uid", "tick", "move", "x"]), some),
     ).map(json.dumps)
 )  # fmt: skip
 def test_whatever_is_asked_is_understood_or_refused(message):
     with contextlib.suppress(ValueError):
-        asked = protocol.read(message)
-        assert set(asked) - {"do"} <= set(protocol.ASKED[asked["do"]])
+        asked = protocol.parse_request(message, CHOICES)
+        assert set(asked) - {"do"} <= set(protocol.REQUESTS[asked["do"]])
 
 
 @pytest.mark.parametrize(
@@ -86,16 +88,22 @@ def test_whatever_is_asked_is_understood_or_refused(message):
         ('{"do": "seek", "tick": null}', "seek: tick null: must be a whole number"),
         ('{"do": "select", "uid": 2147483648}', "select: uid 2147483648: allowed are 0 to 2147483647"),
         ('{"do": "take", "uid": -1}', "take: uid -1: allowed are 0 to 2147483647"),
-        ('{"do": "act", "move": 5}', "act: move 5: allowed are 0 to 4"),
-        ('{"do": "act", "style": -1}', "act: style -1: allowed are 0 to 2"),
-        ('{"do": "act", "target": -2}', "act: target -2: allowed are -1 to 2147483647"),
+        ('{"do": "act"}', "act: choices is missing"),
+        ('{"do": "act", "choices": [1]}', "act: choices list: must be an object"),
+        ('{"do": "act", "choices": {"move": 5}}', "act: move 5: allowed are 0 to 4"),
+        ('{"do": "act", "choices": {"style": -1}}', "act: style -1: allowed are 0 to 2"),
+        ('{"do": "act", "choices": {"target": -2}}', "act: target -2: allowed are -1 to 2147483647"),
+        ('{"do": "act", "choices": {"pose": 3}}', "act: pose 3: allowed are 0 to 2"),
+        ('{"do": "act", "choices": {"pose": "1"}}', "act: pose 1: must be a whole number"),
+        ('{"do": "act", "choices": {"friend": -2}}', "act: friend -2: allowed are -1 to 2147483647"),
+        ('{"do": "act", "choices": {"dance": 1}}', "act: has no dance"),
         ('{"do": "overlay", "name": 5}', "overlay: name 5: must be a text"),
         ('{"do": "seek", "tick": ' + "9" * 60 + "}", "seek: tick " + "9" * 40 + "…: allowed are"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_by_name(message, error):
     with pytest.raises(ValueError) as refused:
-        protocol.read(message)
+        protocol.parse_request(message, CHOICES)
     assert str(refused.value).startswith(error)
 
 
@@ -137,6 +145,21 @@ def test_a_frame_tells_who_hit_whom(replay):
     assert hits > 0
 
 
+def test_hits_from_far_are_on_the_map_of_hits():
+    """Which is as wide as the longest reach, but not wider than agents see."""
+
+    def hits(reach, view, row):
+        agents = SimpleNamespace(uid=np.array([7, 8]), row=np.array([10, row]), col=np.array([10, 10]))
+        frame = SimpleNamespace(agents=agents, hit=np.array([1, -1]), style=np.array([2, 0]))
+        rules, config = SimpleNamespace(attack_range=(1, 2, reach)), SimpleNamespace(radius=view)
+        return attack_map(SimpleNamespace(frames=[frame, frame], rules=rules, config=config), 1, 0)
+
+    shown = hits(reach=5, view=7, row=15)
+    assert shown.shape == (11, 11, 3) and shown[10, 5, 2] == shown.sum() == 1
+    assert hits(reach=3, view=7, row=12).shape == (7, 7, 3)
+    assert hits(reach=30_000, view=4, row=12)[6, 4, 2] == 1
+
+
 def with_room(replay):
     """A frame in which both populations live, and have room."""
     for index, one in enumerate(replay.frames):
@@ -146,12 +169,12 @@ def with_room(replay):
     raise AssertionError("no such frame")
 
 
-def test_the_value_of_standing_is_that_of_an_agent_there(replay, minds):
+def test_the_value_of_standing_is_that_of_an_agent_there(replay, policies):
     """An agent in a slot of its own, seen by nobody yet, expects what the probe did."""
     realm = replay.realm(with_room(replay))
     slot = int(np.flatnonzero(~np.asarray(realm.agents.alive[:8]))[0])
     row, col = (axis[:40] for axis in np.nonzero(np.isin(replay.tiles.material, WALKABLE)))
-    values = minds.value_of_standing(realm, 0, row.astype(np.int32), col.astype(np.int32))
+    values = policies.tile_values(realm, 0, row.astype(np.int32), col.astype(np.int32))
     for k in range(0, 40, 13):
         start = {name: int(getattr(replay.rules, f"start_{name}")) for name in ("health", "food", "water")}
         new = {
@@ -167,16 +190,16 @@ def test_the_value_of_standing_is_that_of_an_agent_there(replay, minds):
         agents = {name: np.array(getattr(realm.agents, name)) for name in (*new, *start)}
         for name, value in {**new, **start}.items():
             agents[name][slot] = value
-        judged = minds.judge(realm.replace(agents=realm.agents.replace(**agents)))
+        judged = policies.forward(realm.replace(agents=realm.agents.replace(**agents)))
         assert values[k] == pytest.approx(judged.value[slot], rel=1e-4)
 
 
-def test_dependency_is_the_difference_that_another_makes(replay, minds):
+def test_dependency_is_the_difference_that_another_makes(replay, policies):
     realm = replay.realm(with_room(replay))
     slot = int(np.flatnonzero(np.asarray(realm.agents.alive[:8]))[0])
-    difference = minds.dependency(realm, slot)
+    difference = policies.dependency(realm, slot)
     free = 8 + int(np.flatnonzero(~np.asarray(realm.agents.alive[8:]))[-1])
-    alone, checked = minds.judge(realm).value[slot], 0
+    alone, checked = policies.forward(realm).value[slot], 0
     for at in np.argwhere(np.isfinite(difference))[::17]:
         place = np.asarray([realm.agents.row[slot], realm.agents.col[slot]]) + at - replay.config.radius
         copy = {name: leaf.at[free].set(leaf[slot]) for name, leaf in vars(realm.agents).items()}
@@ -185,15 +208,15 @@ def test_dependency_is_the_difference_that_another_makes(replay, minds):
             "row": copy["row"].at[free].set(place[0].astype(np.int16)),
             "col": copy["col"].at[free].set(place[1].astype(np.int16)),
         }
-        beside = minds.judge(realm.replace(agents=realm.agents.replace(**copy)))
+        beside = policies.forward(realm.replace(agents=realm.agents.replace(**copy)))
         assert difference[tuple(at)] == pytest.approx(beside.value[slot] - alone, abs=2e-3)
         checked += 1
     assert checked > 3
 
 
-def test_overlays_are_what_they_say(replay, lens):
+def test_overlays_are_what_they_say(replay, inspector):
     def values(name, index, uid=None):
-        header, arrays = protocol.decode(lens.overlay(name, index, uid))
+        header, arrays = protocol.decode(inspector.overlay(index, name, uid))
         return header, arrays["values"]
 
     for index in (TICKS, 9, 25):
@@ -218,41 +241,42 @@ def test_overlays_are_what_they_say(replay, lens):
     assert 0 <= np.nansum(target) <= 1 + 1e-5
     for name, uid, message in (("target", None, "select an agent"), ("nothing", None, "there is none of that name")):
         with pytest.raises(ValueError, match=message):
-            lens.overlay(name, TICKS, uid)
+            inspector.overlay(TICKS, name, uid)
 
 
-def test_an_agent_is_told_as_it_is(replay, lens, minds):
+def test_an_agent_is_told_as_it_is(replay, inspector, policies):
     realm = replay.realm(TICKS)
     slot = int(np.flatnonzero(np.asarray(realm.agents.alive[:8]))[0])
     uid = int(realm.agents.uid[slot])
-    header, told = protocol.decode(lens.agent(TICKS, uid))
-    judged, obs = minds.judge(realm), observe(realm, replay.rules, replay.config)
+    header, told = protocol.decode(inspector.agent(TICKS, uid))
+    judged, obs = policies.forward(realm), observe(realm, replay.rules, replay.config)
     assert header["found"] and header["value"] == pytest.approx(judged.value[slot])
     np.testing.assert_array_equal(told["tiles"], obs.tiles[slot])
     assert told["visible"][0] == uid
     for name in ("move", "style", "target"):
-        np.testing.assert_allclose(told[name], judged.probabilities[name][slot])
-        np.testing.assert_allclose(told[name].sum(axis=-1), 1, rtol=1e-5)
-    header, _ = protocol.decode(lens.agent(TICKS, 10_000))
+        shares = told[f"probability.{name}"]
+        np.testing.assert_allclose(shares, judged.probabilities[name][slot])
+        np.testing.assert_allclose(shares.sum(axis=-1), 1, rtol=1e-5)
+    header, _ = protocol.decode(inspector.agent(TICKS, 10_000))
     assert not header["found"]
     scripted = int(np.flatnonzero(np.asarray(realm.agents.alive[8:]))[0]) + 8
-    header, told = protocol.decode(lens.agent(TICKS, int(realm.agents.uid[scripted])))
-    assert header["value"] is None and "move" not in told and "tiles" in told
+    header, told = protocol.decode(inspector.agent(TICKS, int(realm.agents.uid[scripted])))
+    assert header["value"] is None and "probability.move" not in told and "tiles" in told
 
 
 @pytest.mark.slow
 def test_what_watching_costs_is_measured():
-    record = watch.main(watch.Watching(game="chaos", policy="random", agents=16, seconds=0.5, repeats=1))
+    record = watch.main(watch.WatchBenchmark(game="chaos", policy="random", agents=16, seconds=0.5, repeats=1))
     assert record["living"] > 0 and record["bytes_per_tick"] > 500
     assert record["ticks_per_second_alone"][0] > 0 and record["ticks_per_second_watched"][0] > 0
     assert "value_overlay_ms" not in record
 
 
 def test_nobody_trained_is_seen_into_as_far_as_can_be(replay):
-    lens = Lens(replay, Minds(make("chaos", **WORLD), ("random",)), contextlib.nullcontext())
-    assert [one["name"] for one in lens.list()] == ["forest", "visits", "density"]
+    inspector = Inspector(replay, TrainedPolicies(make("chaos", **WORLD), ("random",)), contextlib.nullcontext())
+    assert [one["name"] for one in inspector.list()] == ["forest", "visits", "density"]
     agents = replay.frames[TICKS].agents
-    header, told = protocol.decode(lens.agent(TICKS, int(agents.uid[agents.alive][0])))
-    assert header["value"] is None and told["tiles"].any() and "move" not in told
+    header, told = protocol.decode(inspector.agent(TICKS, int(agents.uid[agents.alive][0])))
+    assert header["value"] is None and told["tiles"].any() and "probability.move" not in told
     with pytest.raises(ValueError, match="none of that name here"):
-        lens.overlay("value", TICKS, None)
+        inspector.overlay(TICKS, "value", None)

@@ -20,9 +20,10 @@ from websockets.asyncio.client import connect
 
 from nmmo_jax.replay_file import load_replay
 from nmmo_jax.viewer.access import Access
-from nmmo_jax.viewer.minds import Minds
-from nmmo_jax.viewer.server import Gallery, opened
-from nmmo_jax.viewer.show import Show
+from nmmo_jax.viewer.hub import Hub
+from nmmo_jax.viewer.playback import Playback
+from nmmo_jax.viewer.policies import TrainedPolicies
+from nmmo_jax.viewer.server import serving
 
 NAMES = ("random",)
 
@@ -33,8 +34,8 @@ def play():
 
 
 @pytest.fixture(scope="module")
-def minds(play):
-    return Minds(play.env, NAMES)
+def policies(play):
+    return TrainedPolicies(play.env, NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -66,85 +67,85 @@ FLOODS = {
     ],
     "playing": [
         {"do": "take", "uid": 1},
-        {"do": "act", "move": 1},
+        {"do": "act", "choices": {"move": 1}},
         {"do": "take", "uid": 2},
         {"do": "release"},
     ],
-    "beginning anew": [{"do": "rewind"}],
+    "beginning anew": [{"do": "restart"}],
     "nonsense": [{"do": "dance"}],
 }
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_a_flood_of_requests_holds_up_nobody(play, replay, minds, name):
-    show = Show(play.beside(0), 2, minds, seconds=0.01)
+def test_a_flood_of_requests_holds_up_nobody(play, replay, policies, name):
+    playback = Playback(play.beside(0), 2, policies, seconds=0.01)
 
     async def session(_, do):
-        longest, last, at = 0.0, time.perf_counter(), show.now
+        longest, last, at = 0.0, time.perf_counter(), playback.snapshot
         for asked in itertools.islice(itertools.cycle(FLOODS[name]), 1000):
             await do(**asked)
         for asked in ({"do": "play"}, {"do": "speed", "seconds": 0.01}):
             await do(**asked)
         while (now := time.perf_counter()) - last < 3 and longest < 3 and now < end:
             await asyncio.sleep(0.005)
-            if show.now is not at:
-                longest, last, at = max(longest, now - last), now, show.now
+            if playback.snapshot is not at:
+                longest, last, at = max(longest, now - last), now, playback.snapshot
         return max(longest, time.perf_counter() - last)
 
-    with opened(Gallery(show, ["#000000"] * 2, {"can": {}}), Access()) as port:
+    with serving(Hub(playback, ["#000000"] * 2, {"can": {}}), Access()) as port:
         end = time.perf_counter() + 1
         assert watched(port, session) < 2
         began = time.perf_counter()
     assert time.perf_counter() - began < 5  # and it ends
 
 
-def test_the_last_request_of_a_kind_counts_and_the_end_comes_first(play, replay, minds):
-    show = Show(play.beside(0), 100, minds, seconds=0)
+def test_the_last_request_of_a_kind_counts_and_the_end_comes_first(play, replay, policies):
+    playback = Playback(play.beside(0), 100, policies, seconds=0)
     told = threading.Event()
-    show.pace(paused=True)
-    show.start(told.set)
-    with show.lock:  # which a tick waits for
-        show.step()
+    playback.set_pace(paused=True)
+    playback.start(told.set)
+    with playback.lock:  # which a tick waits for
+        playback.step()
         time.sleep(0.2)  # it is in hand
         for realm in range(1, 100):
-            show.choose(realm)
-            show.step()
+            playback.show_realm(realm)
+            playback.step()
     deadline = time.monotonic() + 20
-    while (show.realm, show.at) != (99, 1):
+    while (playback.realm, playback.newest) != (99, 1):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert show.stage.session == 2  # nothing was shown between them
-    with show.lock:
-        show.step()
+    assert playback.view.session == 2  # nothing was shown between them
+    with playback.lock:
+        playback.step()
         time.sleep(0.2)
-        show.choose(5)
-        closing = threading.Thread(target=show.close)
+        playback.show_realm(5)
+        closing = threading.Thread(target=playback.close)
         closing.start()
         time.sleep(0.2)
     closing.join(20)
-    assert not closing.is_alive() and show.realm == 99 and show.failed is None
+    assert not closing.is_alive() and playback.realm == 99 and playback.failed is None
 
 
-def test_the_realm_that_is_shown_is_not_begun_anew(play, replay, minds):
-    show = Show(play.beside(0), 2, minds, seconds=60)
-    show.start(lambda: None)
+def test_the_realm_that_is_shown_is_not_begun_anew(play, replay, policies):
+    playback = Playback(play.beside(0), 2, policies, seconds=60)
+    playback.start(lambda: None)
     at = {}
     for realm in (0, 1, 0, 0):
-        show.choose(realm)
+        playback.show_realm(realm)
         time.sleep(0.1)
-        at.setdefault(realm, show.stage.totals)
-        assert show.stage.totals is at[realm]  # counted once
-    show.close()
-    assert show.stage.session == 3
+        at.setdefault(realm, playback.view.totals)
+        assert playback.view.totals is at[realm]  # counted once
+    playback.close()
+    assert playback.view.session == 3
 
 
-def test_what_stalls_does_not_hold_up_the_end(play, replay, minds, caplog):
+def test_what_stalls_does_not_hold_up_the_end(play, replay, policies, caplog):
     """A browser that reads nothing, and connections that have asked for nothing yet."""
-    show = Show(play.beside(0), 1, minds, seconds=0.0)
+    playback = Playback(play.beside(0), 1, policies, seconds=0.0)
     upgrade = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     upgrade += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     with caplog.at_level(logging.WARNING), contextlib.ExitStack() as connections:
-        with opened(Gallery(show, ["#000000"] * 2, {"can": {}}), Access()) as port:
+        with serving(Hub(playback, ["#000000"] * 2, {"can": {}}), Access()) as port:
             for begun in ("", "GET /main.js HTT", upgrade):
                 connection = connections.enter_context(socket.create_connection(("127.0.0.1", port)))
                 connection.sendall(begun.encode())

@@ -1,4 +1,4 @@
-"""The viewer's server: what people may ask of a show, that nobody can hold it up, and that it ends."""
+"""The viewer's server: what people may ask of a playback, that nobody can hold it up, and that it ends."""
 
 import asyncio
 import json
@@ -9,13 +9,14 @@ import pytest
 from watched import begun, played, until
 from websockets.asyncio.client import connect
 
+from nmmo_jax.viewer import playback as playback_module
 from nmmo_jax.viewer import protocol
-from nmmo_jax.viewer import show as show_module
 from nmmo_jax.viewer.access import Access
-from nmmo_jax.viewer.minds import Minds
+from nmmo_jax.viewer.hub import Hub
+from nmmo_jax.viewer.playback import Playback
+from nmmo_jax.viewer.policies import TrainedPolicies
 from nmmo_jax.viewer.scene import slot_of
-from nmmo_jax.viewer.server import Gallery, open_gallery
-from nmmo_jax.viewer.show import Show
+from nmmo_jax.viewer.server import start_server
 
 NAMES = ("random",)
 TICKS = 10
@@ -27,8 +28,8 @@ def play():
 
 
 @pytest.fixture(scope="module")
-def minds(play):
-    return Minds(play.env, NAMES)
+def policies(play):
+    return TrainedPolicies(play.env, NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -36,25 +37,25 @@ def replay(play):
     return played(play, TICKS)
 
 
-def served(play, minds, session, seconds=0.02):
-    """Runs ``session(show, port)`` beside a server of a world."""
+def served(play, policies, session, seconds=0.02):
+    """Runs ``session(playback, port)`` beside a server of a world."""
 
     async def run():
-        show = Show(play, 2, minds, seconds)
-        gallery = Gallery(show, ["#000000"] * 2, {"can": {}})
-        server = await open_gallery(gallery, Access())
+        playback = Playback(play, 2, policies, seconds)
+        hub = Hub(playback, ["#000000"] * 2, {"can": {}})
+        server = await start_server(hub, Access())
         try:
             async with asyncio.timeout(60):
-                await session(show, server.sockets[0].getsockname()[1])
+                await session(playback, server.sockets[0].getsockname()[1])
         finally:
             server.close()
-            show.close()
+            playback.close()
 
     asyncio.run(run())
 
 
-def test_a_browser_sees_goes_back_and_plays(play, replay, minds):
-    async def session(show, port):
+def test_a_browser_sees_goes_back_and_plays(play, replay, policies):
+    async def session(playback, port):
         async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
 
             async def do(**asked):
@@ -80,7 +81,7 @@ def test_a_browser_sees_goes_back_and_plays(play, replay, minds):
             await asyncio.sleep(0.3)  # for the tick in hand
             await do(do="follow")
             header, arrays = await until(socket, lambda header, _: header["kind"] == "frame" and header["live"])
-            assert header["paused"] and header["tick"] == show.at
+            assert header["paused"] and header["tick"] == playback.newest
             uid = int(arrays["uid"][arrays["age"].argmin()])
             await do(do="select", uid=uid)
             told, _ = await until(socket, lambda header, _: header["kind"] == "agent")
@@ -89,7 +90,7 @@ def test_a_browser_sees_goes_back_and_plays(play, replay, minds):
             await until(socket, lambda header, _: header["kind"] == "overlay" and header["name"] == "visits")
             await do(do="take", uid=uid)
             await until(socket, lambda header, _: header["kind"] == "frame" and header["taken"] == uid)
-            await do(do="act", move=2)
+            await do(do="act", choices={"move": 2})
             await do(do="step")
             after, _ = await until(socket, lambda h, _: h["kind"] == "frame" and h["tick"] == header["tick"] + 1)
             slot = slot_of(play.replay, header["tick"], uid)
@@ -105,12 +106,12 @@ def test_a_browser_sees_goes_back_and_plays(play, replay, minds):
                 socket, lambda header, _: header["kind"] == "error" and "allowed are 0 to 1" in header["message"]
             )
         await asyncio.sleep(0.2)
-        assert not show.taken(uid)  # who leaves gives it back
+        assert not playback.control.is_taken(uid)  # who leaves gives it back
 
-    served(play, minds, session)
+    served(play, policies, session)
 
 
-def test_a_stalled_browser_holds_up_nobody(play, replay, minds, monkeypatch):
+def test_a_stalled_browser_holds_up_nobody(play, replay, policies, monkeypatch):
     encode = protocol.encode
 
     def padded(kind, fields=None, **arrays):
@@ -119,7 +120,7 @@ def test_a_stalled_browser_holds_up_nobody(play, replay, minds, monkeypatch):
 
     monkeypatch.setattr(protocol, "encode", padded)
 
-    async def session(show, port):
+    async def session(playback, port):
         address = f"ws://127.0.0.1:{port}/ws"
         async with connect(address, max_queue=1, close_timeout=0.1, max_size=None) as stalled:
             await stalled.recv()  # and then it reads no more
@@ -131,13 +132,13 @@ def test_a_stalled_browser_holds_up_nobody(play, replay, minds, monkeypatch):
                 assert len(replay) - first > 50
                 assert len(seen) > 25
 
-    served(play, minds, session)
+    served(play, policies, session)
 
 
-def test_a_replay_is_played_to_its_end_and_again(replay, minds):
+def test_a_replay_is_played_to_its_end_and_again(replay, policies):
     part = replay.cut(3, 9)
 
-    async def session(show, port):
+    async def session(playback, port):
         async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
 
             async def do(**asked):
@@ -147,7 +148,7 @@ def test_a_replay_is_played_to_its_end_and_again(replay, minds):
             assert hello["source"] == "replay"
             end, _ = await until(socket, lambda header, _: header["kind"] == "frame" and header["paused"])
             assert (end["tick"], end["first"], end["last"]) == (9, 3, 9)
-            await do(do="rewind")
+            await do(do="restart")
             await until(socket, lambda header, _: header["kind"] == "hello")
             await until(socket, lambda header, _: header["kind"] == "frame" and header["tick"] < 9)
             await do(do="pause")
@@ -163,18 +164,18 @@ def test_a_replay_is_played_to_its_end_and_again(replay, minds):
             await do(do="take", uid=uid)
             await until(socket, lambda header, _: header["kind"] == "error" and "replay" in header["message"])
 
-    served(part, minds, session)
+    served(part, policies, session)
 
 
-def test_what_is_long_ago_is_forgotten(play, minds, monkeypatch):
-    monkeypatch.setattr(show_module, "_HISTORY_BYTES", 1)
+def test_what_is_long_ago_is_forgotten(play, policies, monkeypatch):
+    monkeypatch.setattr(playback_module, "_HISTORY_BYTES", 1)
 
-    async def session(show, port):
+    async def session(playback, port):
         async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
             await until(socket, lambda header, _: header["kind"] == "frame" and header["tick"] > 20)
             await socket.send(json.dumps({"do": "pause"}))
             await asyncio.sleep(0.3)
-            replay, totals = show.stage.replay, show.stage.totals
+            replay, totals = playback.view.replay, playback.view.totals
             assert len(replay) < 5 and replay.frames[0].tick > 15
             assert len(totals.living) == len(replay) + 1
             assert totals.deaths[-1].sum() > sum(one.left.sum() for one in replay.frames)
@@ -183,12 +184,12 @@ def test_what_is_long_ago_is_forgotten(play, minds, monkeypatch):
                 socket, lambda header, _: header["kind"] == "error" and "seek: tick 2: allowed are" in header["message"]
             )
 
-    served(play.beside(0), minds, session)
+    served(play.beside(0), policies, session)
 
 
 @pytest.mark.parametrize("seconds", [-5, 61, float("nan"), float("inf")])
-def test_a_pace_that_cannot_be_is_refused(play, replay, minds, seconds):
-    show = Show(replay, 1, minds, 0.5)
+def test_a_pace_that_cannot_be_is_refused(play, replay, policies, seconds):
+    playback = Playback(replay, 1, policies, 0.5)
     with pytest.raises(ValueError, match="allowed are 0 to 60"):
-        show.pace(seconds=seconds)
-    assert show.seconds == 0.5
+        playback.set_pace(seconds=seconds)
+    assert playback.seconds == 0.5

@@ -2,9 +2,13 @@
 
 import asyncio
 
+import jax.numpy as jnp
+
 from nmmo_jax import make
+from nmmo_jax.declarations import Argument, Column, Head, Listing, Phase, Table
 from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
+from nmmo_jax.system import System
 from nmmo_jax.viewer import protocol
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named
@@ -12,9 +16,43 @@ from train.policy import load_named
 WORLD = {"num_agents": 16, "num_populations": 2, "rows": 24, "columns": 20, "border": 3}
 
 
-def begun(*names):
+def _keep(world):
+    friend = world.chosen("friend")
+    uid = jnp.where(friend >= 0, world.agents.uid[jnp.maximum(friend, 0)], -1)
+    return world.set(pose=world.chosen("pose"), friend=uid, gift=world.chosen("gift"), place=world.chosen("place"))
+
+
+def _wrap(world):
+    return world.add("gifts", jnp.ones(4, bool), kind=jnp.arange(4) + 5)
+
+
+def _poses(world):
+    """Who stands can sit, and only who sits can lie down."""
+    return jnp.stack([world.alive, world.alive, world["pose"] == 1], axis=-1)
+
+
+MANNERS = System(
+    "manners",
+    agents=[
+        Column("pose", high=2, meaning="as it was chosen"),
+        *(Column(name, "int32", empty=-1) for name in ("friend", "gift", "place")),
+    ],
+    tables=[Table("gifts", 4, [Column("kind", high=9)])],
+    observe=[Listing("gifts", "gifts", 3, ["kind"], rows=lambda world: jnp.full((16, 3), jnp.array([2, -1, 0])))],
+    heads=[
+        Head("pose", [Argument("pose", 3, mask=_poses, meaning="0 stand, 1 sit, 2 lie")]),
+        Head("friend", [Argument("friend", among="visible", meaning="whom it greets")]),
+        Head("give", [Argument("gift", among="gifts"), Argument("place", among="window")]),
+    ],
+    causes=["boredom"],
+    phases=[Phase("act", _keep), Phase("end", _wrap)],
+)
+"""What agents choose is kept as it is: of fixed choices, of agents, of what is listed, of places."""
+
+
+def begun(*names, systems=()):
     """A play that has just begun, population p with policy p modulo their number."""
-    env = make("chaos", **WORLD)
+    env = make("chaos", **WORLD, systems=systems)
     pool = MapPool.generated(0, 1, env.config)
     return Play(env, players(names, env, load_named), (names * 2)[:2], pool, initial_population=12, title="test")
 

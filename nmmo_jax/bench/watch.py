@@ -1,4 +1,4 @@
-"""What watching costs: how much browsers slow the play down, the bytes that they are sent, the time that looking takes.
+"""What watching costs: how much browsers slow the play down, the bytes that they are sent, how long inspecting takes.
 
     python -m nmmo_jax.bench.watch
 
@@ -24,9 +24,10 @@ from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.viewer import scene
 from nmmo_jax.viewer.access import Access
-from nmmo_jax.viewer.minds import Minds
-from nmmo_jax.viewer.server import Gallery, open_gallery
-from nmmo_jax.viewer.show import Show
+from nmmo_jax.viewer.hub import Hub
+from nmmo_jax.viewer.playback import Playback
+from nmmo_jax.viewer.policies import TrainedPolicies
+from nmmo_jax.viewer.server import start_server
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named
@@ -51,7 +52,7 @@ _SETTLE = 2.0  # seconds, for browsers to come
 
 
 @dataclasses.dataclass
-class Watching:
+class WatchBenchmark:
     """Measure what watching costs, and print it as JSON."""
 
     game: str = "law"
@@ -68,7 +69,7 @@ class Watching:
     """File for the result. Default: standard output."""
 
 
-def main(args: Watching) -> dict[str, Any]:
+def main(args: WatchBenchmark) -> dict[str, Any]:
     """Measures; ``slowdown`` is the share of the ticks per second that is lost, of the medians.
 
     Raises:
@@ -82,18 +83,19 @@ def main(args: Watching) -> dict[str, Any]:
     play = Play(env, players((args.policy,), env, load_named), names, pool, initial_population=args.agents)
     play.run(64)
     play.tick()  # which is another program, compiled before anything is timed
-    show = Show(play, 1, Minds(env, names, load_named), seconds=0)
-    stage, frames = show.stage, range(60, 64)
+    playback = Playback(play, 1, TrainedPolicies(env, names, load_named), seconds=0)
+    view, frames = playback.view, range(60, 64)
     record = {
         **{name: value for name, value in dataclasses.asdict(args).items() if name != "out"},
-        "living": float(np.mean([stage.totals.living[index].sum() for index in frames])),
+        "living": float(np.mean([view.totals.living[index].sum() for index in frames])),
         "bytes_per_tick": round(
-            np.mean([len(scene.frame(stage.replay, stage.totals, index, index - 1, {})) for index in frames])
+            np.mean([len(scene.frame(view.replay, view.totals, index, index - 1, {})) for index in frames])
         ),
     }
-    if stage.lens.minds.trained:
-        record["value_overlay_ms"] = round(1e3 * _seconds(lambda index: stage.lens.overlay("value", index, None)), 1)
-    alone, watched = asyncio.run(_rates(show, args))
+    if view.inspector.policies.trained:
+        seconds = _seconds(lambda index: view.inspector.overlay(index, "value", None))
+        record["value_overlay_ms"] = round(1e3 * seconds, 1)
+    alone, watched = asyncio.run(_rates(playback, args))
     slowdown = 1 - statistics.median(watched) / statistics.median(alone)
     return {
         **record,
@@ -104,27 +106,27 @@ def main(args: Watching) -> dict[str, Any]:
     }
 
 
-def _seconds(look: Any) -> float:
-    """That looking at a frame takes, after the first."""
-    look(50)
+def _seconds(inspect: Any) -> float:
+    """That inspecting a frame takes, after the first."""
+    inspect(50)
     taken = []
     for index in range(51, 56):
         began = time.perf_counter()
-        look(index)
+        inspect(index)
         taken.append(time.perf_counter() - began)
     return statistics.median(taken)
 
 
-async def _rates(show: Show, args: Watching) -> tuple[list[float], list[float]]:
-    gallery = Gallery(show, population_colours(8), {"can": {}})
-    server = await open_gallery(gallery, Access())
+async def _rates(playback: Playback, args: WatchBenchmark) -> tuple[list[float], list[float]]:
+    hub = Hub(playback, population_colours(8), {"can": {}})
+    server = await start_server(hub, Access())
     port = server.sockets[0].getsockname()[1]
 
     async def rate() -> float:
         await asyncio.sleep(_SETTLE)
-        first, began = show.at, time.perf_counter()
+        first, began = playback.newest, time.perf_counter()
         await asyncio.sleep(args.seconds)
-        return (show.at - first) / (time.perf_counter() - began)
+        return (playback.newest - first) / (time.perf_counter() - began)
 
     alone, watched = [], []
     try:
@@ -132,16 +134,16 @@ async def _rates(show: Show, args: Watching) -> tuple[list[float], list[float]]:
             alone.append(await rate())
             browsers = subprocess.Popen([sys.executable, "-c", _BROWSERS, str(port)])
             watched.append(await rate())
-            there = len(gallery.watchers)
+            there = len(hub.clients)
             browsers.kill()
             browsers.wait()
             if there != 5:
                 raise RuntimeError(f"{there} of 5 browsers watched")
     finally:
         server.close()
-        show.close()
+        playback.close()
     return alone, watched
 
 
 if __name__ == "__main__":
-    run_program("watch", main, tyro.cli(Watching))
+    run_program("watch", main, tyro.cli(WatchBenchmark))

@@ -92,10 +92,11 @@ class Watch:
           ValueError, OSError: what cannot be shown or served.
         """
         from nmmo_jax.viewer.access import Access
-        from nmmo_jax.viewer.minds import Minds  # training's libraries take a second to import
+        from nmmo_jax.viewer.hub import Hub  # training's libraries take a second to import
+        from nmmo_jax.viewer.playback import Playback
+        from nmmo_jax.viewer.policies import TrainedPolicies
         from nmmo_jax.viewer.protocol import SLOWEST
-        from nmmo_jax.viewer.server import Gallery, opened
-        from nmmo_jax.viewer.show import Show
+        from nmmo_jax.viewer.server import serving
 
         if not 0 <= self.speed <= SLOWEST:
             raise ValueError(f"--speed {self.speed}: allowed are 0 to {SLOWEST:g} seconds per tick")
@@ -106,28 +107,28 @@ class Watch:
         with flags_named(named_by(self)):
             source, names, game = self._source()
         env = source.env if isinstance(source, Play) else Environment(source.config, source.rules)
-        minds = self._minds(Minds, env, names)
-        show = Show(source, self._realms if isinstance(source, Play) else 1, minds, self.speed)
-        can = {"value": bool(minds.trained), "probabilities": bool(minds.trained), "take": show.live}
-        about = {"game": game, "tick_seconds": 0.6, "can": {**can, "realm": show.live and self._realms > 1}}
-        gallery = Gallery(show, population_colours(env.config.num_populations), about)
+        policies = self._policies(TrainedPolicies, env, names)
+        playback = Playback(source, self._realms if isinstance(source, Play) else 1, policies, self.speed)
+        can = {"value": bool(policies.trained), "probabilities": bool(policies.trained), "take": playback.live}
+        about = {"game": game, "tick_seconds": 0.6, "can": {**can, "realm": playback.live and self._realms > 1}}
+        hub = Hub(playback, population_colours(env.config.num_populations), about)
         ended = threading.Event()
         with Signals(ended.set) as watch:
             if self.record is not None:
                 watch.grace = None  # it is still to be written
-            with opened(gallery, access) as port:
-                self._tell(show, access, port)
+            with serving(hub, access) as port:
+                self._print_address(playback, access, port)
                 ended.wait()
             if self.record is not None:
-                save_replay(show.stage.replay, self.record)
-                console().print(f"{safe(self.record)}: {len(show.stage.replay)} ticks", soft_wrap=True)
-        return 1 if show.failed else 0
+                save_replay(playback.view.replay, self.record)
+                console().print(f"{safe(self.record)}: {len(playback.view.replay)} ticks", soft_wrap=True)
+        return 1 if playback.failed else 0
 
-    def _tell(self, show: Any, access: Any, port: int) -> None:
-        urls, told = access.urls(port), [f"{safe(show.stage.replay.about['title'])}: "]
+    def _print_address(self, playback: Any, access: Any, port: int) -> None:
+        urls, text = access.urls(port), [f"{safe(playback.view.replay.about['title'])}: "]
         for url in urls:
-            told += [*([] if url is urls[0] else [" or "]), (safe(url), "bold")]
-        console().print(Text.assemble(*told, "   Ctrl-C ends it"), soft_wrap=True)
+            text += [*([] if url is urls[0] else [" or "]), (safe(url), "bold")]
+        console().print(Text.assemble(*text, "   Ctrl-C ends it"), soft_wrap=True)
         if access.token is not None:
             console().print(
                 f"Other machines can reach {safe(self.host)}, unencrypted; whoever has the token of this address can "
@@ -212,8 +213,8 @@ class Watch:
         rules = {**policy.rules.named(), **{name: own.pop(name) for name in [*own] if name not in fields}}
         return Environment(dataclasses.replace(policy.config, **own), Rules.from_named(rules)), labels(names)[0]
 
-    def _minds(self, kind: Any, env: Environment, names: tuple[str, ...]) -> Any:
-        """The minds of the policies; where those of a replay cannot be found, of nobody trained."""
+    def _policies(self, kind: Any, env: Environment, names: tuple[str, ...]) -> Any:
+        """The policies of the populations; where those of a replay cannot be found, of nobody trained."""
         try:
             return kind(env, names, load_trained)
         except (ValueError, OSError):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.actions import Action, complete
+from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import Players
@@ -23,18 +24,19 @@ from nmmo_jax.world.pool import MapPool
 _CHUNK = 64  # ticks per call where nobody waits for the next
 
 
-class Orders:
-    """What is done by agents that a person plays: everything they do.
+class HumanActions:
+    """What is done by agents that people play: everything they do.
 
     Attributes:
       taken: which slots those are.
-      given: arrays ``[num_agents]`` by the fields of ``Action``.
+      choices: int32 arrays ``[num_agents]`` by argument, as in ``Action``; nothing at first.
     """
 
-    def __init__(self, num_agents: int):
-        self.taken = np.zeros(num_agents, bool)
-        nothing = {"move": 0, "style": 0, "target": -1}
-        self.given: dict[str, Any] = {name: np.full(num_agents, value, np.int32) for name, value in nothing.items()}
+    def __init__(self, config: Config):
+        self.taken = np.zeros(config.num_agents, bool)
+        zero = jnp.zeros(config.num_agents, jnp.int32)
+        nothing = complete(Action(zero, zero, zero - 1), config)
+        self.choices: dict[str, Any] = {name: np.array(choice) for name, choice in nothing.named().items()}
 
 
 class Play:
@@ -87,20 +89,19 @@ class Play:
         """What its agents remember, as ``Players.act`` returns it."""
         return self._worlds[1]
 
-    def tick(self, orders: Orders | None = None) -> Frame:
+    def tick(self, people: HumanActions | None = None) -> Frame:
         """One tick, with what people do."""
-        orders = orders or Orders(self.env.config.num_agents)
-        return self._advance(1, orders)[0]
+        return self._advance(1, people or HumanActions(self.env.config))[0]
 
     def run(self, ticks: int) -> Replay:
         """So many ticks, and the replay of all so far."""
-        nobody = Orders(self.env.config.num_agents)
+        nobody = HumanActions(self.env.config)
         for some in [_CHUNK] * (ticks // _CHUNK) + [1] * (ticks % _CHUNK):  # two programs serve any number
             self._advance(some, nobody)
         return self.replay
 
-    def _advance(self, ticks: int, orders: Orders) -> list[Frame]:
-        given = orders.taken, complete(Action(**orders.given), self.env.config)
+    def _advance(self, ticks: int, people: HumanActions) -> list[Frame]:
+        given = people.taken, Action.from_named(people.choices)
         self._worlds, frames = self._program(self.players.params, self._keys, self.index, self._worlds, given, ticks)
         frames, ready = jax.device_get((frames, self._worlds[0].tiles.ready_tick[0]))
         # Copies: what XLA returns is kept whole as long as a part of it is.
@@ -113,13 +114,13 @@ def _ticks(
     env: Environment, players: Players, params: Any, keys: Any, index: Any, worlds: Any, given: Any, ticks: int
 ) -> Any:
     """The realm of that index and what its agents remember, ``[1, ...]``, after some ticks, and their frames."""
-    world, (key, policy_key), (taken, orders) = vectorize(env, 1, index), keys, given
+    world, (key, policy_key), (taken, theirs) = vectorize(env, 1, index), keys, given
 
     def tick(carry, _):
         before, core = carry
         own = fold_in(fold_in(policy_key, index), before.tick[0])[None]
         action, core = players.act(params, own, world.observe(before), before, core)
-        action = jax.tree.map(lambda theirs, ours: jnp.where(taken, theirs, ours), orders, action)
+        action = jax.tree.map(lambda chosen, own: jnp.where(taken, chosen, own), theirs, action)
         _, after, _, terminated, truncated, info = world.step(key, before, action)
         before, now, action, left, info = _one((before, after, action, terminated | truncated, info))
         return (after, core), next_frame(before, now, action, left, info, env.config)

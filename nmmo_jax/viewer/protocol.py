@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nmmo_jax.config import STYLES
-from nmmo_jax.systems.movement import DIRECTIONS
+from nmmo_jax.actions import Argument, heads, number_of_things
+from nmmo_jax.config import Config
 
 MAGIC, VERSION = b"NMMO", 1
 MOST = 4_096  # characters that a browser has reason to send at once
@@ -26,7 +26,7 @@ _SHOWN = 40  # characters of what was sent, in errors
 
 
 class Field(NamedTuple):
-    """What may be said in a message: a text, or a number between two others."""
+    """What may be said in a message: a text, an object, or a number between two others."""
 
     kind: type
     low: float = 0
@@ -35,11 +35,11 @@ class Field(NamedTuple):
 
 
 # What may be asked for, with what belongs to it; all else is refused.
-ASKED: dict[str, dict[str, Field]] = {
+REQUESTS: dict[str, dict[str, Field]] = {
     "play": {},
     "pause": {},
     "step": {},
-    "rewind": {},
+    "restart": {},
     "speed": {"seconds": Field(float, high=SLOWEST)},
     "realm": {"realm": Field(int)},
     "seek": {"tick": Field(int)},
@@ -48,12 +48,18 @@ ASKED: dict[str, dict[str, Field]] = {
     "overlay": {"name": Field(str, nothing=True)},
     "take": {"uid": Field(int)},
     "release": {},
-    "act": {
-        "move": Field(int, high=len(DIRECTIONS) - 1),
-        "style": Field(int, high=len(STYLES) - 1),
-        "target": Field(int, low=-1),  # a uid; -1: nobody
-    },
+    "act": {"choices": Field(dict)},  # by argument, as of ``choice_fields``
 }
+
+
+def choice_fields(config: Config) -> dict[str, Field]:
+    """What people can choose for an agent of a world, by argument: as in ``Action``, but among agents a uid."""
+
+    def field(one: Argument) -> Field:
+        low = -1 if one.among else 0
+        return Field(int, low) if one.among == "visible" else Field(int, low, number_of_things(one, config) - 1)
+
+    return {argument.name: field(argument) for head in heads(config) for argument in head.arguments}
 
 
 def encode(kind: str, fields: dict[str, Any] | None = None, **arrays: np.ndarray) -> bytes:
@@ -92,32 +98,39 @@ def decode(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def read(message: str | bytes) -> dict[str, Any]:
+def parse_request(message: str | bytes, choices: dict[str, Field]) -> dict[str, Any]:
     """What a browser asks for.
 
+    Args:
+      choices: of ``act``, by argument.
+
     Raises:
-      ValueError: it cannot be read, or is none of ``ASKED``; says what is wrong, in words for the person who asked.
+      ValueError: it cannot be read, or is none of ``REQUESTS``; says what is wrong, in words for who asked.
     """
     if not isinstance(message, str) or len(message) > MOST:
         raise ValueError(f"messages must be texts of at most {MOST:,} characters")
     try:
-        asked = json.loads(message)
+        request = json.loads(message)
     except (ValueError, RecursionError):
         raise ValueError("messages must be JSON") from None
-    if not isinstance(asked, dict) or not isinstance(asked.get("do"), str) or asked["do"] not in ASKED:
-        raise ValueError(f"do: must be one of {', '.join(ASKED)}")
-    fields = ASKED[asked["do"]]
-    for name, value in asked.items():
-        if name == "do":
-            continue
-        if name not in fields:
-            raise ValueError(f"{asked['do']}: has no {_short(name)}")
-        if wrong := _wrong(fields[name], value):
-            raise ValueError(f"{asked['do']}: {name} {_short(value)}: {wrong}")
-    missing = [name for name in fields if name not in asked and asked["do"] != "act"]
+    if not isinstance(request, dict) or not isinstance(request.get("do"), str) or request["do"] not in REQUESTS:
+        raise ValueError(f"do: must be one of {', '.join(REQUESTS)}")
+    do, fields = request["do"], REQUESTS[request["do"]]
+    _check(do, {name: value for name, value in request.items() if name != "do"}, fields)
+    missing = [name for name in fields if name not in request]
     if missing:
-        raise ValueError(f"{asked['do']}: {', '.join(missing)} is missing")
-    return asked
+        raise ValueError(f"{do}: {', '.join(missing)} is missing")
+    if do == "act":
+        _check(do, request["choices"], choices)
+    return request
+
+
+def _check(do: str, given: dict[str, Any], fields: dict[str, Field]) -> None:
+    for name, value in given.items():
+        if name not in fields:
+            raise ValueError(f"{do}: has no {_short(name)}")
+        if wrong := _wrong(fields[name], value):
+            raise ValueError(f"{do}: {name} {_short(value)}: {wrong}")
 
 
 def _wrong(field: Field, value: Any) -> str:
@@ -126,6 +139,8 @@ def _wrong(field: Field, value: Any) -> str:
         return ""
     if field.kind is str:
         return "" if isinstance(value, str) else "must be a text"
+    if field.kind is dict:
+        return "" if isinstance(value, dict) else "must be an object"
     whole = field.kind is int
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return f"must be a {'whole ' if whole else ''}number"

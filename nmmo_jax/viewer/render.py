@@ -9,11 +9,11 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
 from nmmo_jax.viewer import scene
-from nmmo_jax.world.draw import map_image, palette, population_colours
+from nmmo_jax.world.draw import STAT_COLOURS, STYLE_COLOURS, map_image, palette, population_colours
 
-STYLE_COLOURS = ((229, 72, 77), (48, 194, 107), (76, 141, 255))  # melee, range, mage, as in the original
 INK, FAINT, DARK = (232, 236, 241), (140, 150, 160), (22, 26, 33)
-_NEWBORN, _FROZEN, _HEALTH = (255, 255, 255), (150, 214, 255), (240, 86, 91)
+_NEWBORN, _FROZEN, _HEALTH = (255, 255, 255), (150, 214, 255), ImageColor.getrgb(STAT_COLOURS["health"])
+_STYLES = tuple(ImageColor.getrgb(one) for one in STYLE_COLOURS.values())
 _SIDE = 640  # pixels of the map's longer side, where --scale is not given
 _MOST_SIDE = 8_192
 _STRIP, _LEAST_WIDTH = 60, 360  # pixels, of the strip below the map
@@ -69,7 +69,7 @@ class Painter:
         self.shape = (height + _STRIP, max(width, _LEAST_WIDTH))
         named = population_colours(replay.config.num_populations)
         self._populations = np.array([ImageColor.getrgb(one) for one in named], np.uint8)
-        others = [*STYLE_COLOURS, INK, FAINT, DARK, _NEWBORN, _FROZEN, _HEALTH]
+        others = [*_STYLES, INK, FAINT, DARK, _NEWBORN, _FROZEN, _HEALTH]
         self.colours = np.concatenate([palette(replay.config), np.array(others, np.uint8), self._populations])
         self._ready, self._at = np.ones(replay.tiles.material.shape, bool), -1
         self._strip = _Strip(replay, self._populations, self.shape[1])
@@ -105,7 +105,7 @@ class Painter:
         canvas = Image.fromarray(canvas)
         draw = ImageDraw.Draw(canvas)
         for _, style, _, _, *places in scene.attacks_of(now, before.agents).tolist():
-            self._attack(draw, middle(*places[:2]), middle(*places[2:]), STYLE_COLOURS[style])
+            self._attack(draw, middle(*places[:2]), middle(*places[2:]), _STYLES[style])
         picture = np.empty((*self.shape, 3), np.uint8)
         picture[:] = DARK
         height, width = rows * scale, columns * scale

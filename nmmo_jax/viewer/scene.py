@@ -1,37 +1,75 @@
-"""What the browser is told of a replay: a hello, the curves so far, and frames."""
+"""What the browser is sent of a replay: a hello, the curves so far, and frames."""
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from nmmo_jax.config import STYLES
+from nmmo_jax.actions import heads
+from nmmo_jax.components import Agents
+from nmmo_jax.config import STYLES, Config
+from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
+from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.viewer import protocol
-from nmmo_jax.world.draw import palette
+from nmmo_jax.world.draw import STAT_COLOURS, STYLE_COLOURS, cause_colours, palette
 
 _MOST_POINTS = 2_000  # of a curve
+_COLUMNS = [field.name for field in dataclasses.fields(Agents) if field.name != "alive"]
+_COMPASS = {(0, 0): "stay", (0, 1): "east", (1, 0): "south", (0, -1): "west", (-1, 0): "north"}
+_LABELS = {"move": [_COMPASS[one] for one in DIRECTIONS], "style": list(STYLES)}
 
 
 def hello(replay: Replay, colours: list[str], fields: dict[str, Any]) -> bytes:
     """What does not change while the same realm is shown."""
     config, rules = replay.config, replay.rules
     names = replay.about["populations"]
-    told = {
+    materials = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in palette(config).tolist()]
+    most = {name: int(getattr(rules, f"max_{name}")) for name in STAT_COLOURS}
+    own = [(system.name, column) for system in config.systems for column in system.agents]
+    described = {
         "title": replay.about["title"],
         "rows": config.rows,
         "columns": config.columns,
         "size": np.asarray(replay.tiles.size).tolist(),
         "populations": [{"name": names[p], "colour": colours[p % len(colours)]} for p in range(config.num_populations)],
-        "styles": list(STYLES),
+        "styles": _coloured(STYLE_COLOURS.items()),
         "reach": np.asarray(rules.attack_range).tolist(),
         "view": config.view,
-        "most": {name: int(getattr(rules, f"max_{name}")) for name in ("health", "food", "water")},
-        "materials": [
-            {"name": name, "colour": "#{:02x}{:02x}{:02x}".format(*colour)}
-            for name, colour in zip(config.material_names, palette(config).tolist(), strict=True)
-        ],
+        "stats": [{**one, "most": most[one["name"]]} for one in _coloured(STAT_COLOURS.items())],
+        "causes": _coloured(zip(config.deadly, cause_colours(config), strict=True)),
+        "materials": _coloured(zip(config.material_names, materials, strict=True)),
+        "harvested": int(Material.SCRUB),  # what a forest looks like that is not ready
+        "agents": [*_COLUMNS, "immune"],
+        "own": {f"{system}.{column.name}": column.meaning for system, column in own},
+        "arguments": _arguments(config),
     }
-    return protocol.encode("hello", {**told, **fields}, material=np.asarray(replay.tiles.material))
+    return protocol.encode("hello", {**described, **fields}, material=np.asarray(replay.tiles.material))
+
+
+def _coloured(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"name": name, "colour": colour} for name, colour in pairs]
+
+
+def _arguments(config: Config) -> list[dict[str, Any]]:
+    """What agents choose, in the order of ``heads``, and which system it is of (null: classic)."""
+    system = {argument.name: system.name for system in config.systems for argument in system.arguments}
+    columns = {name: [column.name for column in one.columns] for name, one in config.lists.items()}
+    return [
+        {
+            "name": argument.name,
+            "system": system.get(argument.name),
+            "size": argument.size,
+            "nothing": argument.nothing,
+            "meaning": argument.meaning,
+            "among": argument.among,
+            "columns": columns.get(argument.among, []),
+            "labels": _LABELS.get(argument.name),
+        }
+        for head in heads(config)
+        for argument in head.arguments
+    ]
 
 
 class Totals:
@@ -84,7 +122,7 @@ class Totals:
             lifetime=np.array([self.lifetime(point) for point in points], np.float32),
         )
 
-    def told(self, index: int) -> dict[str, Any]:
+    def summary(self, index: int) -> dict[str, Any]:
         """Of one frame."""
         deaths = self.deaths[index]
         return {
@@ -101,17 +139,12 @@ def frame(replay: Replay, totals: Totals, index: int, since: int, fields: dict[s
     """
     now, agents = replay.frames[index], replay.frames[index].agents
     alive = np.flatnonzero(agents.alive)
-    kinds = {"uid": np.int32, "population": np.uint16, "row": np.int16, "col": np.int16, "health": np.int16}
-    kinds |= {"food": np.int16, "water": np.int16, "age": np.int32}
-    columns = {name: getattr(agents, name)[alive].astype(kind) for name, kind in kinds.items()}
-    columns["freeze"] = np.minimum(agents.freeze[alive], 255).astype(np.uint8)
-    columns["damage"] = np.minimum(agents.damage[alive], np.iinfo(np.int16).max).astype(np.int16)
+    columns = {name: getattr(agents, name)[alive] for name in _COLUMNS}
     columns["immune"] = (agents.age[alive] < int(replay.rules.immunity_ticks)).astype(np.uint8)
     before = replay.frames[max(index - 1, 0)].agents
-    told = {"tick": int(now.tick), **totals.told(index), **fields}
     return protocol.encode(
         "frame",
-        told,
+        {"tick": int(now.tick), **totals.summary(index), **fields},
         **columns,
         attacks=attacks_of(now, before),
         deaths=deaths_of(now, before),
@@ -148,8 +181,12 @@ def slot_of(replay: Replay, index: int, uid: int) -> int | None:
 
 
 def attack_map(replay: Replay, index: int, slot: int) -> np.ndarray:
-    """Float32 ``[7, 7, 3]``: of the hits an agent has made so far, the share by where the target stood and style."""
-    result, uid = np.zeros((7, 7, len(STYLES)), np.float32), replay.frames[index].agents.uid[slot]
+    """Float32 ``[2 r + 1, 2 r + 1, styles]``: of the hits an agent has made so far, the share by where the target stood
+    and style; r is the longest reach, or as far as agents see.
+    """
+    reach = min(int(np.max(replay.rules.attack_range)), replay.config.radius)
+    side, uid = 2 * reach + 1, replay.frames[index].agents.uid[slot]
+    result = np.zeros((side, side, len(STYLES)), np.float32)
     for at in range(index, 0, -1):
         now, before = replay.frames[at], replay.frames[at - 1].agents
         if before.uid[slot] != uid:
@@ -157,8 +194,8 @@ def attack_map(replay: Replay, index: int, slot: int) -> np.ndarray:
         target = now.hit[slot]
         if target >= 0:
             where = [
-                int(getattr(before, axis)[target]) - int(getattr(before, axis)[slot]) + 3 for axis in ("row", "col")
+                int(getattr(before, axis)[target]) - int(getattr(before, axis)[slot]) + reach for axis in ("row", "col")
             ]
-            if all(0 <= one < 7 for one in where):
+            if all(0 <= one < side for one in where):
                 result[(*where, now.style[slot])] += 1
     return result / max(result.sum(), 1)

@@ -1,4 +1,4 @@
-"""Pictures of maps: a palette, arrays of pixels, PNG files. Needs no library to draw."""
+"""Pictures of maps, and the colours of the game: palettes, arrays of pixels, PNG files. Needs no library to draw."""
 
 import colorsys
 import os
@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nmmo_jax.common.files import write
-from nmmo_jax.config import Config
-from nmmo_jax.kinds import Material
+from nmmo_jax.config import STYLES, Config
+from nmmo_jax.declarations import STATS
+from nmmo_jax.kinds import Cause, Material
 
 # Near to nature, and told apart by lightness where red and green, or blue and yellow, are not: under
 # simulated protanopia, deuteranopia and tritanopia any two stay at least 18 apart in CIELAB.
@@ -27,15 +28,43 @@ COLOURS: dict[Material, tuple[int, int, int]] = {
 # Okabe and Ito's, told apart by the colour-blind (jfly.uni-koeln.de/color).
 POPULATION_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 PALETTE = np.array([COLOURS[material] for material in Material], np.uint8)
+STYLE_COLOURS = dict(zip(STYLES, ("#e5484d", "#30c26b", "#4c8dff"), strict=True))  # as in the original
+STAT_COLOURS = dict(zip(STATS, ("#f0565b", "#eab13c", "#48a9f8"), strict=True))
+CAUSE_COLOURS = {
+    Cause.LAVA: "#f2793a",
+    Cause.STARVATION: STAT_COLOURS["food"],
+    Cause.THIRST: STAT_COLOURS["water"],
+    Cause.COMBAT: STYLE_COLOURS["melee"],
+}
 
 
 def population_colours(number: int) -> list[str]:
     """A colour for each population, ``#rrggbb``: the first as in figures, then others all around the circle of hues."""
     golden = (5**0.5 - 1) / 2  # turns that never come close to an earlier one soon
     more = range(max(0, number - len(POPULATION_COLOURS)))
-    rgb = [colorsys.hls_to_rgb(index * golden % 1, (0.35, 0.6, 0.8)[index % 3], 0.65) for index in more]
-    others = ["#{:02x}{:02x}{:02x}".format(*(round(255 * part) for part in one)) for one in rgb]
+    others = [_of_hue(index * golden, (0.35, 0.6, 0.8)[index % 3]) for index in more]
     return [*POPULATION_COLOURS, *others][:number]
+
+
+def cause_colours(config: Config) -> list[str]:
+    """A colour for each of ``Config.deadly``, ``#rrggbb``: of systems' causes, in turn what is furthest from all
+    before it.
+    """
+    colours = list(CAUSE_COLOURS.values())
+    candidates = [_of_hue(hue / 24, lightness) for lightness in (0.6, 0.75) for hue in range(24)]
+    for _ in config.deadly[len(colours) :]:
+        colours.append(max(candidates, key=lambda one: min(_distance(one, other) for other in colours)))
+    return colours
+
+
+def _of_hue(turns: float, lightness: float) -> str:
+    rgb = colorsys.hls_to_rgb(turns % 1, lightness, 0.65)
+    return "#{:02x}{:02x}{:02x}".format(*(round(255 * part) for part in rgb))
+
+
+def _distance(one: str, other: str) -> int:
+    pairs = zip(bytes.fromhex(one[1:]), bytes.fromhex(other[1:]), strict=True)
+    return sum((a - b) ** 2 for a, b in pairs)
 
 
 def palette(config: Config) -> UInt8[np.ndarray, "M 3"]:

@@ -4,7 +4,7 @@ import { ConeGeometry, IcosahedronGeometry, OctahedronGeometry, PlaneGeometry, S
 import { Batch, Table, copyOf } from "./batch.js";
 import { mergeVertices } from "./geometry.js";
 import { rgb } from "./colours.js";
-import { uniforms } from "./scene.js";
+import { uniforms } from "./renderer.js";
 import { BODY_FRAGMENT, BODY_VERTEX, MARK_FRAGMENT, MARK_VERTEX, eased } from "./shaders.js";
 
 // A row of the table: place before and after (column, row), colour (3) and a spare, shares of health, food and water
@@ -13,8 +13,8 @@ const [TINT, STATS, MARKS, WIDTH] = [4, 8, 12, 16];
 const NEAR = 14; // pixels of the page: how far from an agent a click still means it
 
 export class Agents {
-  constructor(stage) {
-    this.stage = stage;
+  constructor(renderer) {
+    this.renderer = renderer;
     this.count = 0; // living agents that are drawn
     this.total = 0; // with those that die in this picture
     this.index = new Map(); // uid -> instance, of the living
@@ -27,9 +27,9 @@ export class Agents {
     this.point = new Vector3();
     this.table = new Table(WIDTH / 4);
     this.batches = [];
-    const cone = new ConeGeometry(0.31, 0.78, stage.software ? 7 : 14, 1, true).translate(0, 0.39, 0);
+    const cone = new ConeGeometry(0.31, 0.78, renderer.software ? 7 : 14, 1, true).translate(0, 0.39, 0);
     // In software each triangle counts.
-    const head = stage.software ? new OctahedronGeometry(0.2) : new IcosahedronGeometry(0.19, 1);
+    const head = renderer.software ? new OctahedronGeometry(0.2) : new IcosahedronGeometry(0.19, 1);
     head.translate(0, 0.75, 0);
     const ground = new PlaneGeometry(1, 1).rotateX(-Math.PI / 2);
     const flat = { transparent: true, depthWrite: false };
@@ -44,7 +44,7 @@ export class Agents {
     const glsl = this.table.glsl("agent") + vertexShader.replace("COPY", copyOf(shape));
     const own = { ...uniforms, ...settings.uniforms, agentTable: this.table.uniform };
     const material = new ShaderMaterial({ ...settings, uniforms: own, vertexShader: glsl });
-    this.batches.push(new Batch(this.stage.scene, shape, material, this.table, order));
+    this.batches.push(new Batch(this.renderer.scene, shape, material, this.table, order));
   }
 
   hello(world) {
@@ -82,7 +82,7 @@ export class Agents {
       this.begin(i, from, same);
       this.index.set(uid, i);
       this.paint(i, agents.population[i]);
-      this.measure(i, agents.health[i], agents.food[i], agents.water[i]);
+      this.measure(i, i);
       const isNew = agents.age[i] === 0 && !world.jump && (same ? array[i * WIDTH + MARKS] === 1 : old === undefined);
       this.mark(i, isNew ? 1 : 0, agents.freeze[i], agents.immune[i]);
     }
@@ -145,12 +145,11 @@ export class Agents {
     for (let c = 0; c < 3; c++) this.table.array[i * WIDTH + TINT + c] = colour[c] / 255;
   }
 
-  measure(i, health, food, water) {
-    const { most } = this.world;
-    const at = i * WIDTH + STATS;
-    this.table.array[at] = health / most.health;
-    this.table.array[at + 1] = food / most.food;
-    this.table.array[at + 2] = water / most.water;
+  /** How full an instance's bars are: as of an agent of the frame; null: empty. */
+  measure(i, agent) {
+    for (const [k, { name, most }] of this.world.stats.entries()) {
+      this.table.array[i * WIDTH + STATS + k] = agent === null ? 0 : this.world.agents[name][agent] / most;
+    }
   }
 
   mark(i, life, freeze, immune) {
@@ -171,7 +170,7 @@ export class Agents {
       this.table.array[i * WIDTH + 3] = deaths[k + 2] + 0.5;
       this.begin(i, old === undefined ? -1 : old * 2);
       this.paint(i, deaths[k + 1]);
-      this.measure(i, 0, 0, 0);
+      this.measure(i, null);
       this.mark(i, 2, 0, 0);
       this.total++;
     }
@@ -189,7 +188,7 @@ export class Agents {
       if (i !== undefined) array[i * WIDTH + MARKS + 3] = mark;
     }
     this.table.touch();
-    this.stage.wake();
+    this.renderer.wake();
   }
 
   show() {
@@ -232,9 +231,9 @@ export class Agents {
   project(i, out, height = 0.45) {
     this.spotOf(i, out);
     out.y = height;
-    out.project(this.stage.camera);
-    out.x = ((out.x + 1) / 2) * this.stage.width;
-    out.y = ((1 - out.y) / 2) * this.stage.height;
+    out.project(this.renderer.camera);
+    out.x = ((out.x + 1) / 2) * this.renderer.width;
+    out.y = ((1 - out.y) / 2) * this.renderer.height;
     return out;
   }
 

@@ -1,7 +1,7 @@
-// Health, food and water over each agent: one quad per agent that faces the viewer.
+// What each agent has of health and the like, over it: one quad per agent that faces the viewer.
 
 import { PlaneGeometry } from "three";
-import { BARS, rgb } from "./colours.js";
+import { ink } from "./colours.js";
 import { MOTION } from "./shaders.js";
 
 const VERTEX = /* glsl */ `
@@ -47,12 +47,21 @@ const FRAGMENT = /* glsl */ `
   }
 `;
 
-/** Adds the bars to the agents; returns a function that says from how many pixels per tile on they are shown. */
-export function addBars(agents) {
-  const inks = Object.values(BARS).flatMap((hex) => rgb(hex).map((byte) => byte / 255));
-  const detail = { value: 15 };
-  const own = { inks: { value: inks }, detail };
-  const shaders = { vertexShader: VERTEX, fragmentShader: FRAGMENT };
-  agents.add(new PlaneGeometry(1, 1), { uniforms: own, ...shaders, transparent: true, depthWrite: false }, 4);
-  return (least) => (detail.value = least);
+export class Bars {
+  constructor(agents) {
+    this.detail = { value: 15 };
+    this.inks = { value: new Array(9).fill(0.5) };
+    const own = { inks: this.inks, detail: this.detail };
+    const shaders = { vertexShader: VERTEX, fragmentShader: FRAGMENT };
+    agents.add(new PlaneGeometry(1, 1), { uniforms: own, ...shaders, transparent: true, depthWrite: false }, 4);
+  }
+
+  hello(world) {
+    this.inks.value = world.stats.flatMap(({ colour }) => Object.values(ink(colour)));
+  }
+
+  /** Shows bars from so many pixels per tile on. */
+  show(least) {
+    this.detail.value = least;
+  }
 }

@@ -10,20 +10,20 @@ const FLIGHT = 0.45; // seconds from one view to another
 
 export class View {
   /**
-   * @param {Stage} stage whose camera is moved
+   * @param {Renderer} renderer whose camera is moved
    * @param {Agents} agents whom it can follow
    * @param {() => void} onMode called when the mode changes
    */
-  constructor(stage, agents, onMode) {
-    this.stage = stage;
+  constructor(renderer, agents, onMode) {
+    this.renderer = renderer;
     this.agents = agents;
     this.onMode = onMode;
-    this.controls = new OrbitControls(stage.camera, stage.canvas);
+    this.controls = new OrbitControls(renderer.camera, renderer.canvas);
     Object.assign(this.controls, {
       enableDamping: true, dampingFactor: 0.16, screenSpacePanning: false, zoomToCursor: true, zoomSpeed: 1.4,
       maxPolarAngle: 1.45, minDistance: 3, touches: { ONE: TOUCH.PAN, TWO: TOUCH.DOLLY_ROTATE },
     });
-    this.controls.addEventListener("change", () => this.stage.wake());
+    this.controls.addEventListener("change", () => this.renderer.wake());
     this.controls.addEventListener("start", () => (this.flight = null));
     this.top = false;
     this.following = null; // uid
@@ -44,8 +44,8 @@ export class View {
     this.world = world;
     this.following = null;
     this.controls.maxDistance = 3 * Math.max(world.width, world.height);
-    this.stage.camera.far = 8 * Math.max(world.width, world.height, 50);
-    this.stage.camera.updateProjectionMatrix();
+    this.renderer.camera.far = 8 * Math.max(world.width, world.height, 50);
+    this.renderer.camera.updateProjectionMatrix();
     this.home(false);
   }
 
@@ -69,7 +69,7 @@ export class View {
   /** How much of the picture the map fills from a distance, and how far to look beside its middle to centre it. */
   frame(distance, polar) {
     const { width, height } = this.world;
-    const half = Math.tan((this.stage.camera.fov * Math.PI) / 360);
+    const half = Math.tan((this.renderer.camera.fov * Math.PI) / 360);
     const y = (z) => (-z * Math.cos(polar)) / ((distance - z * Math.sin(polar)) * half);
     let [low, high] = [-height / 2, height / 2];
     for (let k = 0; k < 30; k++) {
@@ -77,13 +77,13 @@ export class View {
       if (y(-height / 2 - shift) + y(height / 2 - shift) > MIDDLE) high = shift;
       else low = shift;
     }
-    const side = width / 2 / ((distance - (height / 2 - low) * Math.sin(polar)) * half * this.stage.camera.aspect);
+    const side = width / 2 / ((distance - (height / 2 - low) * Math.sin(polar)) * half * this.renderer.camera.aspect);
     return { top: y(-height / 2 - low), bottom: y(height / 2 - low), side, shift: low };
   }
 
   /** Goes to a view: aim, distance, angle from the vertical, angle around it. */
   fly(aim, distance, polar, azimuth, smooth = true) {
-    const { camera } = this.stage;
+    const { camera } = this.renderer;
     this.sphere.setFromVector3(this.offset.subVectors(camera.position, this.controls.target));
     let turn = azimuth - this.sphere.theta;
     turn -= 2 * Math.PI * Math.round(turn / (2 * Math.PI)); // the short way round
@@ -91,7 +91,7 @@ export class View {
     const from = { aim: this.controls.target.clone(), radius, phi, theta };
     this.flight = { from, aim: aim.clone(), radius: distance, phi: polar, turn, share: 0 };
     if (!smooth || matchMedia("(prefers-reduced-motion: reduce)").matches) this.advance(1);
-    this.stage.wake();
+    this.renderer.wake();
   }
 
   advance(share) {
@@ -100,7 +100,7 @@ export class View {
     this.controls.target.lerpVectors(from.aim, aim, s);
     this.sphere.set(from.radius * (radius / from.radius) ** s, from.phi + (phi - from.phi) * s, from.theta + turn * s);
     this.sphere.makeSafe();
-    this.stage.camera.position.setFromSpherical(this.sphere).add(this.controls.target);
+    this.renderer.camera.position.setFromSpherical(this.sphere).add(this.controls.target);
     this.flight.share = share;
     if (share >= 1) this.flight = null;
   }
@@ -110,7 +110,7 @@ export class View {
     this.top = !this.top;
     this.controls.enableRotate = !this.top;
     this.controls.mouseButtons.LEFT = this.top ? MOUSE.PAN : MOUSE.ROTATE;
-    const distance = this.stage.camera.position.distanceTo(this.controls.target);
+    const distance = this.renderer.camera.position.distanceTo(this.controls.target);
     const whole = distance > 0.8 * Math.max(this.world.width, this.world.height) && this.following === null;
     if (whole) this.home();
     else this.fly(this.controls.target, distance, this.top ? STEEP : USUAL, 0);
@@ -128,7 +128,7 @@ export class View {
 
   /** Goes near an agent. */
   approach(uid) {
-    const { camera } = this.stage;
+    const { camera } = this.renderer;
     if (!this.agents.spot(uid, this.aim)) return;
     this.aim.y = 0;
     const distance = camera.position.distanceTo(this.controls.target);
@@ -140,11 +140,11 @@ export class View {
   hold(name, held) {
     if (held) this.keys.add(name);
     else this.keys.delete(name);
-    this.stage.wake();
+    this.renderer.wake();
   }
 
   moveByKeys(delta) {
-    const { camera } = this.stage;
+    const { camera } = this.renderer;
     const { target } = this.controls;
     const amount = (name, other) => (this.keys.has(name) ? 1 : 0) - (this.keys.has(other) ? 1 : 0);
     this.flight = null;
@@ -169,7 +169,7 @@ export class View {
 
   /** Moves the camera on; true while it moves. */
   update(now, delta) {
-    const { camera } = this.stage;
+    const { camera } = this.renderer;
     const { target } = this.controls;
     if (this.flight) {
       if (this.following !== null && this.agents.spot(this.following, this.aim)) {
@@ -204,6 +204,6 @@ export class View {
     this.offset.set(x - target.x, -target.y, z - target.z);
     if (this.offset.lengthSq() === 0) return;
     target.add(this.offset);
-    this.stage.camera.position.add(this.offset);
+    this.renderer.camera.position.add(this.offset);
   }
 }

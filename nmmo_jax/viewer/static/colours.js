@@ -1,4 +1,4 @@
-// Colours: of the page, of the three styles, and the scales of overlays, which the colour-blind can read.
+// Colours and numbers: the scales of overlays, which the colour-blind can read; those of the game come with the hello.
 
 /** "#rrggbb" as [red, green, blue], each 0 to 255; grey where it is none. */
 export function rgb(hex) {
@@ -6,9 +6,11 @@ export function rgb(hex) {
   return [number >> 16, (number >> 8) & 255, number & 255];
 }
 
-export const STYLES = ["#e5484d", "#30c26b", "#4c8dff"]; // melee red, range green, mage blue, as in the original
-export const BARS = { health: "#f0565b", food: "#eab13c", water: "#48a9f8" };
-export const CAUSES = { lava: "#f2793a", starvation: "#eab13c", thirst: "#48a9f8", combat: "#e5484d" };
+/** "#rrggbb" as a vector of a shader, each 0 to 1 times a factor. */
+export function ink(hex, factor = 1) {
+  const [x, y, z] = rgb(hex).map((byte) => (byte * factor) / 255);
+  return { x, y, z };
+}
 
 // Lightness rises steadily from one end to the other, so the order is seen without hue as well.
 const SEQUENTIAL = ["#2b1f4d", "#3b4389", "#2f6c8e", "#21908c", "#35b779", "#9fd93a", "#fde725"];

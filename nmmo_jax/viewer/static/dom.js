@@ -14,7 +14,7 @@ export function element(tag, attributes = {}, ...children) {
 }
 
 /** Writes a text, but only where it differs: what did not change is not painted again. */
-export function say(one, text) {
+export function setText(one, text) {
   if (one.textContent !== text) one.textContent = text;
 }
 

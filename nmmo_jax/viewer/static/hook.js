@@ -2,7 +2,7 @@
 
 import { Vector3 } from "three";
 
-export function expose({ world, history, agents, stage, view, overlays, inspector, timeline, errors, connection }) {
+export function expose({ world, history, agents, renderer, view, overlays, inspector, timeline, errors, connection }) {
   const point = new Vector3();
   const state = {
     get connected() { return connection.connected; },
@@ -28,9 +28,9 @@ export function expose({ world, history, agents, stage, view, overlays, inspecto
       const { tick = null, low = null, high = null } = overlays.message ?? {};
       return { name: overlays.name, tick, low, high, valueAt: (row, col) => overlays.valueAt(row, col) };
     },
-    get fps() { return stage.fps; },
-    get software() { return stage.software; },
-    get calls() { return stage.renderer.info.render.calls; },
+    get fps() { return renderer.fps; },
+    get software() { return renderer.software; },
+    get calls() { return renderer.webgl.info.render.calls; },
     get history() { return { length: history.tick.length, stride: history.stride, populations: history.populations }; },
     get depleted() { return world.depletedCount ?? 0; },
     get camera() { return view.mode; },
@@ -40,8 +40,8 @@ export function expose({ world, history, agents, stage, view, overlays, inspecto
       const i = agents.index.get(uid);
       if (i === undefined) return null;
       const { x, y, z } = agents.project(i, point);
-      if (z > 1 || x < 0 || y < 0 || x > stage.width || y > stage.height) return null;
-      const box = stage.canvas.getBoundingClientRect();
+      if (z > 1 || x < 0 || y < 0 || x > renderer.width || y > renderer.height) return null;
+      const box = renderer.canvas.getBoundingClientRect();
       return [box.left + x, box.top + y];
     },
   };

@@ -1,11 +1,10 @@
 // The inspector: who the selected agent is, how it stands, what it sees, wants and is worth.
 
-import { BARS, STYLES, number, rgb } from "./colours.js";
-import { byId, element, fit, say, symbol } from "./dom.js";
+import { number, rgb } from "./colours.js";
+import { byId, element, fit, setText, symbol } from "./dom.js";
 
-const MOVES = ["stay", "east", "south", "west", "north"];
-const SMALL = 7; // side of the attack map
-const TARGETS = 5; // targets that are listed
+const TARGETS = 5; // agents that are listed among the choices
+const CHOICES = 16; // other choices that are listed
 
 export class Inspector {
   /** @param {{close: Function, follow: Function, take: Function}} actions of its buttons */
@@ -20,7 +19,8 @@ export class Inspector {
     this.line = element("p", { class: "note" });
     this.followButton = button("Follow", "Keep it in the middle (F)", actions.follow);
     this.takeButton = button("Play", "Play this agent yourself (G)", actions.take);
-    this.bars = {};
+    this.stats = element("div");
+    this.key = element("p", { class: "key" });
     this.facts = element("dl", { class: "facts" });
     this.value = element("strong", { text: "–" });
     this.spark = element("canvas", { class: "spark" });
@@ -31,27 +31,17 @@ export class Inspector {
     this.chances = element("div", { class: "chances" });
     this.valueBox = element("section", {}, element("h3", { text: "Value" }), this.value, this.spark);
     this.chanceBox = element("section", {}, element("h3", { text: "What it may do next" }), this.chances);
-    const rows = Object.keys(BARS).map((name) => {
-      const bar = (this.bars[name] = { fill: element("i"), text: element("b") });
-      bar.fill.style.background = BARS[name];
-      return element("div", { class: "bar" }, element("span", { text: name }), element("em", {}, bar.fill), bar.text);
-    });
     const close = element("button", { class: "icon", title: "Close (Esc)", "aria-label": "Close" });
     close.addEventListener("click", actions.close);
     close.append(symbol("close"));
-    const key = ["melee", "range", "mage"].map((name, k) => {
-      const swatch = element("i");
-      swatch.style.background = STYLES[k];
-      return element("span", {}, swatch, name);
-    });
     this.body = element("div", {},
       element("div", { class: "head" }, this.title, close), this.line,
       element("div", { class: "buttons" }, this.followButton, this.takeButton),
-      ...rows, this.facts, this.valueBox,
+      this.stats, this.facts, this.valueBox,
       element("section", { class: "pair" },
         element("figure", {}, element("figcaption", { text: "It sees" }), this.seen, this.seenNote),
         element("figure", {}, element("figcaption", { text: "Its hits" }), this.map, this.mapNote)),
-      element("p", { class: "key" }, ...key), this.chanceBox);
+      this.key, this.chanceBox);
     this.empty = element("p", { class: "empty", text: "Click an agent to see who it is." });
     byId("inspector").append(this.empty, this.body);
     this.body.hidden = true;
@@ -61,6 +51,18 @@ export class Inspector {
     this.takeButton.hidden = !this.world.can.take;
     this.valueBox.hidden = !this.world.can.value;
     this.chanceBox.hidden = !this.world.can.probabilities;
+    this.bars = this.world.stats.map(({ name, colour, most }) => {
+      const bar = { name, most, fill: element("i"), text: element("b") };
+      bar.fill.style.background = colour;
+      bar.row = row(name, bar.fill, bar.text);
+      return bar;
+    });
+    this.stats.replaceChildren(...this.bars.map((bar) => bar.row));
+    this.key.replaceChildren(...this.world.styles.map(({ name, colour }) => {
+      const swatch = element("i");
+      swatch.style.background = colour;
+      return element("span", {}, swatch, name);
+    }));
     this.select(null);
   }
 
@@ -103,29 +105,29 @@ export class Inspector {
     const shown = numbers ?? this.last;
     const population = shown?.population ?? message?.population;
     const about = world.populations[population];
-    say(this.title, message?.name || (shown ? world.name(population, this.uid) : `#${this.uid}`));
+    setText(this.title, message?.name || (shown ? world.name(population, this.uid) : `#${this.uid}`));
     this.title.style.setProperty("--colour", about?.colour ?? "#888888");
     this.body.classList.toggle("gone", !numbers);
-    say(this.line, numbers ? this.sentence(numbers) : "It is not alive in this tick.");
+    setText(this.line, numbers ? this.sentence(numbers) : "It is not alive in this tick.");
     this.followButton.disabled = this.takeButton.disabled = !numbers;
-    say(this.takeButton, world.frame?.taken === this.uid ? "Release" : "Play");
+    setText(this.takeButton, world.frame?.taken === this.uid ? "Release" : "Play");
     if (shown) {
-      for (const [name, { fill, text }] of Object.entries(this.bars)) {
-        fill.style.width = `${Math.min(100, (100 * shown[name]) / world.most[name])}%`;
-        say(text, `${shown[name]} / ${world.most[name]}`);
+      for (const { name, most, fill, text } of this.bars) {
+        fill.style.width = `${Math.min(100, (100 * shown[name]) / most)}%`;
+        setText(text, `${shown[name]} / ${most}`);
       }
       const facts = [["population", about?.name ?? population], ["age", `${number(shown.age)} ticks`],
         ["place", `row ${shown.row}, column ${shown.col}`], ["uid", shown.uid],
-        ...Object.entries(message?.own ?? {}).map(([name, value]) => [name, number(value)])];
-      const pair = ([name, text]) => [element("dt", { text: name }), element("dd", { text })];
+        ...Object.entries(message?.own ?? {}).map(([name, value]) => [name, number(value), world.own[name]])];
+      const pair = ([name, text, title = ""]) => [element("dt", { text: name, title }), element("dd", { text })];
       this.facts.replaceChildren(...facts.flatMap(pair));
     }
     this.drawValue();
-    this.drawMap(message?.data.attack_map);
+    this.drawMap(message?.data.attack_map, message?.shape.attack_map?.[0] ?? 1);
     this.seen.parentElement.hidden = message !== null && !message.data.tiles; // a replay tells no observations
     this.drawSeen(message?.data.tiles, message?.shape.tiles?.[1] ?? world.view);
     const sees = message?.data.visible?.filter((uid) => uid >= 0 && uid !== this.uid).length;
-    say(this.seenNote, sees === undefined ? "" : `${sees} other agent${sees === 1 ? "" : "s"}`);
+    setText(this.seenNote, sees === undefined ? "" : `${sees} other agent${sees === 1 ? "" : "s"}`);
     this.drawChances(message?.data ?? {});
   }
 
@@ -139,7 +141,7 @@ export class Inspector {
 
   drawValue() {
     const { value } = this.message ?? {};
-    say(this.value, number(value, 2));
+    setText(this.value, number(value, 2));
     if (this.valueBox.hidden) return;
     const wide = this.spark.clientWidth || 150;
     const pen = fit(this.spark, wide, 34);
@@ -156,25 +158,26 @@ export class Inspector {
     pen.stroke();
   }
 
-  /** Hits by place of the target, 7 x 7, one colour per style, brighter where it hits more. */
-  drawMap(shares) {
+  /** Hits by place of the target, one colour per style, brighter where it hits more. */
+  drawMap(shares, places) {
     const side = this.map.clientWidth || 126;
     const pen = fit(this.map, side, side);
-    const cell = side / SMALL;
+    const cell = side / places;
     const most = shares ? Math.max(...shares) : 0;
-    const inks = STYLES.map(rgb);
-    for (let k = 0; k < SMALL * SMALL; k++) {
+    const inks = this.world.styles.map(({ colour }) => rgb(colour));
+    for (let k = 0; k < places * places; k++) {
       const colour = [26, 33, 44];
-      for (let style = 0; style < 3 && most > 0; style++) {
-        const share = Math.sqrt(shares[k * 3 + style] / most);
+      for (let style = 0; style < inks.length && most > 0; style++) {
+        const share = Math.sqrt(shares[k * inks.length + style] / most);
         for (let c = 0; c < 3; c++) colour[c] = Math.min(255, colour[c] + inks[style][c] * share);
       }
       pen.fillStyle = `rgb(${colour.map(Math.round)})`;
-      pen.fillRect((k % SMALL) * cell + 0.5, Math.floor(k / SMALL) * cell + 0.5, cell - 1, cell - 1);
+      pen.fillRect((k % places) * cell + 0.5, Math.floor(k / places) * cell + 0.5, cell - 1, cell - 1);
     }
     pen.strokeStyle = "#e6ebf2";
-    pen.strokeRect(3 * cell + 0.5, 3 * cell + 0.5, cell - 1, cell - 1);
-    say(this.mapNote, most > 0 ? "where its targets stood" : shares ? "no hits so far" : "");
+    const middle = Math.floor(places / 2) * cell + 0.5;
+    pen.strokeRect(middle, middle, cell - 1, cell - 1);
+    setText(this.mapNote, most > 0 ? "where its targets stood" : shares ? "no hits so far" : "");
   }
 
   drawSeen(tiles, view) {
@@ -203,38 +206,56 @@ export class Inspector {
     pen.strokeRect(middle, middle, cell, cell);
   }
 
-  drawChances({ move, style, target, visible }) {
+  /** How probable each choice of each argument is. */
+  drawChances(data) {
     if (this.chanceBox.hidden) return;
     const rows = [];
-    const add = (label, share, colour) => {
-      const fill = element("i");
-      fill.style.width = `${100 * share}%`;
-      if (colour) fill.style.background = colour;
-      const text = `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
-      const parts = [element("span", { text: label }), element("em", {}, fill), element("b", { text })];
-      rows.push(element("div", { class: "bar" }, ...parts));
-    };
-    if (move) {
-      rows.push(element("h4", { text: "move" }));
-      for (const [k, share] of move.entries()) add(MOVES[k] ?? `move ${k}`, share);
-    }
-    if (style) {
-      rows.push(element("h4", { text: "style" }));
-      for (const [k, share] of style.entries()) add(this.world.styles[k] ?? `style ${k}`, share, STYLES[k]);
-    }
-    if (style && target && visible) {
-      rows.push(element("h4", { text: "target" }));
-      const shares = new Map();
-      for (let k = 0; k < style.length; k++) {
-        for (let v = 0; v < visible.length; v++) {
-          const who = v === 0 ? "nobody" : this.world.nameOf(visible[v]);
-          if (visible[v] >= 0) shares.set(who, (shares.get(who) ?? 0) + style[k] * target[k * visible.length + v]);
-        }
-      }
-      const most = [...shares].sort((a, b) => b[1] - a[1]).slice(0, TARGETS);
-      for (const [who, share] of most) add(who, Math.min(1, share));
+    let before = [1]; // probabilities of the argument before, on which those of the next may depend
+    for (const argument of this.world.arguments) {
+      const given = data[`probability.${argument.name}`];
+      if (!given) continue;
+      const { size } = argument;
+      const shares = new Array(size).fill(0);
+      const weights = given.length > size ? before : [1];
+      for (let k = 0; k < given.length; k++) shares[k % size] += weights[Math.floor(k / size)] * given[k];
+      rows.push(element("h4", { text: argument.name, title: argument.meaning }));
+      if (argument.among === "visible") rows.push(...this.byAgent(argument, shares, data.visible));
+      else rows.push(...this.byChoice(argument, shares));
+      before = shares;
     }
     if (!rows.length) rows.push(element("p", { class: "note", text: "Not known in this tick." }));
     this.chances.replaceChildren(...rows);
   }
+
+  byChoice({ name, labels }, shares) {
+    const rows = shares.slice(0, CHOICES).map((share, k) => {
+      return chance(labels?.[k] ?? String(k), share, name === "style" ? this.world.styles[k].colour : null);
+    });
+    const more = shares.length - CHOICES;
+    if (more > 0) rows.push(element("p", { class: "note", text: `and ${more} more` }));
+    return rows;
+  }
+
+  byAgent({ nothing }, shares, visible) {
+    const sums = new Map();
+    for (const [k, share] of shares.entries()) {
+      if (!(visible[k] >= 0)) continue;
+      const who = k === nothing ? "nobody" : this.world.nameOf(visible[k]);
+      sums.set(who, (sums.get(who) ?? 0) + share);
+    }
+    const most = [...sums].sort((a, b) => b[1] - a[1]).slice(0, TARGETS);
+    return most.map(([who, share]) => chance(who, Math.min(1, share)));
+  }
+}
+
+/** A row with a bar as long as something is probable. */
+function chance(label, share, colour = null) {
+  const fill = element("i");
+  fill.style.width = `${100 * share}%`;
+  if (colour) fill.style.background = colour;
+  return row(label, fill, element("b", { text: `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%` }));
+}
+
+function row(label, fill, text) {
+  return element("div", { class: "bar" }, element("span", { text: label }), element("em", {}, fill), text);
 }

@@ -24,6 +24,7 @@ const HELP = [
     ["click", "select an agent"], ["N", "select another agent"], ["Esc", "select nobody"],
     ["G", "play the selected agent, or let it go"],
     ["arrows · click · 3 4 5", "move · attack · style, while playing"],
+    ["shift 0 … 9 · C", "choose what a game system offers · the next of its arguments"],
   ]],
   ["Show", [
     ["O · shift O", "next, previous overlay"], ["B", "bars and names"], ["1 · 2", "world panel, agent panel"],
@@ -38,8 +39,8 @@ const MARKS = [
   ["red cube, green octahedron, blue icosahedron", "attacks: melee, range, mage"],
 ];
 
-/** Listens to keys. `actions` are by name; `play` takes the keys that it knows first. */
-export function listen(actions, view, play) {
+/** Listens to keys. `actions` are by name; `control` takes the keys that it knows first. */
+export function listen(actions, view, control) {
   const once = {
     Space: actions.toggle, Comma: () => actions.step(-1), Period: () => actions.step(1), KeyL: actions.live,
     BracketLeft: () => actions.faster(-1), BracketRight: () => actions.faster(1), KeyT: actions.top, Home: actions.home,
@@ -54,19 +55,19 @@ export function listen(actions, view, play) {
     if (event.key === "?") actions.help();
     else if (byId("help").open) return;
     else if (event.code === "KeyO") actions.overlay(event.shiftKey ? -1 : 1);
-    else if (play.key(event.code, true)) event.preventDefault();
+    else if (control.key(event, true)) event.preventDefault();
     else if (event.code in once) event.repeat || once[event.code]();
     else if (event.code in CAMERA) view.hold(CAMERA[event.code], true);
     else return;
     event.preventDefault();
   });
   addEventListener("keyup", (event) => {
-    play.key(event.code, false);
+    control.key(event, false);
     if (event.code in CAMERA) view.hold(CAMERA[event.code], false);
   });
   addEventListener("blur", () => {
     view.keys.clear();
-    play.release();
+    control.release();
   });
 }
 

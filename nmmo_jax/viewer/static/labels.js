@@ -2,7 +2,7 @@
 
 import { CanvasTexture, LinearFilter, PlaneGeometry, ShaderMaterial, Vector3 } from "three";
 import { Batch, Table, copyOf } from "./batch.js";
-import { uniforms } from "./scene.js";
+import { uniforms } from "./renderer.js";
 import { MOTION } from "./shaders.js";
 
 const SIDE = 1024; // of the texture of letters, pixels
@@ -50,8 +50,8 @@ const FRAGMENT = /* glsl */ `
 `;
 
 export class Labels {
-  constructor(stage, agents) {
-    this.stage = stage;
+  constructor(renderer, agents) {
+    this.renderer = renderer;
     this.agents = agents;
     this.canvas = document.createElement("canvas");
     this.canvas.width = this.canvas.height = SIDE;
@@ -71,7 +71,7 @@ export class Labels {
       vertexShader: agents.table.glsl("agent") + this.table.glsl("text") + VERTEX.replace("COPY", copyOf(shape)),
       fragmentShader: FRAGMENT, transparent: true, depthTest: false, depthWrite: false,
     });
-    this.batch = new Batch(stage.scene, shape, material, this.table, 6);
+    this.batch = new Batch(renderer.scene, shape, material, this.table, 6);
     this.point = new Vector3();
     this.places = []; // [x, y, half the width] of names that are written, pixels of the page
     this.near = []; // [distance, instance] of the nearest agents
@@ -147,7 +147,7 @@ export class Labels {
   findNear() {
     const { agents, near } = this;
     const least = 20 * uniforms.density.value; // pixels per tile
-    const camera = this.stage.camera.position;
+    const camera = this.renderer.camera.position;
     near.length = 0;
     if (!this.shown) return;
     for (let i = 0; i < agents.count; i++) {
@@ -156,7 +156,7 @@ export class Labels {
       if (uniforms.focal.value / distance < least) continue;
       if (near.length === NAMES && distance >= near[NAMES - 1][0]) continue;
       const { x, y, z } = agents.project(i, this.point);
-      if (z > 1 || x < 0 || y < 0 || x > this.stage.width || y > this.stage.height) continue;
+      if (z > 1 || x < 0 || y < 0 || x > this.renderer.width || y > this.renderer.height) continue;
       if (near.length === NAMES) near.pop();
       let k = near.length;
       while (k > 0 && near[k - 1][0] > distance) k--;

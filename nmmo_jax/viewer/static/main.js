@@ -1,7 +1,7 @@
 // The viewer: puts the parts together, hands messages and clicks to them, and draws what changed.
 
 import { Agents } from "./agents.js";
-import { addBars } from "./bars.js";
+import { Bars } from "./bars.js";
 import { View } from "./camera.js";
 import { byId, element } from "./dom.js";
 import { expose } from "./hook.js";
@@ -10,12 +10,12 @@ import { addHelp, listen } from "./keys.js";
 import { Labels } from "./labels.js";
 import { Overlays } from "./overlays.js";
 import { Panels } from "./panels.js";
-import { Play } from "./play.js";
+import { Control } from "./control.js";
 import { Pointer } from "./pointer.js";
 import { Projectiles } from "./projectiles.js";
 import { Connection } from "./protocol.js";
-import { Relief } from "./relief.js";
-import { Stage, uniforms } from "./scene.js";
+import { Props } from "./props.js";
+import { Renderer, uniforms } from "./renderer.js";
 import { Terrain } from "./terrain.js";
 import { Timeline } from "./timeline.js";
 import { History, World } from "./world.js";
@@ -47,27 +47,27 @@ addEventListener("unhandledrejection", (event) => report(String(event.reason?.me
 
 const send = (request) => connection?.send(request) ?? false;
 
-const stage = startStage();
-const terrain = new Terrain(stage);
-const relief = new Relief(stage);
-const agents = new Agents(stage);
-const showBars = addBars(agents);
-const labels = new Labels(stage, agents);
-const projectiles = new Projectiles(stage, agents);
-const view = new View(stage, agents, () => refresh());
-const overlays = new Overlays(world, terrain, relief, send);
+const renderer = startRenderer();
+const terrain = new Terrain(renderer);
+const props = new Props(renderer);
+const agents = new Agents(renderer);
+const bars = new Bars(agents);
+const labels = new Labels(renderer, agents);
+const projectiles = new Projectiles(renderer, agents);
+const view = new View(renderer, agents, () => refresh());
+const overlays = new Overlays(world, terrain, props, send);
 const timeline = new Timeline(world, send);
-const panels = new Panels(world, history, stage);
-const play = new Play(world, view, terrain, send);
+const panels = new Panels(world, history, renderer);
+const control = new Control(world, view, terrain, send);
 const inspector = new Inspector(world, {
   close: () => select(null),
   follow: () => follow(),
-  take: () => play.toggle(inspector.uid),
+  take: () => control.toggle(inspector.uid),
 });
 
-function startStage() {
+function startRenderer() {
   try {
-    return new Stage(byId("view"), step);
+    return new Renderer(byId("view"), step);
   } catch (error) {
     byId("veil-text").textContent = "This browser shows no WebGL 2, which the world is drawn with.";
     byId("veil").hidden = false;
@@ -79,7 +79,7 @@ function startStage() {
 function step(now, delta) {
   if (!world.ready) return false;
   if (drawn !== world.version) {
-    relief.update();
+    props.update();
     terrain.update();
     if (world.frame) {
       agents.update(now, duration());
@@ -110,11 +110,12 @@ function duration() {
 
 function receive(message) {
   if (message.kind === "hello") hello(message);
-  else if (message.kind === "error") complain(message.message);
+  else if (message.kind === "error") showError(message.message);
   else if (!world.ready) return;
   else if (message.kind === "history") history.take(message);
   else if (message.kind === "frame") frame(message);
   else if (message.kind === "agent") inspector.take(message);
+  else if (message.kind === "mask") control.mask(message);
   else if (message.kind === "overlay") overlays.take(message);
   refresh();
 }
@@ -132,12 +133,12 @@ function hello(message) {
   byId("realm").value = world.realm;
   byId("realm-count").textContent = ` 0 to ${world.realms - 1}`;
   byId("veil").hidden = true;
-  for (const part of [terrain, relief, agents, labels, projectiles, view, panels, timeline, play, inspector]) {
+  for (const part of [terrain, props, agents, bars, labels, projectiles, view, panels, timeline, control, inspector]) {
     part.hello(world);
   }
   select(null);
   overlays.hello();
-  stage.wake();
+  renderer.wake();
 }
 
 function frame(message) {
@@ -149,15 +150,15 @@ function frame(message) {
   world.takeFrame(message);
   if (world.frame.live) history.add(world.frame.tick, world.living, world.frame.lifetime);
   timeline.frame();
-  play.frame();
+  control.frame();
   if ((world.frame.taken ?? null) !== taken) {
     agents.choose({ taken: world.frame.taken ?? null });
     if (world.frame.taken !== null && world.frame.taken !== undefined) view.follow(world.frame.taken);
   }
-  stage.wake();
+  renderer.wake();
 }
 
-function complain(text) {
+function showError(text) {
   timeline.failed();
   report(text ?? "the server could not do it");
 }
@@ -171,7 +172,7 @@ function refresh() {
     panels.draw();
     timeline.draw();
     inspector.draw();
-    play.draw();
+    control.draw();
     byId("top").setAttribute("aria-pressed", view.top);
     inspector.followButton.setAttribute("aria-pressed", view.following !== null && view.following === inspector.uid);
   }, REFRESH);
@@ -217,23 +218,23 @@ function open(name, shown = !document.body.classList.contains(`${name}-open`)) {
 }
 
 async function screenshot() {
-  const blob = await stage.screenshot();
+  const blob = await renderer.screenshot();
   if (!blob) return report("the picture could not be read");
   const link = element("a", { href: URL.createObjectURL(blob), download: `embyr-tick-${world.frame?.tick ?? 0}.png` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-function bars() {
+function toggleBars() {
   labels.shown = !labels.shown;
-  showBars(labels.shown ? 15 : 1e9);
+  bars.show(labels.shown ? 15 : 1e9);
   due = true;
-  stage.wake();
+  renderer.wake();
 }
 
-const pointer = new Pointer(stage, world, agents, overlays, {
-  click: (uid, shift) => (play.uid !== null && uid !== null && !shift ? play.attack(uid) : select(uid)),
-  double: (uid) => uid !== null && play.uid === null && view.follow(uid),
+const pointer = new Pointer(renderer, world, agents, overlays, {
+  click: (uid, shift) => (control.uid !== null && uid !== null && !shift ? control.attack(uid) : select(uid)),
+  double: (uid) => uid !== null && control.uid === null && view.follow(uid),
   moved: () => (due = true),
 });
 const help = addHelp();
@@ -242,10 +243,10 @@ const home = () => view.home();
 listen({
   toggle: () => timeline.toggle(), step: (by) => timeline.step(by), live: () => timeline.toLive(),
   faster: (by) => timeline.faster(by), top: toggleTop, home, follow, next, deselect: () => select(null),
-  take: () => play.toggle(inspector.uid), bars, screenshot,
+  take: () => control.toggle(inspector.uid), bars: toggleBars, screenshot,
   world: () => open("world"), inspector: () => open("inspector"),
-  style: (style) => play.choose(style), overlay: (by) => overlays.turn(by), help,
-}, view, play);
+  style: (style) => control.choose(style), overlay: (by) => overlays.turn(by), help,
+}, view, control);
 byId("home").onclick = home;
 byId("top").onclick = toggleTop;
 byId("screenshot").onclick = screenshot;
@@ -258,8 +259,8 @@ byId("realm").onchange = () => {
   byId("realm").blur();
   send({ do: "realm", realm });
 };
-stage.canvas.addEventListener("webglcontextlost", () => report("The graphics were lost; reload the page."));
-document.addEventListener("visibilitychange", () => document.hidden || (stage.wake(), refresh()));
+renderer.canvas.addEventListener("webglcontextlost", () => report("The graphics were lost; reload the page."));
+document.addEventListener("visibilitychange", () => document.hidden || (renderer.wake(), refresh()));
 setInterval(() => world.ready && refresh(), 1000);
 open("world", !NARROW.matches);
 
@@ -276,4 +277,4 @@ connection = new Connection(
   (error) => report(error.message),
 );
 
-expose({ world, history, agents, stage, view, overlays, inspector, timeline, errors, connection });
+expose({ world, history, agents, renderer, view, overlays, inspector, timeline, errors, connection });

@@ -3,19 +3,10 @@
 import { SCALES, gradient, number, rgb } from "./colours.js";
 import { byId, element } from "./dom.js";
 
-const NOTES = {
-  value: "What the network expects of an agent that stands there",
-  dependency: "How the selected agent's value changes with another agent there",
-  target: "Probability that the selected agent attacks whoever stands there",
-  forest: "Ticks until the forest is ready to be harvested",
-  visits: "How often agents of each population stood there",
-  density: "Agents of each population nearby",
-};
-
 export class Overlays {
   /** @param {(request: object) => boolean} send to the server */
-  constructor(world, terrain, relief, send) {
-    Object.assign(this, { world, terrain, relief, send });
+  constructor(world, terrain, props, send) {
+    Object.assign(this, { world, terrain, props, send });
     this.name = null; // the overlay that is on
     this.message = null; // its newest values
     this.stale = false; // whether they are still to be painted
@@ -25,12 +16,12 @@ export class Overlays {
   hello() {
     const { overlays } = this.world;
     this.chips = new Map();
-    const chip = (name, label) => {
-      const made = element("button", { text: label, title: NOTES[name] ?? label, onclick: () => this.choose(name) });
+    const chip = (name, label, meaning) => {
+      const made = element("button", { text: label, title: meaning || label, onclick: () => this.choose(name) });
       this.chips.set(name, made);
       return made;
     };
-    byId("chips").replaceChildren(chip(null, "Map"), ...overlays.map(({ name, label }) => chip(name, label ?? name)));
+    byId("chips").replaceChildren(chip(null, "Map"), ...overlays.map((one) => chip(one.name, one.label, one.meaning)));
     byId("overlays").hidden = overlays.length === 0;
     this.message = null;
     this.choose(overlays.some(({ name }) => name === this.name) ? this.name : null);
@@ -43,7 +34,7 @@ export class Overlays {
     this.send({ do: "overlay", name });
     for (const [one, chip] of this.chips) chip.setAttribute("aria-pressed", one === name);
     this.terrain.showOverlay(false);
-    this.relief.show(name === null);
+    this.props.show(name === null);
     this.drawLegend();
   }
 
@@ -58,7 +49,7 @@ export class Overlays {
     if (message.name !== this.name || !message.data.values) return;
     this.message = message;
     this.stale = true;
-    this.terrain.stage.wake();
+    this.terrain.renderer.wake();
   }
 
   /** What was received for a tile: a number, one number per population, or undefined outside. */
@@ -159,7 +150,7 @@ export class Overlays {
     legend.hidden = this.name === null;
     if (this.name === null) return;
     const about = this.world.overlays.find(({ name }) => name === this.name) ?? {};
-    const parts = [element("p", { text: NOTES[this.name] ?? about.label ?? this.name })];
+    const parts = [element("p", { text: about.meaning || about.label })];
     if (!this.message) {
       const needs = about.agent && this.selected === null;
       parts.push(element("p", { class: "note", text: needs ? "Click an agent first." : "Waiting for values …" }));

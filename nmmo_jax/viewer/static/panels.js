@@ -1,7 +1,7 @@
 // The world panel: how fast it goes, who lives, curves over time, causes of death.
 
-import { CAUSES, number } from "./colours.js";
-import { byId, element, fit, say } from "./dom.js";
+import { number } from "./colours.js";
+import { byId, element, fit, setText } from "./dom.js";
 
 const HIGH = 96; // pixels of a chart
 const CURVES = 1000; // milliseconds between two drawings of the curves
@@ -74,8 +74,8 @@ function curves(canvas, ticks, series, cursor) {
 }
 
 export class Panels {
-  constructor(world, history, stage) {
-    Object.assign(this, { world, history, stage });
+  constructor(world, history, renderer) {
+    Object.assign(this, { world, history, renderer });
     this.when = -CURVES; // when the curves were drawn
     const figure = (id, label) => {
       this[id] = element("strong", { text: "–" });
@@ -107,19 +107,24 @@ export class Panels {
       return count;
     });
     this.causes.replaceChildren();
-    this.rows = {};
+    this.rows = Object.fromEntries(this.world.causes.map(({ name, colour }) => {
+      const row = { bar: element("i"), count: element("b") };
+      row.bar.style.background = colour;
+      this.causes.append(element("dt", { text: name, title: name }), element("dd", {}, row.bar, row.count));
+      return [name, row];
+    }));
   }
 
   /** Shows the newest frame. */
   draw() {
     const { world, history } = this;
     const { frame } = world;
-    say(this.fps, number(this.stage.fps, 0));
+    setText(this.fps, number(this.renderer.fps, 0));
     if (!frame) return;
-    say(this.alive, number(world.agents.count));
-    say(this.ticks, number(frame.ticks_per_second));
-    say(this.steps, number(Math.round(frame.agent_steps_per_second ?? NaN)));
-    for (const [p, count] of this.counts.entries()) say(count, number(world.living[p] ?? 0));
+    setText(this.alive, number(world.agents.count));
+    setText(this.ticks, number(frame.ticks_per_second));
+    setText(this.steps, number(Math.round(frame.agent_steps_per_second ?? NaN)));
+    for (const [p, count] of this.counts.entries()) setText(count, number(world.living[p] ?? 0));
     this.drawCauses(frame.deaths ?? {});
     this.drawCurves(frame.tick);
   }
@@ -142,14 +147,9 @@ export class Panels {
   drawCauses(deaths) {
     const most = Math.max(1, ...Object.values(deaths));
     for (const [cause, count] of Object.entries(deaths)) {
-      let row = this.rows[cause];
-      if (!row) {
-        row = this.rows[cause] = { bar: element("i"), count: element("b") };
-        row.bar.style.background = CAUSES[cause] ?? "#8b97a8";
-        this.causes.append(element("dt", { text: cause }), element("dd", {}, row.bar, row.count));
-      }
+      const row = this.rows[cause];
       row.bar.style.width = `${(100 * count) / most}%`;
-      say(row.count, number(count));
+      setText(row.count, number(count));
     }
   }
 }

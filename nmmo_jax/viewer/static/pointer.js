@@ -8,14 +8,14 @@ const STILL = 6; // pixels of the page: more than this between press and release
 
 export class Pointer {
   /** @param {{click: Function, double: Function, moved: Function}} actions get the uid under the pointer, or null */
-  constructor(stage, world, agents, overlays, actions) {
-    Object.assign(this, { stage, world, agents, overlays, actions });
+  constructor(renderer, world, agents, overlays, actions) {
+    Object.assign(this, { renderer, world, agents, overlays, actions });
     this.at = null; // in pixels of the page from the canvas' corner
     this.changed = false;
     this.uid = null;
     this.down = null;
     this.point = new Vector3();
-    const { canvas } = stage;
+    const { canvas } = renderer;
     canvas.addEventListener("pointerdown", (event) => {
       this.down = event.isPrimary && event.button === 0 ? { x: event.clientX, y: event.clientY } : null;
     });
@@ -30,23 +30,23 @@ export class Pointer {
       if (event.pointerType === "touch") return;
       this.at = this.place(event);
       this.changed = true;
-      stage.wake();
+      renderer.wake();
     });
     canvas.addEventListener("pointerleave", () => {
       this.at = null;
       this.changed = true;
-      stage.wake();
+      renderer.wake();
     });
   }
 
   place(event) {
-    const box = this.stage.canvas.getBoundingClientRect();
+    const box = this.renderer.canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   }
 
   /** The tile under the pointer as [row, column]: where the ray meets the ground; null beside it. */
   tile() {
-    const { camera, width, height } = this.stage;
+    const { camera, width, height } = this.renderer;
     this.point.set((this.at[0] / width) * 2 - 1, 1 - (this.at[1] / height) * 2, 0.5);
     this.point.unproject(camera).sub(camera.position);
     if (this.point.y >= 0) return null;
@@ -63,7 +63,7 @@ export class Pointer {
     if (uid !== this.uid) {
       this.uid = uid;
       this.agents.choose({ pointed: uid });
-      this.stage.canvas.style.cursor = uid === null ? "" : "pointer";
+      this.renderer.canvas.style.cursor = uid === null ? "" : "pointer";
       this.actions.moved();
     }
     const tile = this.at && this.tile();
@@ -72,7 +72,7 @@ export class Pointer {
 
   describe(row, col) {
     const { material, depleted } = this.world.tile(row, col);
-    const parts = [`row ${row}, column ${col}`, depleted ? "harvested forest" : material];
+    const parts = [`row ${row}, column ${col}`, depleted ? `harvested ${material}` : material];
     const value = this.overlays.valueAt(row, col);
     const sum = Array.isArray(value) ? value.reduce((all, one) => all + one, 0) : value;
     if (sum !== undefined && !Number.isNaN(sum)) parts.push(`${this.overlays.name} ${number(sum, 2)}`);

@@ -1,10 +1,10 @@
-// Attacks of the tick, in flight: a red cube for melee, a green octahedron for range, a blue icosahedron for mage.
+// Attacks of the tick, in flight: a shape for each style, in its colour.
 
 import { BoxGeometry, IcosahedronGeometry, OctahedronGeometry, ShaderMaterial } from "three";
 import { Batch, Table, copyOf } from "./batch.js";
-import { STYLES, rgb } from "./colours.js";
+import { ink } from "./colours.js";
 import { mergeVertices } from "./geometry.js";
-import { uniforms } from "./scene.js";
+import { uniforms } from "./renderer.js";
 
 const VERTEX = /* glsl */ `
   uniform float flight, focal, least;
@@ -37,25 +37,25 @@ const FRAGMENT = /* glsl */ `
 `;
 
 export class Projectiles {
-  constructor(stage, agents) {
+  constructor(renderer, agents) {
     this.agents = agents;
     const shapes = [new BoxGeometry(0.3, 0.3, 0.3), new OctahedronGeometry(0.24), new IcosahedronGeometry(0.22)];
     this.tables = shapes.map(() => new Table(1));
+    this.inks = shapes.map(() => ({ value: ink() }));
     this.batches = shapes.map((one, style) => {
       const shape = mergeVertices([one]);
-      const [red, green, blue] = rgb(STYLES[style]);
-      const ink = { value: { x: (1.15 * red) / 255, y: (1.15 * green) / 255, z: (1.15 * blue) / 255 } };
       const table = this.tables[style];
       const material = new ShaderMaterial({
-        uniforms: { ...uniforms, ink, attackTable: table.uniform },
+        uniforms: { ...uniforms, ink: this.inks[style], attackTable: table.uniform },
         vertexShader: table.glsl("attack") + VERTEX.replace("COPY", copyOf(shape)), fragmentShader: FRAGMENT,
       });
-      return new Batch(stage.scene, shape, material, table, 3);
+      return new Batch(renderer.scene, shape, material, table, 3);
     });
     this.counts = [0, 0, 0];
   }
 
-  hello() {
+  hello(world) {
+    for (const [style, one] of this.inks.entries()) one.value = ink(world.styles[style]?.colour, 1.15);
     for (const batch of this.batches) batch.draw(0);
   }
 

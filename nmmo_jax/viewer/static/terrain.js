@@ -4,7 +4,7 @@ import {
   BoxGeometry, DataTexture, LinearFilter, LinearMipmapLinearFilter, Mesh, NearestFilter, PlaneGeometry, ShaderMaterial,
   Vector2, Vector4,
 } from "three";
-import { rgb } from "./colours.js";
+import { ink, rgb } from "./colours.js";
 
 const VERTEX = /* glsl */ `
   uniform vec2 size;
@@ -18,9 +18,9 @@ const FRAGMENT = /* glsl */ `
   uniform sampler2D tiles, overlay;
   uniform vec2 size;
   uniform float overlaid;
-  uniform vec4 reach; // column, row, tiles around it, style + 1 (0: not shown)
+  uniform vec4 reach; // column, row, tiles around it, 1 (0: not shown)
+  uniform vec3 ink;
   varying vec2 at;
-  const vec3 STYLES[3] = vec3[](vec3(0.90, 0.28, 0.30), vec3(0.19, 0.76, 0.42), vec3(0.30, 0.55, 1.0));
 
   void main() {
     vec2 wide = fwidth(at); // tiles per pixel
@@ -53,7 +53,7 @@ const FRAGMENT = /* glsl */ `
       float out_ = max(away.x, away.y) - reach.z - 0.5;
       float width = max(wide.x, wide.y);
       float line = 1.0 - smoothstep(0.0, 1.5 * width, abs(out_) - 0.03);
-      colour = mix(colour, STYLES[int(reach.w) - 1], max(0.85 * line, out_ < 0.0 ? 0.12 : 0.0));
+      colour = mix(colour, ink, max(0.85 * line, out_ < 0.0 ? 0.12 : 0.0));
     }
     gl_FragColor = vec4(colour, 1.0);
   }
@@ -80,13 +80,13 @@ export function chance(tile) {
 }
 
 export class Terrain {
-  constructor(stage) {
-    this.stage = stage;
+  constructor(renderer) {
+    this.renderer = renderer;
     this.uniforms = {
       tiles: { value: null }, overlay: { value: null }, size: { value: new Vector2() }, overlaid: { value: 0 },
-      reach: { value: new Vector4() },
+      reach: { value: new Vector4() }, ink: { value: ink() },
     };
-    const defines = stage.software ? {} : { FINE: 1 };
+    const defines = renderer.software ? {} : { FINE: 1 };
     this.material = new ShaderMaterial({
       defines, uniforms: this.uniforms, vertexShader: VERTEX, fragmentShader: FRAGMENT,
     });
@@ -96,7 +96,7 @@ export class Terrain {
   /** Builds plane and textures for a new world. */
   hello(world) {
     for (const part of this.parts) {
-      this.stage.scene.remove(part);
+      this.renderer.scene.remove(part);
       part.geometry.dispose();
     }
     this.uniforms.tiles.value?.dispose();
@@ -104,11 +104,9 @@ export class Terrain {
     const { width, height } = world;
     this.world = world;
     this.colours = world.materials.map((material) => rgb(material.colour));
-    const scrub = world.materials.findIndex((material) => material.name === "scrub");
-    this.scrub = scrub < 0 ? rgb("#8a7a4a") : this.colours[scrub];
 
     const tiles = new DataTexture(new Uint8Array(width * height * 4), width, height);
-    const plain = this.stage.software ? NearestFilter : LinearFilter;
+    const plain = this.renderer.software ? NearestFilter : LinearFilter;
     tiles.magFilter = plain;
     // Far away a tile is smaller than a pixel; small maps never come to that, and save the mip levels.
     tiles.generateMipmaps = width * height > 200 * 200;
@@ -134,7 +132,7 @@ export class Terrain {
       new ShaderMaterial({ vertexShader: SLAB_VERTEX, fragmentShader: SLAB_FRAGMENT }),
     );
     this.parts = [ground, slab];
-    this.stage.scene.add(ground, slab);
+    this.renderer.scene.add(ground, slab);
     for (let row = 0; row < height; row++) {
       for (let col = 0; col < width; col++) this.paint(row * world.columns + col);
     }
@@ -149,7 +147,7 @@ export class Terrain {
     const row = Math.floor(tile / columns);
     const col = tile % columns;
     if (row >= height || col >= width) return -1;
-    const colour = depleted[tile] ? this.scrub : (this.colours[material[tile]] ?? this.scrub);
+    const colour = this.colours[depleted[tile] ? this.world.harvested : material[tile]];
     const at = (row * width + col) * 4;
     const factor = 0.97 + 0.06 * chance(tile); // tiles differ a little in lightness
     const data = this.uniforms.tiles.value.image.data;
@@ -184,9 +182,10 @@ export class Terrain {
     if (on) this.uniforms.overlay.value.needsUpdate = true;
   }
 
-  /** Shows how far a style reaches around a tile; null hides it. */
-  showReach(row, col, tiles, style) {
+  /** Shows how far a style reaches around a tile, in its colour; null hides it. */
+  showReach(row, col, tiles, colour) {
     if (row === null) this.uniforms.reach.value.w = 0;
-    else this.uniforms.reach.value.set(col + 0.5, row + 0.5, tiles, style + 1);
+    else this.uniforms.reach.value.set(col + 0.5, row + 0.5, tiles, 1);
+    this.uniforms.ink.value = ink(colour);
   }
 }

@@ -1,7 +1,7 @@
 // Time: play, pause, single steps, speed; going back and forth; playing on from the past.
 
 import { number } from "./colours.js";
-import { byId, element, say, symbol } from "./dom.js";
+import { byId, element, setText, symbol } from "./dom.js";
 
 const SPEEDS = [ // seconds per tick
   [1.2, "half speed"], [0.6, "as the original"], [0.3, "2 ×"], [0.15, "4 ×"], [0.06, "10 ×"], [0, "fastest"],
@@ -153,7 +153,7 @@ export class Timeline {
 
   toStart() {
     this.stop();
-    if (this.world.source === "replay") this.send({ do: "rewind" });
+    if (this.world.source === "replay") this.send({ do: "restart" });
     else if (this.world.frame) this.seek(this.world.frame.first ?? 0);
   }
 
@@ -184,7 +184,7 @@ export class Timeline {
     const full = (this.slider.value - first) / Math.max(1, this.slider.max - first);
     this.slider.style.setProperty("--full", `${100 * full}%`);
     const end = frame.live && this.world.source === "live" ? "" : ` / ${number(last)}`;
-    say(this.now, `tick ${number(frame.tick)}${end}`);
+    setText(this.now, `tick ${number(frame.tick)}${end}`);
     byId("timeline").classList.toggle("past", !frame.live);
   }
 }

@@ -1,10 +1,5 @@
 // What the client knows of the world: the map, the forests, the newest frame, the curves.
 
-const COLUMNS = {
-  uid: [Int32Array, -1], population: [Uint16Array, 0], row: [Int16Array, 0], col: [Int16Array, 0],
-  health: [Int16Array, 0], food: [Int16Array, 0], water: [Int16Array, 0], freeze: [Uint8Array, 0],
-  immune: [Uint8Array, 0], age: [Int32Array, 1], damage: [Int16Array, -1],
-};
 const LONGEST_GLIDE = 20; // ticks: a frame further on than this is a jump, not a movement
 const NOTHING = new Int32Array(0);
 
@@ -24,11 +19,10 @@ export class World {
     [this.rows, this.columns] = message.shape.material ?? [message.rows, message.columns];
     [this.height, this.width] = message.size ?? [this.rows, this.columns];
     this.populations = message.populations ?? [];
-    this.styles = message.styles ?? ["melee", "range", "mage"];
-    this.reach = message.reach ?? [1, 2, 3];
-    this.view = message.view ?? 15;
-    this.most = { health: 10, food: 32, water: 32, ...message.most };
-    this.materials = message.materials ?? [];
+    const { styles, stats, causes, reach, view, materials, harvested, own } = message;
+    Object.assign(this, { styles, stats, causes, reach, view, materials, harvested, own });
+    this.arguments = message.arguments;
+    this.fields = message.agents; // the columns of agents in each frame
     this.realms = message.realms ?? 1;
     this.realm = message.realm ?? 0;
     this.tickSeconds = message.tick_seconds ?? 0.6;
@@ -39,22 +33,13 @@ export class World {
     this.depletedCount = 0;
     this.changed = new Set(); // tiles that changed since the terrain was last painted
     this.frame = null;
-    this.agents = this.columnsOf({}, 0);
+    this.agents = { count: 0, uid: NOTHING };
     this.attacks = this.deaths = NOTHING;
     this.living = [];
     this.index.clear();
     this.jump = true;
     this.ready = true;
     this.version++;
-  }
-
-  /** The frame's columns by name, each of n entries; what the server left out has its usual value. */
-  columnsOf(data, n) {
-    const columns = { count: n };
-    for (const [name, [Type, usual]] of Object.entries(COLUMNS)) {
-      columns[name] = data[name]?.length === n ? data[name] : new Type(n).fill(usual);
-    }
-    return columns;
   }
 
   /** Takes a frame. `jump` says that it does not continue the one before, so that nothing glides. */
@@ -65,7 +50,8 @@ export class World {
     this.jump = this.jump || !(forward >= 0 && forward <= LONGEST_GLIDE);
     const { data, shape, arrays, ...fields } = message;
     this.frame = fields;
-    this.agents = this.columnsOf(data, data.uid?.length ?? 0);
+    this.agents = { count: data.uid.length };
+    for (const name of this.fields) this.agents[name] = data[name];
     this.attacks = data.attacks ?? NOTHING;
     this.deaths = data.deaths ?? NOTHING;
     this.living = data.living ?? [];
@@ -95,7 +81,7 @@ export class World {
     const i = this.index.get(uid);
     if (i === undefined) return null;
     const numbers = {};
-    for (const name of Object.keys(COLUMNS)) numbers[name] = this.agents[name][i];
+    for (const name of this.fields) numbers[name] = this.agents[name][i];
     return numbers;
   }
 

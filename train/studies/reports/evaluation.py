@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from nmmo_jax.common.drawing import embedded
 from nmmo_jax.common.files import write_json
 from nmmo_jax.common.text import drawn, short
-from nmmo_jax.world.draw import population_colours
+from nmmo_jax.world.draw import cause_colours, population_colours
 from train.studies.census import survival
 from train.studies.evaluation import Evaluation
 from train.studies.intervals import Interval, bootstrap, mean_interval
@@ -129,10 +129,10 @@ def _population(study: Evaluation, out: Path, results: Results, known: dict[str,
 def _causes(study: Evaluation, out: Path, measures: Measures) -> None:
     made, axes = charts.figure(size=(7.0, 1.0 + 0.45 * len(measures)))
     left = np.zeros(len(measures))
-    colours = ("#d7301f", "#b8860b", "#2b8cbe", "#6a3d9a", *charts.COLOURS)
-    for index, cause in enumerate(study.env.config.deadly):
+    config = study.env.config
+    for cause, colour in zip(config.deadly, cause_colours(config), strict=True):
         share = np.nan_to_num([one[f"dead_{cause}"].mean for one in measures])
-        axes.barh(range(len(measures)), share, left=left, color=colours[index % len(colours)], label=cause)
+        axes.barh(range(len(measures)), share, left=left, color=colour, label=cause)
         left += share
     axes.set_yticks(range(len(measures)), [drawn(one.label) for one in study.entrants])
     axes.invert_yaxis()

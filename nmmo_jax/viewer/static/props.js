@@ -3,8 +3,8 @@
 import { ConeGeometry, IcosahedronGeometry, ShaderMaterial } from "three";
 import { Batch, Table, copyOf } from "./batch.js";
 import { mergeVertices } from "./geometry.js";
-import { rgb } from "./colours.js";
-import { uniforms } from "./scene.js";
+import { ink } from "./colours.js";
+import { uniforms } from "./renderer.js";
 import { chance } from "./terrain.js";
 
 const VERTEX = /* glsl */ `
@@ -30,10 +30,10 @@ const FRAGMENT = /* glsl */ `
   void main() { gl_FragColor = vec4(colour, 1.0); }
 `;
 
-export class Relief {
-  constructor(stage) {
-    this.stage = stage;
-    this.most = stage.software ? 6000 : 60000;
+export class Props {
+  constructor(renderer) {
+    this.renderer = renderer;
+    this.most = renderer.software ? 6000 : 60000;
     const pine = [
       new ConeGeometry(0.40, 0.50, 5, 1, true).translate(0, 0.30, 0),
       new ConeGeometry(0.29, 0.45, 5, 1, true).translate(0, 0.60, 0),
@@ -45,13 +45,13 @@ export class Relief {
     ];
     this.shown = true;
     for (const kind of this.kinds) {
-      kind.ink = { value: { x: 0, y: 0, z: 0 } };
+      kind.ink = { value: ink() };
       kind.table = new Table(1);
       const material = new ShaderMaterial({
         uniforms: { ...uniforms, ink: kind.ink, thingTable: kind.table.uniform },
         vertexShader: kind.table.glsl("thing") + VERTEX.replace("COPY", copyOf(kind.shape)), fragmentShader: FRAGMENT,
       });
-      kind.batch = new Batch(stage.scene, kind.shape, material, kind.table, 0);
+      kind.batch = new Batch(renderer.scene, kind.shape, material, kind.table, 0);
     }
   }
 
@@ -67,9 +67,7 @@ export class Relief {
         }
       }
       kind.count = tiles.length > this.most ? 0 : tiles.length;
-      const [red, green, blue] = rgb(world.materials[index]?.colour);
-      const share = kind.lightness / 255;
-      Object.assign(kind.ink.value, { x: red * share, y: green * share, z: blue * share });
+      kind.ink.value = ink(world.materials[index]?.colour, kind.lightness);
       kind.table.grow(kind.count);
       for (let i = 0; i < kind.count; i++) {
         const [row, col, luck] = [Math.floor(tiles[i] / world.columns), tiles[i] % world.columns, chance(tiles[i])];
@@ -100,6 +98,6 @@ export class Relief {
   show(shown) {
     this.shown = shown;
     for (const kind of this.kinds) kind.batch.draw(shown ? kind.count : 0);
-    this.stage.wake();
+    this.renderer.wake();
   }
 }

@@ -1,4 +1,4 @@
-"""What trained agents expect and intend, for who looks on: of those that live, and of probes that nobody else sees.
+"""What trained policies give for the agents of a realm, values and probabilities, and for probes that nobody sees.
 
 A probe stands in a slot beyond those of the world and is observed as agents in their last tick are: it sees the world
 and itself, and nobody sees it.
@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float32, Int32
 
 from nmmo_jax.components import Agents, Realm, State, empty_probes, own_columns, put_columns
 from nmmo_jax.config import Config
+from nmmo_jax.declarations import STATS
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import is_walkable
 from nmmo_jax.observations import Observation, observe
@@ -28,7 +29,7 @@ PROBES = 8_192  # per call
 _NEAR = 64  # agents that a window is taken to hold at most, where another is added to it
 
 
-class Judgement(NamedTuple):
+class PolicyOutputs(NamedTuple):
     """Of all agents of a realm; rows of agents that are not trained mean nothing."""
 
     trained: Bool[np.ndarray, "N"]
@@ -37,40 +38,40 @@ class Judgement(NamedTuple):
     obs: Observation  # of NumPy arrays, without realm axis
 
 
-class Minds:
-    """The minds of a world's populations: policies by name, population p that of name p modulo their number.
+class TrainedPolicies:
+    """The trained policies of a world's populations: population p has that of name p modulo their number.
 
     Args:
       load: trained ones, as of ``players``.
 
     Attributes:
-      trained: names of those that have a mind to look into, each once.
+      trained: names of those that are trained, each once.
     """
 
     def __init__(self, env: Environment, names: Sequence[str], load: Load = scripted_only):
         self.env, self.names, self._load = env, tuple(names), load
         self.trained = [name for name in dict.fromkeys(names) if name not in POLICIES]
         self._policies = [load(name, env) for name in self.trained]
-        self._judge = jax.jit(self._judge_all)
+        self._compiled = jax.jit(self._forward)
 
-    def has(self, population: int) -> bool:
+    def is_trained(self, population: int) -> bool:
         """Whether that population is trained."""
         return self._name(population) in self.trained
 
-    def judge(self, realm: Realm, cores: Any = None) -> Judgement:
-        """What the agents of a realm expect and intend.
+    def forward(self, realm: Realm, cores: Any = None) -> PolicyOutputs:
+        """The values and probabilities of the agents of a realm.
 
         Args:
           cores: what they remember, as ``Players.act`` returns it; None: nothing.
         """
         cores = [policy.initial(1) for policy in self._policies] if cores is None else cores
         value, probabilities, obs = jax.device_get(
-            self._judge([policy.params for policy in self._policies], realm, self.env.rules, cores)
+            self._compiled([policy.params for policy in self._policies], realm, self.env.rules, cores)
         )
-        trained = np.array([self.has(p) for p in range(self.env.config.num_populations)])
-        return Judgement(trained[np.asarray(realm.agents.population)], value, probabilities, obs)
+        trained = np.array([self.is_trained(p) for p in range(self.env.config.num_populations)])
+        return PolicyOutputs(trained[np.asarray(realm.agents.population)], value, probabilities, obs)
 
-    def _judge_all(self, params: Any, realm: Realm, rules: Rules, cores: Any) -> Any:
+    def _forward(self, params: Any, realm: Realm, rules: Rules, cores: Any) -> Any:
         config, one = self.env.config, jax.tree.map(lambda leaf: leaf[None], realm)
         obs = observe(realm, rules, config)
         many = jax.tree.map(lambda leaf: leaf[None], obs)
@@ -79,17 +80,17 @@ class Minds:
         which = jnp.array([self.trained.index(name) if name in self.trained else -1 for name in self.names], jnp.int32)
         which = which[realm.agents.population % len(self.names)]
         for index, (policy, own, core) in enumerate(zip(self._policies, params, cores, strict=True)):
-            judged = policy.judge(own, many, one, core, rules)
+            new_value, new_probabilities = policy.judge(own, many, one, core, rules)
             mine = which == index
-            value = jnp.where(mine, judged[0], value)
+            value = jnp.where(mine, new_value, value)
             probabilities = jax.tree.map(
                 lambda new, old, mine=mine: jnp.where(mine.reshape(1, -1, *[1] * (new.ndim - 2)), new, old),
-                judged[1],
+                new_probabilities,
                 probabilities,
             )
         return value[0], jax.tree.map(lambda leaf: leaf[0], probabilities), obs
 
-    def value_of_standing(
+    def tile_values(
         self, realm: Realm, population: int, row: Int32[np.ndarray, "K"], col: Int32[np.ndarray, "K"]
     ) -> Float32[np.ndarray, "K"]:
         """What a newborn of a population would expect if it stood on these tiles, each by itself."""
@@ -98,7 +99,7 @@ class Minds:
         for start in range(0, len(row), PROBES):
             some = [np.resize(axis[start : start + PROBES], PROBES) for axis in (row, col)]
             values.append(
-                np.asarray(_standing(self._probing, policy, params, realm, self.env.rules, population, *some))
+                np.asarray(_tile_values(self._probing, policy, params, realm, self.env.rules, population, *some))
             )
         return np.concatenate([*values, np.zeros(0, np.float32)])[: len(row)]
 
@@ -108,7 +109,7 @@ class Minds:
         """
         population = int(realm.agents.population[slot])
         policy, params = self._one(population, self.env.config.view**2 + 1)
-        return np.asarray(_beside(self._crowded, policy, params, realm, self.env.rules, slot))
+        return np.asarray(_dependency(self._crowded, policy, params, realm, self.env.rules, slot))
 
     @functools.cached_property
     def _probing(self) -> Config:
@@ -128,12 +129,12 @@ class Minds:
         return self._of_one(self._name(population), number), params
 
     @functools.cache  # noqa: B019 - as many as there are names, for as long as there is the world
-    def _of_one(self, name: str, number: int) -> "_Judge":
+    def _of_one(self, name: str, number: int) -> "_StaticPolicy":
         config = dataclasses.replace(_wider(self.env.config, number), num_populations=1, layout="blocks")
-        return _Judge(self._load(name, Environment(config)))
+        return _StaticPolicy(self._load(name, Environment(config)))
 
 
-class _Judge:
+class _StaticPolicy:
     """A policy that can be an argument of a compiled function: itself is its hash."""
 
     def __init__(self, policy: Any):
@@ -149,11 +150,11 @@ class _Judge:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _standing(
-    config: Config, judge: _Judge, params: Any, realm: Realm, rules: Rules, population: Any, row: Any, col: Any
+def _tile_values(
+    config: Config, policy: _StaticPolicy, params: Any, realm: Realm, rules: Rules, population: Any, row: Any, col: Any
 ) -> Float32[Array, "K"]:
     zero = jnp.zeros_like(row)
-    start = {name: zero + getattr(rules, f"start_{name}") for name in ("health", "food", "water")}
+    start = {name: zero + getattr(rules, f"start_{name}") for name in STATS}
     newborn = {"alive": zero > 0, "uid": zero, "population": zero + population, "row": row, "col": col}
     own = jax.tree.map(lambda value: zero + value, newborn_columns(rules, config))
     probes = Agents(**newborn, **start, freeze=zero, age=zero, damage=zero - 1), own
@@ -161,11 +162,13 @@ def _standing(
     leaving = jnp.arange(agents[0].alive.size) >= realm.agents.alive.size
     obs = observe(_with(realm, agents), rules, config, leaving)
     own, probes = jax.tree.map(lambda leaf: leaf[realm.agents.alive.size :], (obs, agents))
-    return judge.value(params, own, probes, realm, rules)
+    return policy.value(params, own, probes, realm, rules)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _beside(config: Config, judge: _Judge, params: Any, realm: Realm, rules: Rules, slot: Any) -> Float32[Array, "W W"]:
+def _dependency(
+    config: Config, policy: _StaticPolicy, params: Any, realm: Realm, rules: Rules, slot: Any
+) -> Float32[Array, "W W"]:
     agents, radius = realm.agents, config.radius
     row, col = agents.row.astype(jnp.int32), agents.col.astype(jnp.int32)
     far = jnp.maximum(jnp.abs(row - row[slot]), jnp.abs(col - col[slot]))
@@ -186,7 +189,7 @@ def _beside(config: Config, judge: _Judge, params: Any, realm: Realm, rules: Rul
 
     places = jnp.concatenate([jnp.zeros((1, 2), there.dtype), there])
     obs, agents = jax.vmap(seen)(places, jnp.arange(len(places)) > 0)
-    value = judge.value(params, obs, agents, realm, rules)
+    value = policy.value(params, obs, agents, realm, rules)
     limit = jnp.array(realm.tiles.material.shape)
     inside = ((there >= 0) & (there < limit)).all(axis=-1)
     stands = inside & is_walkable(realm.tiles.material[tuple(jnp.clip(there, 0, limit - 1).T)], config.walkable)

@@ -1,19 +1,22 @@
-// Human play: an agent is taken, moves with the arrow keys and attacks whom one clicks.
+// Human play: an agent is taken, moves with the arrow keys, attacks whom one clicks, and does what systems let it do.
 
+import { Choices } from "./choices.js";
 import { byId, element } from "./dom.js";
 
 const ARROWS = { east: "→", south: "↓", west: "←", north: "↑" };
-const MOVES = { east: 1, south: 2, west: 3, north: 4 };
 const ROUND = ["north", "east", "south", "west"]; // clockwise
 const KEYS = { ArrowUp: 0, ArrowRight: 1, ArrowDown: 2, ArrowLeft: 3 };
 
-export class Play {
+export class Control {
   /** @param {(request: object) => boolean} send to the server */
   constructor(world, view, terrain, send) {
     Object.assign(this, { world, view, terrain, send });
     this.style = 0;
     this.held = null; // the direction that is held, clockwise from the top of the picture
     this.target = null; // who is attacked in the coming tick, uid
+    this.tick = null; // of the newest frame
+    const own = element("div", { class: "own" });
+    this.choices = new Choices(world, own, (choices) => this.send({ do: "act", choices }));
     this.name = element("strong");
     this.note = element("span", { class: "note" });
     this.styles = element("div", { class: "styles" });
@@ -22,8 +25,9 @@ export class Play {
       onpointerdown: () => this.hold(ROUND.indexOf(way)), onpointerup: () => this.release(),
       onpointerleave: () => this.release(),
     }));
-    byId("play").append(
+    byId("control").append(
       element("div", {}, this.name, this.note), this.styles, element("div", { class: "pads" }, ...pad),
+      own,
       element("button", { text: "Release", title: "Let it go (G)", onclick: () => this.send({ do: "release" }) }),
     );
   }
@@ -33,9 +37,14 @@ export class Play {
   }
 
   hello() {
-    this.buttons = this.world.styles.map((name, k) => element("button", {
-      text: name, class: `style style${k}`, title: `key ${k + 3}`, onclick: () => this.choose(k),
-    }));
+    this.buttons = this.world.styles.map(({ name, colour }, k) => {
+      const title = `key ${k + 3}`;
+      const button = element("button", { text: name, class: `style style${k}`, title, onclick: () => this.choose(k) });
+      button.style.setProperty("--colour", colour);
+      return button;
+    });
+    this.moves = this.world.arguments.find(({ name }) => name === "move").labels;
+    this.choices.hello();
     this.styles.replaceChildren(...this.buttons);
     this.held = this.target = null;
     this.choose(0);
@@ -54,8 +63,10 @@ export class Play {
     else if (uid !== null && this.world.can.take) this.send({ do: "take", uid });
   }
 
-  /** A move by key: true where it was one. */
-  key(code, down) {
+  /** A move or a choice by key: true where it was one. */
+  key(event, down) {
+    const { code } = event;
+    if (down && this.uid !== null && this.choices.key(event)) return true;
     if (!(code in KEYS)) return false;
     if (!down && this.held === KEYS[code]) this.release(); // also of one that has died meanwhile
     if (this.uid === null) return false;
@@ -79,27 +90,38 @@ export class Play {
   }
 
   act() {
-    if (this.held !== null) this.send({ do: "act", move: MOVES[this.way] });
+    if (this.held !== null) this.send({ do: "act", choices: { move: this.moves.indexOf(this.way) } });
   }
 
   /** Attacks an agent in the coming tick. */
   attack(uid) {
     if (uid === this.uid) return;
     this.target = uid;
-    this.send({ do: "act", style: this.style, target: uid });
+    this.send({ do: "act", choices: { style: this.style, target: uid } });
     this.draw();
   }
 
-  /** A new frame: what is held goes on; an attack was for one tick. */
+  /** A new frame: what is held goes on; an attack and what else was chosen were for one tick. */
   frame() {
-    if (this.uid === null) return;
+    if (this.uid !== this.played) this.choices.mask(null);
+    this.played = this.uid;
+    const { tick, last } = this.world.frame;
+    const newest = Math.max(tick, last);
+    if (newest === this.tick) return; // sent again, say because play was paused
+    this.tick = newest;
     this.target = null;
-    this.act();
+    this.choices.clear();
+    if (this.uid !== null) this.act();
+  }
+
+  /** Takes a mask; that of an agent that is not played any more is late, and dropped. */
+  mask(message) {
+    if (message.uid === this.uid) this.choices.mask(message);
   }
 
   draw() {
     const { uid } = this;
-    byId("play").hidden = uid === null;
+    byId("control").hidden = uid === null;
     const numbers = uid === null ? null : this.world.agent(uid);
     if (!numbers) {
       this.terrain.showReach(null);
@@ -108,6 +130,8 @@ export class Play {
     this.name.textContent = this.world.name(numbers.population, uid);
     const out = numbers.freeze ? "frozen" : "arrow keys move, a click attacks, shift + click selects";
     this.note.textContent = this.target === null ? out : `attacks ${this.world.nameOf(this.target)}`;
-    this.terrain.showReach(numbers.row, numbers.col, this.world.reach[this.style] ?? 1, this.style);
+    const { reach, styles } = this.world;
+    this.terrain.showReach(numbers.row, numbers.col, reach[this.style], styles[this.style].colour);
+    this.choices.draw();
   }
 }

@@ -26,7 +26,7 @@ function isSoftware() {
   return /swiftshader|llvmpipe|software|basic render/i.test(name);
 }
 
-export class Stage {
+export class Renderer {
   /**
    * @param {HTMLCanvasElement} canvas where the world is drawn
    * @param {(now: number, delta: number) => boolean} step moves things before each picture (seconds);
@@ -36,8 +36,8 @@ export class Stage {
     this.canvas = canvas;
     this.step = step;
     this.software = isSoftware();
-    this.renderer = new WebGLRenderer({ canvas, antialias: !this.software, powerPreference: "high-performance" });
-    this.renderer.setClearColor(new Color("#0b0e13"));
+    this.webgl = new WebGLRenderer({ canvas, antialias: !this.software, powerPreference: "high-performance" });
+    this.webgl.setClearColor(new Color("#0b0e13"));
     this.scene = new Scene();
     this.camera = new PerspectiveCamera(FIELD, 1, 0.5, 4000);
     this.camera.position.set(0, 10, 10);
@@ -57,8 +57,8 @@ export class Stage {
     const ratio = this.coarse ? Math.min(1, devicePixelRatio) : Math.min(2, devicePixelRatio);
     this.width = width;
     this.height = height;
-    this.renderer.setPixelRatio(ratio);
-    this.renderer.setSize(width, height, false);
+    this.webgl.setPixelRatio(ratio);
+    this.webgl.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
     uniforms.pixels.value.set(width * ratio, height * ratio);
@@ -76,7 +76,7 @@ export class Stage {
     this.asked = 0;
     const delta = this.before ? now - this.before : 0;
     const moving = this.step(now, Math.min(delta, 0.1));
-    this.renderer.render(this.scene, this.camera);
+    this.webgl.render(this.scene, this.camera);
     this.count(now, delta);
     // Read at once: the drawing buffer is not kept after the picture is shown.
     for (const done of this.pending.splice(0)) this.canvas.toBlob(done, "image/png");

@@ -1,4 +1,4 @@
-"""What can be laid over the map, and what is told of a selected agent, for any frame of a replay."""
+"""What can be laid over the map, and what is known of a selected agent, for any frame of a replay."""
 
 import math
 import threading
@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nmmo_jax.actions import heads
 from nmmo_jax.components import Realm, own_columns
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import Material
+from nmmo_jax.observations import FEATURES
 from nmmo_jax.replay import Replay
+from nmmo_jax.systems.sight import tiles_in_view
 from nmmo_jax.viewer import protocol
-from nmmo_jax.viewer.minds import Judgement, Minds
+from nmmo_jax.viewer.policies import PolicyOutputs, TrainedPolicies
 from nmmo_jax.viewer.scene import attack_map, slot_of
 
 _SIDE = 128  # cells of an overlay at most; larger maps have several tiles per cell
@@ -23,22 +26,38 @@ class Overlay(NamedTuple):
 
     name: str
     label: str
+    meaning: str
     unit: str
     agent: bool = False  # speaks of the selected agent
     populations: bool = False  # has a value for each population
-    mind: bool = False  # needs a trained policy
+    trained: bool = False  # needs a trained policy
     diverging: bool = False
 
 
 OVERLAYS = {
     overlay.name: overlay
     for overlay in (
-        Overlay("value", "Value", "reward to come", mind=True),
-        Overlay("dependency", "Dependency", "reward to come", True, mind=True, diverging=True),
-        Overlay("target", "Target", "probability", True, mind=True),
-        Overlay("forest", "Forest", "ticks"),
-        Overlay("visits", "Visits", "agent-ticks", populations=True),
-        Overlay("density", "Density", "agents per tile", populations=True),
+        Overlay("value", "Value", "What the network expects of a newborn there", "reward to come", trained=True),
+        Overlay(
+            "dependency",
+            "Dependency",
+            "How the selected agent's value changes with another agent there",
+            "reward to come",
+            agent=True,
+            trained=True,
+            diverging=True,
+        ),
+        Overlay(
+            "target",
+            "Target",
+            "Probability that the selected agent attacks whoever stands there",
+            "probability",
+            agent=True,
+            trained=True,
+        ),
+        Overlay("forest", "Forest", "Ticks until the forest is ready to be harvested", "ticks"),
+        Overlay("visits", "Visits", "How often agents of each population stood there", "agent-ticks", populations=True),
+        Overlay("density", "Density", "Agents of each population nearby", "agents per tile", populations=True),
     )
 }
 
@@ -48,62 +67,94 @@ def _of_systems(config: Config) -> dict[str, Overlay]:
     columns = [(system.name, column) for system in config.systems for column in system.tiles]
     names = {f"{system}.{column.name}": (system, column) for system, column in columns}
     return {
-        name: Overlay(name, f"{system}: {column.name}".capitalize(), column.unit)
+        name: Overlay(name, f"{system}: {column.name}".capitalize(), column.meaning, column.unit)
         for name, (system, column) in names.items()
     }
 
 
-class Lens:
-    """Looks into the frames of one replay.
+class Inspector:
+    """Messages about the agents and the map of any frame of one replay.
 
     Attributes:
-      minds: of its populations.
+      policies: of its populations.
 
     Another thread may append to the replay, with the lock.
     """
 
-    def __init__(self, replay: Replay, minds: Minds, lock: threading.Lock):
-        self.minds, self._replay, self._lock = minds, replay, lock
+    def __init__(self, replay: Replay, policies: TrainedPolicies, lock: threading.Lock):
+        self.policies, self._replay, self._lock = policies, replay, lock
         config = replay.config
         self._visits_so_far = np.zeros((config.num_populations, config.rows, config.columns), np.int32)
         self._overlays = {**OVERLAYS, **_of_systems(config)}
         self._visited = 0  # frames that are counted in it
-        self._seen: tuple[int, Realm, Judgement] | None = None  # of the frame that was asked for last
+        self._cached: tuple[int, Realm, PolicyOutputs] | None = None  # of the frame that was asked for last
 
     def list(self) -> list[dict[str, Any]]:
         """The overlays that there are, for the browser."""
-        fields = ("name", "label", "agent", "populations")
-        known = [one for one in self._overlays.values() if self.minds.trained or not one.mind]
+        fields = ("name", "label", "meaning", "agent", "populations")
+        known = [one for one in self._overlays.values() if self.policies.trained or not one.trained]
         return [{field: getattr(one, field) for field in fields} for one in known]
 
     def agent(self, index: int, uid: int, cores: Any = None) -> bytes:
-        """What is told of an agent; ``cores`` as for ``Minds.judge``."""
+        """What is known of an agent; ``cores`` as for ``TrainedPolicies.forward``."""
         replay, slot = self._replay, slot_of(self._replay, index, uid)
         fields = {"uid": uid, "tick": int(replay.frames[index].tick), "found": slot is not None}
         if slot is None:
             return protocol.encode("agent", fields)
-        _, judgement = self._look(index, cores)
+        _, outputs = self._outputs(index, cores)
         population = int(replay.frames[index].agents.population[slot])
         fields |= {"population": population, "name": f"{replay.about['populations'][population]} #{uid}", "value": None}
         own = own_columns(replay.frames[index].of)
-        fields["own"] = {name: int(column[slot]) for columns in own.values() for name, column in columns.items()}
+        fields["own"] = {
+            f"{system}.{name}": int(column[slot]) for system, columns in own.items() for name, column in columns.items()
+        }
         arrays: dict[str, Any] = {"attack_map": attack_map(replay, index, slot)}
-        listed = judgement.obs.visible_slot[slot]
-        uids = np.where(listed >= 0, replay.frames[index].agents.uid[listed], -1)
-        arrays |= {"tiles": judgement.obs.tiles[slot], "visible": uids.astype(np.int32)}
-        if judgement.trained[slot]:
-            fields["value"] = float(judgement.value[slot])
-            arrays |= {name: rows[slot] for name, rows in judgement.probabilities.items()}
+        arrays |= {"tiles": outputs.obs.tiles[slot], "visible": self._visible(index, slot, outputs)}
+        if outputs.trained[slot]:
+            fields["value"] = float(outputs.value[slot])
+            arrays |= {f"probability.{name}": rows[slot] for name, rows in outputs.probabilities.items()}
         return protocol.encode("agent", fields, **arrays)
 
-    def overlay(self, name: str, index: int, uid: int | None, cores: Any = None) -> bytes:
+    def mask(self, index: int, uid: int, cores: Any = None) -> bytes:
+        """Which choices do something for an agent, of each argument, and whom it lists; nothing where it is dead."""
+        slot = slot_of(self._replay, index, uid)
+        arrays: dict[str, Any] = {}
+        if slot is not None:
+            _, outputs = self._outputs(index, cores)
+            arrays = {f"mask.{name}": rows[slot].astype(np.uint8) for name, rows in outputs.obs.mask.items()}
+            arrays["visible"] = self._visible(index, slot, outputs)
+            arrays |= self._things(slot, outputs)
+        return protocol.encode("mask", {"uid": uid, "tick": int(self._replay.frames[index].tick)}, **arrays)
+
+    def _things(self, slot: int, outputs: PolicyOutputs) -> dict[str, np.ndarray]:
+        """Of arguments among tiles or lists: what each choice is, as in ``Action``, and what is shown of it."""
+        config, obs, found = self._replay.config, outputs.obs, {}
+        for argument in (argument for head in heads(config) for argument in head.arguments):
+            if argument.among in ("", "visible"):
+                continue
+            if argument.among in config.lists:
+                found[f"thing.{argument.name}"] = np.append(-1, obs.rows[argument.among][slot]).astype(np.int32)
+                found[f"shown.{argument.name}"] = np.asarray(obs.of[argument.among][slot], np.int32)
+                continue
+            own = dict(zip(FEATURES, obs.self[slot], strict=True))
+            tiles = np.array(tiles_in_view(own["row"], own["col"], config))
+            tiles[argument.nothing] = -1
+            found[f"thing.{argument.name}"] = tiles
+        return found
+
+    def _visible(self, index: int, slot: int, outputs: PolicyOutputs) -> np.ndarray:
+        """The uids of those whom an agent lists, -1 where its list ends."""
+        listed = outputs.obs.visible_slot[slot]
+        return np.where(listed >= 0, self._replay.frames[index].agents.uid[listed], -1).astype(np.int32)
+
+    def overlay(self, index: int, name: str, uid: int | None, cores: Any = None) -> bytes:
         """The values of an overlay.
 
         Raises:
           ValueError: there is no such overlay here, or no agent that it could speak of.
         """
         overlay = self._overlays.get(name)
-        if overlay is None or (overlay.mind and not self.minds.trained):
+        if overlay is None or (overlay.trained and not self.policies.trained):
             raise ValueError(f"overlay {name}: there is none of that name here")
         slot = None if uid is None else slot_of(self._replay, index, uid)
         if overlay.agent and slot is None:
@@ -125,45 +176,45 @@ class Lens:
         fields |= {"scale": scale, "low": low, "high": high, "diverging": overlay.diverging, "unit": overlay.unit}
         return protocol.encode("overlay", fields, values=values.astype(np.float32))
 
-    def _look(self, index: int, cores: Any) -> tuple[Realm, Judgement]:
-        """The realm of a frame and what its agents think, kept for whoever asks next."""
+    def _outputs(self, index: int, cores: Any) -> tuple[Realm, PolicyOutputs]:
+        """The realm of a frame and what its policies give, kept for whoever asks next."""
         tick = int(self._replay.frames[index].tick)
-        if self._seen is None or self._seen[0] != tick:
+        if self._cached is None or self._cached[0] != tick:
             with self._lock:
                 realm = self._replay.realm(index)
-            self._seen = tick, realm, self.minds.judge(realm, cores)
-        return self._seen[1:]
+            self._cached = tick, realm, self.policies.forward(realm, cores)
+        return self._cached[1:]
 
     def _value(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
-        realm, _ = self._look(index, cores)
+        realm, _ = self._outputs(index, cores)
         material = self._replay.tiles.material
         scale = math.ceil(max(material.shape) / _SIDE)
         row, col = np.nonzero(np.isin(material[scale // 2 :: scale, scale // 2 :: scale], self._replay.config.walkable))
         population = 0 if slot is None else int(self._replay.frames[index].agents.population[slot])
-        while not self.minds.has(population):  # the first that is trained
+        while not self.policies.is_trained(population):  # the first that is trained
             population = (population + 1) % self._replay.config.num_populations
         tiles = [(axis * scale + scale // 2).astype(np.int32) for axis in (row, col)]
         values = np.full([-(-side // scale) for side in material.shape], np.nan, np.float32)
-        values[row, col] = self.minds.value_of_standing(realm, population, *tiles)
+        values[row, col] = self.policies.tile_values(realm, population, *tiles)
         return (0, 0), scale, values
 
     def _dependency(self, index: int, slot: int, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
-        realm, _ = self._look(index, cores)
+        realm, _ = self._outputs(index, cores)
         population = int(self._replay.frames[index].agents.population[slot])
-        if not self.minds.has(population):
+        if not self.policies.is_trained(population):
             raise ValueError("overlay dependency: the agent is not trained")
-        return self._corner(index, slot), 1, self.minds.dependency(realm, slot)
+        return self._corner(index, slot), 1, self.policies.dependency(realm, slot)
 
     def _target(self, index: int, slot: int, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
-        _, judgement = self._look(index, cores)
-        if not judgement.trained[slot]:
+        _, outputs = self._outputs(index, cores)
+        if not outputs.trained[slot]:
             raise ValueError("overlay target: the agent is not trained")
-        chosen = {name: rows[slot] for name, rows in judgement.probabilities.items()}
+        chosen = {name: rows[slot] for name, rows in outputs.probabilities.items()}
         probability = (chosen["style"][:, None] * chosen["target"]).sum(axis=0)
         agents, corner = self._replay.frames[index].agents, self._corner(index, slot)
         view = self._replay.config.view
         values = np.full((view, view), np.nan, np.float32)
-        for other, share in zip(judgement.obs.visible_slot[slot][1:], probability[1:], strict=True):
+        for other, share in zip(outputs.obs.visible_slot[slot][1:], probability[1:], strict=True):
             if other >= 0:
                 at = int(agents.row[other]) - corner[0], int(agents.col[other]) - corner[1]
                 values[at] = np.nan_to_num(values[at]) + share

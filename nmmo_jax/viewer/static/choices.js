@@ -1,0 +1,120 @@
+// What systems let an agent choose: their arguments, each with its choices, for the agent that a person plays.
+
+import { element, setText } from "./dom.js";
+
+const BUTTONS = 16; // choices that have a button each; of more, a number is typed
+
+export class Choices {
+  /** @param {(choices: object) => void} choose chooses, by argument, for the coming tick */
+  constructor(world, box, choose) {
+    Object.assign(this, { world, box, choose });
+    this.rows = [];
+  }
+
+  hello() {
+    const own = this.world.arguments.filter(({ system }) => system !== null);
+    this.rows = own.map((argument) => this.row(argument));
+    this.marked = 0; // for which keys choose
+    this.message = null; // the newest mask
+    this.box.hidden = !this.rows.length;
+    this.box.replaceChildren(...this.rows.map(({ part }) => part));
+  }
+
+  row(argument) {
+    const row = { argument, chosen: null, buttons: [] };
+    let options;
+    if (argument.size <= BUTTONS) {
+      options = row.buttons = Array.from({ length: argument.size }, (_, k) =>
+        element("button", { onclick: () => this.take(row, k) }));
+    } else {
+      row.field = element("input", { type: "number", min: 0, max: argument.size - 1, "aria-label": argument.name });
+      row.field.addEventListener("change", () => this.take(row, Number(row.field.value)));
+      options = [row.field];
+    }
+    const mark = () => (this.marked = this.rows.indexOf(row));
+    row.part = element("section", { onfocusin: mark, onclick: mark },
+      element("h4", { text: `${argument.system}: ${argument.name}` }),
+      element("span", { class: "note", text: argument.meaning }),
+      element("div", { class: "options" }, ...options));
+    return row;
+  }
+
+  /** Takes a mask: which choices do something now, and whom the agent lists. */
+  mask(message) {
+    this.message = message;
+  }
+
+  /** Whether a choice does something, as far as is known; masks may have a row for each choice before. */
+  allows({ argument }, k) {
+    const { name, size } = argument;
+    if (!(k >= 0 && k < size && Number.isInteger(k))) return false;
+    if (!this.there(argument, k)) return false;
+    const mask = this.message?.data[`mask.${name}`];
+    if (!mask) return true;
+    for (let at = k; at < mask.length; at += size) if (mask[at]) return true;
+    return false;
+  }
+
+  /** What is at a position, as the server takes it: an agent, a row of a table, a tile; -1 for nothing. */
+  thing({ name, among, nothing }, k) {
+    if (!among) return k;
+    const things = this.message?.data[among === "visible" ? "visible" : `thing.${name}`];
+    return k === nothing ? -1 : (things?.[k] ?? -1);
+  }
+
+  /** Whether there is something at a position. */
+  there(argument, k) {
+    return !argument.among || k === argument.nothing || this.thing(argument, k) >= 0;
+  }
+
+  /** Chooses the k-th: of what is listed, what is there. */
+  take(row, k) {
+    const allowed = this.allows(row, k);
+    row.field?.setCustomValidity(allowed ? "" : "does nothing now");
+    row.field?.reportValidity();
+    if (!allowed) return;
+    row.chosen = k;
+    this.choose({ [row.argument.name]: this.thing(row.argument, k) });
+    this.draw();
+  }
+
+  /** C marks the next argument, shift and a digit choose: true where it was one of these. */
+  key({ code, shiftKey }) {
+    if (!this.rows.length) return false;
+    const digit = /^Digit([0-9])$/.exec(code);
+    if (code === "KeyC") this.marked = (this.marked + 1) % this.rows.length;
+    else if (shiftKey && digit) this.take(this.rows[this.marked], Number(digit[1]));
+    else return false;
+    this.draw();
+    return true;
+  }
+
+  /** A tick has passed: what was chosen was for that one. */
+  clear() {
+    for (const row of this.rows) row.chosen = null;
+  }
+
+  draw() {
+    for (const [k, row] of this.rows.entries()) {
+      row.part.classList.toggle("marked", k === this.marked);
+      const shown = row.chosen ?? row.argument.nothing;
+      for (const [choice, button] of row.buttons.entries()) {
+        setText(button, this.label(row.argument, choice));
+        button.hidden = !this.there(row.argument, choice);
+        button.disabled = !this.allows(row, choice);
+        button.setAttribute("aria-pressed", choice === shown);
+      }
+      if (row.field && document.activeElement !== row.field) row.field.value = shown;
+    }
+  }
+
+  label(argument, k) {
+    const { name, among, columns, nothing } = argument;
+    if (!among) return String(k);
+    if (k === nothing) return `${k} ${among === "visible" ? "nobody" : "nothing"}`;
+    if (among === "visible") return `${k} ${this.world.nameOf(this.thing(argument, k))}`;
+    const shown = this.message?.data[`shown.${name}`];
+    const told = columns.map((column, at) => `${column} ${shown?.[(k - 1) * columns.length + at]}`);
+    return [k, ...(shown ? told : [])].join(" ");
+  }
+}

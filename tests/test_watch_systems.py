@@ -1,0 +1,127 @@
+"""The viewer in a world with a game system: what it is sent follows from declarations, and people can choose."""
+
+import asyncio
+import json
+import threading
+
+import numpy as np
+import pytest
+from watched import MANNERS, begun, played, until
+from websockets.asyncio.client import connect
+
+from nmmo_jax.viewer import protocol, scene
+from nmmo_jax.viewer.access import Access
+from nmmo_jax.viewer.hub import Hub
+from nmmo_jax.viewer.inspector import Inspector
+from nmmo_jax.viewer.playback import Playback
+from nmmo_jax.viewer.policies import TrainedPolicies
+from nmmo_jax.viewer.scene import slot_of
+from nmmo_jax.viewer.server import start_server
+
+NAMES = ("wanderer",)
+
+
+@pytest.fixture(scope="module")
+def play():
+    play = begun(*NAMES, systems=[MANNERS])
+    played(play, 4)
+    return play
+
+
+@pytest.fixture(scope="module")
+def policies(play):
+    return TrainedPolicies(play.env, NAMES)
+
+
+def test_an_agent_has_what_systems_keep_of_it(play, policies):
+    """By system and column, so that two systems may have columns of one name."""
+    frame = play.replay.frames[-1]
+    slot = int(np.flatnonzero(frame.agents.alive)[0])
+    inspector = Inspector(play.replay, policies, threading.Lock())
+    header, _ = protocol.decode(inspector.agent(len(play.replay), int(frame.agents.uid[slot])))
+    own = {column.name: frame.of["manners"][column.name][slot] for column in MANNERS.agents}
+    assert header["own"] == {f"manners.{name}": value for name, value in own.items()}
+
+
+def test_a_hello_has_what_is_declared(play):
+    header, _ = protocol.decode(scene.hello(play.replay, ["#000000"] * 2, {}))
+    assert [one["name"] for one in header["causes"]] == ["lava", "starvation", "thirst", "combat", "boredom"]
+    assert len({one["colour"] for one in header["causes"]}) == 5
+    assert header["own"] == {"manners.pose": "as it was chosen"} | {
+        f"manners.{name}": "" for name in ("friend", "gift", "place")
+    }
+    arguments = {one["name"]: one for one in header["arguments"]}
+    assert list(arguments) == ["move", "style", "target", "pose", "friend", "gift", "place"]
+    assert arguments["move"]["labels"] == ["stay", "east", "south", "west", "north"]
+    assert [arguments["pose"][name] for name in ("system", "size", "nothing", "among", "labels")] == [
+        "manners", 3, 0, "", None,
+    ]  # fmt: skip
+    assert arguments["friend"]["among"] == "visible" and arguments["friend"]["size"] == 16
+    assert [arguments["gift"][name] for name in ("among", "size", "columns")] == ["gifts", 4, ["kind"]]
+    assert [one["name"] for one in header["stats"]] == ["health", "food", "water"]
+    assert "immune" in header["agents"] and "alive" not in header["agents"]
+
+
+def test_a_person_chooses_what_systems_offer(play, policies):
+    async def session(playback, port):
+        async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
+
+            async def do(**asked):
+                await socket.send(json.dumps(asked))
+
+            async def refused(text, **asked):
+                await do(**asked)
+                await until(socket, lambda header, _: header["kind"] == "error" and text in header["message"])
+
+            async def tick():
+                """Plays one: its frame, and the mask after it."""
+                wanted = playback.newest + 1
+                await do(do="step")
+                _, mask = await until(socket, lambda header, _: header["kind"] == "mask" and header["tick"] == wanted)
+                return playback.view.replay.frames[wanted], mask
+
+            header, arrays = await until(socket, lambda header, _: header["kind"] == "frame")
+            uid, other = (int(one) for one in arrays["uid"][:2])
+            await refused("take an agent first", do="act", choices={"pose": 1})
+            await do(do="take", uid=uid)
+            _, mask = await until(socket, lambda header, _: header["kind"] == "mask" and header["uid"] == uid)
+            assert mask["mask.pose"].tolist() == [1, 1, 0] and mask["visible"][0] == uid
+            assert mask["mask.friend"].shape == mask["visible"].shape and mask["mask.target"].ndim == 2
+            await refused("pose 3: allowed are 0 to 2", do="act", choices={"pose": 3})
+            await refused("has no dance", do="act", choices={"dance": 1})
+            slot = slot_of(play.replay, header["tick"], uid)
+            await do(do="act", choices={"pose": 1})
+            await do(do="act", choices={"friend": other})  # the other stays as it was asked for
+            frame, mask = await tick()
+            assert frame.choices["pose"][slot] == 1
+            assert frame.of["manners"]["friend"][slot] == other
+            assert mask["mask.pose"].tolist() == [1, 1, 1]
+            assert mask["thing.gift"].tolist() == [-1, 2, -1, 0] and mask["shown.gift"].tolist() == [[7], [0], [5]]
+            assert mask["mask.gift"].tolist() == [1, 1, 0, 1]
+            place = mask["thing.place"].reshape(15, 15)[7]
+            assert place[7] == -1 and place[8] == place[6] + 2
+            await refused("gift 4: allowed are -1 to 3", do="act", choices={"gift": 4})
+            await do(do="act", choices={"gift": 2, "place": int(place[8])})
+            frame, mask = await tick()
+            assert frame.of["manners"]["gift"][slot] == 2 and frame.of["manners"]["place"][slot] == place[8]
+            frame, mask = await tick()  # nothing was asked for
+            assert frame.choices["pose"][slot] == 0 and frame.choices["friend"][slot] == -1
+            assert mask["mask.pose"].tolist() == [1, 1, 0]
+            await do(do="act", choices={"pose": 1, "friend": -1})
+            frame, _ = await tick()
+            assert frame.choices["pose"][slot] == 1 and frame.of["manners"]["friend"][slot] == -1
+            others = np.arange(len(frame.choices["pose"])) != slot
+            assert not frame.choices["pose"][others].any()  # who plays by itself is not touched
+
+    async def run():
+        playback = Playback(play, 1, policies, 0.02)
+        playback.set_pace(paused=True)
+        server = await start_server(Hub(playback, ["#000000"] * 2, {"can": {}}), Access())
+        try:
+            async with asyncio.timeout(60):
+                await session(playback, server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            playback.close()
+
+    asyncio.run(run())
