@@ -303,21 +303,26 @@ def test_those_of_the_package_live_longer_than_at_random(name):
     policy = load_policy(name)
     env = Environment(policy.config, policy.rules)
     mixed = players((name, "random"), env, load_named)
-    play = jax.jit(lambda params: played(env, mixed.act, params, mixed.initial(REALMS), 150)[1])
-    living = np.asarray(play(mixed.params) >= 0).reshape(150 * REALMS, policy.config.num_populations, -1)
+    play = jax.jit(lambda params: played(env, mixed.act, params, mixed.initial(REALMS), 80)[1])
+    living = np.asarray(play(mixed.params) >= 0).reshape(80 * REALMS, policy.config.num_populations, -1)
     trained, random = (living[:, first::2].sum() for first in (0, 1))
     assert trained > 1.5 * random
 
 
 def test_half_of_the_bytes(tmp_path):
-    """What is written apart takes half of what its numbers would, and stays float32."""
-    chosen = experiment("law16", **{**LIVELY, "hidden": 64, "num_populations": 1, "network": "default", "view": 15})
+    """What is written apart takes half of what its numbers would, and stays float32.
+
+    So many numbers that what is told of them, in files of which the number depends on how fast they are written, is
+    nothing beside them.
+    """
+    chosen = experiment("law16", **{**LIVELY, "hidden": 256, "num_populations": 1, "network": "default", "view": 15})
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(Sword(chosen).init, jax.random.key(0))
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), shapes)
     about = describe(chosen, Trinity().of(chosen))
     Checkpoints(tmp_path / "run").save(1, {"params": params}, about)
     export(tmp_path / "run", tmp_path / "out")
-    sizes = [sum(path.stat().st_size for path in (tmp_path / name).rglob("*")) for name in ("run", "out")]
-    assert sizes[1] < 0.6 * sizes[0]
+    files = [[path for path in (tmp_path / name).rglob("*") if path.is_file()] for name in ("run", "out")]
+    sizes = [sum(path.stat().st_size for path in some) for some in files]
+    assert sizes[0] > 10 * 2**17 and sizes[1] < 0.6 * sizes[0]
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(load_params(tmp_path / "out")[0])} == {"float32"}
