@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +28,12 @@ def refused(capsys):
         return told.err.removeprefix("nmmo-jax: ").rstrip()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def example_systems():
+    """The folder of the examples on Python's path, as a user has it who works in it."""
+    folder = str(Path(__file__).parents[1] / "docs" / "examples" / "systems")
+    sys.path.insert(0, folder)
+    yield
+    sys.path.remove(folder)

@@ -1,23 +1,12 @@
 """Game systems as units: the worked examples, and what follows from their declarations."""
 
-import sys
-from pathlib import Path
-
 import jax.numpy as jnp
 import pytest
 
 from nmmo_jax.system import Argument, Column, Head, Phase, System
 from nmmo_jax.testing import check_system
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def examples():
-    """The folder of the examples on Python's path, as a user has it who works in it."""
-    sys.path.insert(0, str(EXAMPLES))
-    yield
-    sys.path.remove(str(EXAMPLES))
+pytestmark = pytest.mark.usefixtures("example_systems")
 
 
 def test_poison():
