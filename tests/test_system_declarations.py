@@ -27,7 +27,7 @@ from nmmo_jax.testing import WORLD
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.draw import palette
 from train.networks import make_network, nothing_seen
-from train.trees import fit
+from train.trees import fit, leaves
 
 NOISE = np.random.default_rng(0)
 pytestmark = pytest.mark.usefixtures("example_systems")
@@ -189,7 +189,12 @@ def test_networks_grow_without_another_thought(three):
     old, new = (Config(num_agents=16, num_populations=2, systems=systems) for systems in ((), three))
     for name in ("default", "classic"):
         small, large = make_network(old, name), make_network(new, name)
-        params, seen, begun = random_weights(small.init), nothing_seen(new), jax.jit(large.init)(jax.random.key(1))
+        params, others, seen = random_weights(small.init), random_weights(large.init), nothing_seen(new)
+        known = leaves(params)  # the rest alone is compiled
+        begun = jax.jit(lambda key, init=large.init, known=known: {
+            name: leaf for name, leaf in leaves(init(key)).items() if name not in known
+        })(jax.random.key(1))  # fmt: skip
+        begun = jax.tree.unflatten(jax.tree.structure(others), [*(leaves(others) | begun).values()])
         grown = fit(params, begun, grow=True)
         seen = jax.tree.map(lambda leaf: jnp.asarray(NOISE.integers(0, 2, (2, 3, *leaf.shape)), leaf.dtype), seen)
         before, _ = jax.jit(small.apply)(params, seen._replace(of={}), small.initial((2, 3)))
