@@ -29,8 +29,8 @@ TEST_XLA_FLAGS ?= --xla_cpu_parallel_codegen_split_count=1 --xla_backend_optimiz
 
 # -qq: errors only.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
-# Tests of one file share what they have compiled: they stay together.
-PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 --dist loadfile
+# Tests of one file share what they have compiled: they stay together. Files come in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 need-python = $(if $(filter ok,$(PYTHON_INFO)),,$(error nmmo-jax needs Python 3.11 or newer, and \
 PYTHON=$(PYTHON) is $(if $(PYTHON_VERSION),Python $(PYTHON_VERSION),not a Python that runs); \

@@ -11,6 +11,17 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
+# The files that take longest, which begin first: else the last of them is waited for when all others are done.
+LONGEST = (
+    "systems", "browser", "trinity", "policy", "properties", "replay", "jax_settings", "scripted", "simulate", "smith",
+    "equivalence", "training", "episodes", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    place = {f"test_{name}": index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 @pytest.fixture
 def refused(capsys):
