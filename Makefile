@@ -21,8 +21,8 @@ JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 export JAX_COMPILATION_CACHE_DIR JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS
 
-# What the fast tests compile they run briefly: compiled with little optimisation they take half the time, and again
-# half where loops of one turn, such as that over `max_spawns`, are not unrolled into what surrounds them.
+# What the fast tests compile they run briefly: compiled with little optimisation they take half the time. Loops of one
+# turn, such as that over `max_spawns`, stay loops: unrolled, they make a step take more than twice as long to compile.
 # The slow tests, and `make test TEST_XLA_FLAGS=`, run what users run. jax 0.12 (Python 3.12) has no other emitters.
 TEST_XLA_FLAGS ?= --xla_cpu_parallel_codegen_split_count=1 --xla_backend_optimization_level=0 \
 	--xla_disable_hlo_passes=simplify-while-loops $(if $(filter 3.11,$(PYTHON_VERSION)),--xla_cpu_use_fusion_emitters=false)
@@ -76,8 +76,8 @@ test-slow: $(STAMP)  ## run the tests that are marked slow
 # What uses each library: checkpoints, networks and optimisers, the command line, tables, figures, pictures, films,
 # ratings, intervals, logs, the viewer's server, properties.
 LOWEST := .cache/lowest
-LOWEST_TESTS ?= $(addprefix tests/test_,checkpoint.py networks.py updates.py flags.py docs.py render.py simulate.py \
-	tournament.py statistics.py intervals.py loggers.py maps.py watch.py watch_access.py watch_server.py properties.py \
+LOWEST_TESTS ?= $(addprefix tests/test_,checkpoint.py networks.py distributions.py updates.py flags.py docs.py render.py \
+	simulate.py tournament.py statistics.py intervals.py loggers.py maps.py watch.py watch_access.py watch_server.py properties.py \
 	files.py damage.py)
 test-lowest:  ## run a part of the tests with the lowest versions that pyproject.toml allows
 	$(need-python)
