@@ -21,15 +21,16 @@ JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 export JAX_COMPILATION_CACHE_DIR JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS
 
-# What the fast tests compile they run briefly: compiled with little optimisation they take half the time.
+# What the fast tests compile they run briefly: compiled with little optimisation they take half the time. Loops of one
+# turn, such as that over `max_spawns`, stay loops: unrolled, they make a step take more than twice as long to compile.
 # The slow tests, and `make test TEST_XLA_FLAGS=`, run what users run. jax 0.12 (Python 3.12) has no other emitters.
 TEST_XLA_FLAGS ?= --xla_cpu_parallel_codegen_split_count=1 --xla_backend_optimization_level=0 \
-	$(if $(filter 3.11,$(PYTHON_VERSION)),--xla_cpu_use_fusion_emitters=false)
+	--xla_disable_hlo_passes=simplify-while-loops $(if $(filter 3.11,$(PYTHON_VERSION)),--xla_cpu_use_fusion_emitters=false)
 
 # -qq: errors only.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
-# Tests of one file share what they have compiled: they stay together.
-PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 --dist loadfile
+# Tests of one file share what they have compiled: they stay together. Files come in the order of tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 need-python = $(if $(filter ok,$(PYTHON_INFO)),,$(error nmmo-jax needs Python 3.11 or newer, and \
 PYTHON=$(PYTHON) is $(if $(PYTHON_VERSION),Python $(PYTHON_VERSION),not a Python that runs); \
@@ -75,8 +76,8 @@ test-slow: $(STAMP)  ## run the tests that are marked slow
 # What uses each library: checkpoints, networks and optimisers, the command line, tables, figures, pictures, films,
 # ratings, intervals, logs, the viewer's server, properties.
 LOWEST := .cache/lowest
-LOWEST_TESTS ?= $(addprefix tests/test_,checkpoint.py networks.py updates.py flags.py docs.py render.py simulate.py \
-	tournament.py statistics.py intervals.py loggers.py maps.py watch.py watch_access.py watch_server.py properties.py \
+LOWEST_TESTS ?= $(addprefix tests/test_,checkpoint.py networks.py distributions.py updates.py flags.py docs.py render.py \
+	simulate.py tournament.py statistics.py intervals.py loggers.py maps.py watch.py watch_access.py watch_server.py properties.py \
 	files.py damage.py)
 test-lowest:  ## run a part of the tests with the lowest versions that pyproject.toml allows
 	$(need-python)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmmo_jax.actions import Action, as_orders, heads, number_of_things
+from nmmo_jax.actions import Action, as_orders, complete, heads, number_of_things
 from nmmo_jax.components import Outcome, Probes, Realm, empty_outcome
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Leaf, Phase
@@ -87,9 +87,8 @@ class _Check:
     def __init__(self, system: System, env: Environment, seed: int):
         self.system, self.env, self.seed, self.config = system, env, seed, env.config
         self.key = jax.random.key(seed)
-        step = jax.jit(env.step)
+        self.reset, step = _compiled(env.config)
         self.step = lambda key, realm, action, rules=env.rules: step(key, realm, action, rules)
-        self.reset = jax.jit(env.reset, static_argnames="initial_population")
         self.realms: list[Realm] = []  # before each tick that was played
         self.seen: list[Observation] = []
         self.actions: list[Action] = []
@@ -97,7 +96,7 @@ class _Check:
     def play(self, ticks: int) -> None:
         """Random play, in which every tick is looked at."""
         rng = np.random.default_rng(self.seed)
-        obs, realm = self.reset(self.key, initial_population=self.config.num_agents // 2)
+        obs, realm = self.reset(self.key, self.env.rules, initial_population=self.config.num_agents // 2)
         for _ in range(ticks):
             action = senseless(rng, self.config)
             self.realms.append(realm)
@@ -150,9 +149,9 @@ class _Check:
 
     def digests(self) -> None:
         """Every column counts in the digest, wherever something is."""
-        realm, compute = self.realms[-1], jax.jit(digest)
+        realm = self.realms[-1]
         for name, one, other in self._unlike(realm):
-            same = (np.asarray(compute(one)) == np.asarray(compute(other))).all()
+            same = (np.asarray(_digest(one)) == np.asarray(_digest(other))).all()
             self._true(not same, f"{name}: is changed, and the digest is the same", realm)
 
     def _unlike(self, realm: Realm) -> Iterator[tuple[str, Realm, Realm]]:
@@ -190,14 +189,16 @@ class _Check:
                     self._effect(argument, choice, realm, obs)
 
     def _effect(self, argument: Any, choice: int, realm: Realm, obs: Observation) -> None:
-        chosen = thing_at(jnp.full(self.config.num_agents, choice, jnp.int32), argument, obs, self.config)
-        alone = np.ones(self.config.num_agents, bool)
+        n = self.config.num_agents
+        chosen = thing_at(jnp.full(n, choice, jnp.int32), argument, obs, self.config)
+        alone = np.ones(n, bool)
         if argument.among:  # of those who want the same thing the first: the others might lose it to each other
             things = np.asarray(chosen)
-            alone = (np.arange(things.size) == np.unique(things, return_index=True)[1][:, None]).any(axis=0)
-            alone |= things < 0
+            alone = (np.arange(n) == np.unique(things, return_index=True)[1][:, None]).any(axis=0) | (things < 0)
             chosen = jnp.where(alone, chosen, -1)
-        _, after, _, terminated, truncated, _ = self.step(self.key, realm, Action(of={argument.name: chosen}))
+        still = jnp.full(n, -1, jnp.int32)
+        action = complete(Action(still, still, still, {argument.name: chosen}), self.config)
+        _, after, _, terminated, truncated, _ = self.step(self.key, realm, action)
         worlds = (self._world(one) for one in (realm, after))
         did, allowed = np.asarray(argument.effect(*worlds)), np.asarray(obs.mask[argument.name][:, choice])
         lives = np.asarray(realm.agents.alive & (realm.agents.health > 0) & ~terminated & ~truncated)
@@ -266,9 +267,9 @@ class _Check:
         for index in range(len(replay)):
             action = jax.tree.map(lambda choice: jnp.asarray(choice, jnp.int32), replay.action(index))
             _, realm, *_ = self.step(self.key, realm, action)
-            same = (np.asarray(digest(realm)) == replay.frames[index + 1].digest).all()
+            same = (np.asarray(_digest(realm)) == replay.frames[index + 1].digest).all()
             self._true(same, "played again from its recording, it is another", realm)
-        same = (np.asarray(digest(replay.realm(len(replay)))) == replay.frames[-1].digest).all()
+        same = (np.asarray(_digest(replay.realm(len(replay)))) == replay.frames[-1].digest).all()
         self._true(same, "the realm of a recorded frame is another", realm)
 
     def off(self, off: Mapping[str, Any], other: Environment, ticks: int) -> None:
@@ -276,16 +277,17 @@ class _Check:
         rng, births = np.random.default_rng(self.seed), self.config.num_agents // 2
         ground = rng.choice([kind for kind in other.config.walkable if kind], (self.config.rows, self.config.columns))
         rules = as_rules(Rules.from_named({**self.env.rules.named(), **off}), self.config)
-        first = jax.jit(self.env.reset, static_argnames="initial_population")
-        one = first(self.key, rules, ground, initial_population=births)[1]
-        two = jax.jit(other.reset, static_argnames="initial_population")(
-            self.key, tiles=ground, initial_population=births
-        )[1]
-        step, known = jax.jit(other.step), {one.name for head in heads(other.config) for one in head.arguments}
+        reset, step = _compiled(other.config)
+        one = self.reset(self.key, rules, ground, initial_population=births)[1]
+        two = reset(self.key, other.rules, ground, initial_population=births)[1]
+        known = {one.name for head in heads(other.config) for one in head.arguments}
         for _ in range(ticks):
             action = senseless(rng, self.config)
             plain = {name: choice for name, choice in action.named().items() if name in known}
-            results = self.step(self.key, one, action, rules), step(self.key, two, Action.from_named(plain))
+            results = (
+                self.step(self.key, one, action, rules),
+                step(self.key, two, Action.from_named(plain), other.rules),
+            )
             told = self._told("by the rules of `off` the world is another than without the system", one)
             one, two = results[0][1], results[1][1]
             bare = [realm.replace(of={}, probes=Probes()) for realm in (one, two)]
@@ -316,6 +318,16 @@ class _Check:
 
     def _told(self, what: str, realm: Realm) -> str:
         return f"system {self.system.name}, tick {np.asarray(realm.tick).flat[0]}: {what}"
+
+
+_digest = jax.jit(digest)
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(config: Config) -> tuple[Any, Any]:
+    """``reset`` and ``step`` with rules, the same for all checks in that world."""
+    env = Environment(config)
+    return jax.jit(env.reset, static_argnames="initial_population"), jax.jit(env.step)
 
 
 def senseless(rng: np.random.Generator, config: Config) -> Action:

@@ -11,6 +11,17 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
+# The files that take longest, which begin first: else the last of them is waited for when all others are done.
+LONGEST = (
+    "systems", "browser", "trinity", "policy", "properties", "replay", "jax_settings", "scripted", "simulate", "smith",
+    "equivalence", "training", "episodes", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    place = {f"test_{name}": index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
 
 @pytest.fixture
 def refused(capsys):
@@ -31,9 +42,9 @@ def refused(capsys):
 
 
 @pytest.fixture(scope="module")
-def examples():
-    """The folder of the worked systems on Python's path, as a user has it who works in it."""
-    folder = Path(__file__).parents[1] / "docs" / "examples" / "systems"
-    sys.path.insert(0, str(folder))
-    yield folder
-    sys.path.remove(str(folder))
+def example_systems():
+    """The folder of the examples on Python's path, as a user has it who works in it."""
+    folder = str(Path(__file__).parents[1] / "docs" / "examples" / "systems")
+    sys.path.insert(0, folder)
+    yield
+    sys.path.remove(folder)

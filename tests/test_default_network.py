@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 from plain_network import plain_network
-from test_networks import CONFIG, POPULATIONS, VISIBLE, one, random_inputs, random_masks
+from sights import CONFIG, POPULATIONS, VISIBLE, one, random_inputs, random_masks, random_weights
 
 import train.default
 import train.distributions
@@ -34,15 +34,9 @@ SIZES = {"value": 1, "move": 5, "style": 3, "target": VISIBLE}
 
 @functools.cache
 def network(name="default", **options):
-    """The network, parameters from NumPy (``init`` takes seconds to compile), and its compiled ``apply``."""
+    """The network, parameters, and its compiled ``apply``."""
     made = make_network(CONFIG, name, NetworkOptions(hidden=16, **options))
-    rng = np.random.default_rng(0)
-
-    def normal(leaf):
-        return jnp.asarray(rng.normal(size=leaf.shape) / np.sqrt(leaf.shape[-2]), jnp.float32)
-
-    params = jax.tree.map(normal, jax.eval_shape(made.init, jax.random.key(0)))
-    return made, params, jax.jit(made.apply, static_argnums=3)
+    return made, random_weights(made.init), jax.jit(made.apply, static_argnums=3)
 
 
 def assert_close(got, expected, tolerance=1e-4):

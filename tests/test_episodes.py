@@ -84,12 +84,12 @@ def played(train):
     worlds, first, one = loop(state.worlds)
     _, second, two = loop(worlds)
     rollout = jax.tree.map(lambda *parts: np.concatenate(parts), first, second)
-    rules = state.worlds.rules
+    params, rules = jax.device_get((state.params, state.worlds.rules))  # on a device of their own all is compiled twice
 
     @jax.jit
     def again(obs, episode, core, choices):
         def valued(obs, core):
-            outputs, core = levels.sword._outputs(state.params, obs, rules, core)
+            outputs, core = levels.sword._outputs(params, obs, rules, core)
             return outputs["value"][..., 0] * ANEW.settings.value_unit, core
 
         value, after = valued(obs, core)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sights import CONFIG, ENV, POPULATIONS, VISIBLE, one, random_inputs, random_masks
 from test_default_network import assert_close, network
-from test_networks import CONFIG, ENV, POPULATIONS, VISIBLE, one, random_inputs, random_masks
 from worlds import random_realm
 
 import train.default

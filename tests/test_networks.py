@@ -1,4 +1,4 @@
-"""The networks against an obvious NumPy computation from the same parameters, and what is drawn from them."""
+"""The networks against an obvious NumPy computation from the same parameters, and policies made of them."""
 
 import dataclasses
 import itertools
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sights import CONFIG, ENV, POPULATIONS, VISIBLE, one, random_inputs, random_masks
 from worlds import random_realm
 
 import nmmo_jax
@@ -14,13 +15,10 @@ import train.classic
 import train.distributions
 from nmmo_jax import actions
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
-from train.distributions import entropy, log_prob, log_probabilities, probabilities, sample
-from train.inputs import Inputs, centre, inputs_of, max_layer, merge, split
+from train.distributions import entropy, log_prob, sample
+from train.inputs import centre, inputs_of, max_layer, merge, split
 from train.networks import make_network, make_policy, per_population
 
-ENV = nmmo_jax.make("chaos", num_agents=12, num_populations=3, rows=36, columns=33, view=7, num_visible=5)
-CONFIG = ENV.config
-POPULATIONS, VISIBLE = CONFIG.num_populations, CONFIG.num_visible
 NETWORK = make_network(CONFIG, "classic")
 PARAMS = jax.jit(NETWORK.init)(jax.random.key(3))
 _APPLY = jax.jit(NETWORK.apply, static_argnums=3)
@@ -28,37 +26,6 @@ _APPLY = jax.jit(NETWORK.apply, static_argnums=3)
 
 def APPLY(params, inputs, value=True):
     return _APPLY(params, inputs, (), value)[0]
-
-
-def random_inputs(rows: int = 6, seed: int = 0) -> Inputs:
-    """Any materials and counts, features in the range they have, lists of any length from 1."""
-    rng = np.random.default_rng(seed)
-    shape = (POPULATIONS, rows)
-    tiles = np.stack([rng.integers(0, 7, (*shape, 7, 7)), rng.integers(0, 4, (*shape, 7, 7))], axis=2).astype(np.uint8)
-    high = [200, 11, 33, 33, 36, 33, 4, 4, 12, 2, 4]
-    low = [-3 if name.endswith("_difference") else 0 for name in FEATURES]
-    own = rng.integers(low, high, (*shape, NUM_FEATURES)).astype(np.int16)
-    visible = rng.integers(low, high, (*shape, VISIBLE, NUM_FEATURES)).astype(np.int16)
-    visible[..., 0, :] = own
-    listed = np.arange(VISIBLE) < rng.integers(1, VISIBLE + 1, shape)[..., None]
-    return Inputs(tiles, own, visible, listed)
-
-
-def random_masks(rows: int, seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    masks = {"move": rng.random((rows, 5)) < 0.5, "style": rng.random((rows, 3)) < 0.5}
-    masks["target"] = rng.random((rows, 3, VISIBLE)) < 0.5
-    for mask in masks.values():
-        mask[..., 0] = True
-    return masks
-
-
-def random_logits(rows: int, scale: float = 1.0, seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {
-        name: scale * rng.normal(size=(rows, size)).astype(np.float32)
-        for name, size in {"move": 5, "style": 3, "target": VISIBLE}.items()
-    }
 
 
 def plain_centre(x: np.ndarray) -> np.ndarray:
@@ -102,17 +69,6 @@ def plain_network(params, tiles, own, visible, listed) -> dict[str, np.ndarray]:
         "style": plain_dense(attack["style"], embedding),
         "target": plain_agents(attack, visible, listed) @ embedding,
     }
-
-
-def plain_probabilities(logits: np.ndarray, mask: np.ndarray, floor: float) -> np.ndarray:
-    """Of one agent."""
-    e = np.where(mask, np.exp(logits.astype(np.float64) - logits[mask].max()), 0)
-    p = np.where(mask, e / e.sum() + floor, 0)
-    return p / p.sum()
-
-
-def one(tree, index):
-    return jax.tree.map(lambda leaf: np.asarray(leaf[index]), tree)
 
 
 def test_the_network_equals_the_plain_computation():
@@ -191,73 +147,6 @@ def test_the_order_of_the_visible_does_not_matter_nor_what_is_not_listed():
     for name in ("value", "move", "style"):
         np.testing.assert_allclose(after[name], before[name], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(after["target"], before["target"][..., order], rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("floor", [0.0, 1e-3])
-def test_probabilities(floor):
-    logits, masks = random_logits(40, 8.0)["target"], random_masks(40)["target"][:, 1]
-    p, log_p = probabilities(logits, masks, floor), log_probabilities(logits, masks, floor)
-    for index in range(40):
-        np.testing.assert_allclose(p[index], plain_probabilities(logits[index], masks[index], floor), rtol=1e-5)
-    np.testing.assert_allclose(np.exp(log_p), p, rtol=1e-4)
-    assert (np.asarray(p > 0) == masks).all()
-
-
-def test_sampled_frequencies_agree_with_the_probabilities():
-    number, floor = 100_000, 0.05  # so large that leaving it out would be noticed
-    logits, masks = one(random_logits(1, 2.0, seed=1), 0), one(random_masks(1, seed=1), 0)
-    masks["target"][:, 2] = True
-
-    def draw(key):
-        everyone = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (number, *leaf.shape)), (logits, masks))
-        return sample(key, jnp.arange(number), *everyone, CONFIG, floor)
-
-    choices = jax.jit(draw)(jax.random.key(5))
-    expected = {name: plain_probabilities(logits[name], masks[name], floor) for name in ("move", "style")}
-    for name, p in expected.items():
-        frequency = np.bincount(choices[name], minlength=len(p)) / number
-        np.testing.assert_allclose(frequency, p, atol=0.008)
-        assert (frequency[~masks[name]] == 0).all()
-    for style in np.flatnonzero(masks["style"]):
-        chosen = np.asarray(choices["target"])[np.asarray(choices["style"]) == style]
-        p = plain_probabilities(logits["target"], masks["target"][style], floor)
-        np.testing.assert_allclose(np.bincount(chosen, minlength=VISIBLE) / len(chosen), p, atol=0.03)
-    together = np.corrcoef(choices["move"], choices["style"])[0, 1]
-    assert abs(together) < 0.02
-
-
-@pytest.mark.parametrize("floor", [0.0, 1e-3])
-@pytest.mark.parametrize("scale", [1.0, 1e4])
-def test_nothing_illegal_is_ever_drawn(scale, floor):
-    number = 20_000
-    logits, masks = random_logits(number, scale), random_masks(number)
-    choices = jax.jit(sample, static_argnums=(4, 5))(
-        jax.random.key(0), jnp.arange(number), logits, masks, CONFIG, floor
-    )
-    rows = np.arange(number)
-    assert masks["move"][rows, choices["move"]].all()
-    assert masks["style"][rows, choices["style"]].all()
-    assert masks["target"][rows, choices["style"], choices["target"]].all()
-
-
-@pytest.mark.parametrize("floor", [0.0, 1e-3])
-def test_log_prob_and_entropy_are_those_of_the_joint_choice(floor):
-    logits, masks = random_logits(4), random_masks(4, seed=2)
-    every = np.array(list(itertools.product(range(5), range(3), range(VISIBLE)))).T
-    choices = {name: jnp.asarray(every[index])[:, None] for index, name in enumerate(("move", "style", "target"))}
-    p = jax.jit(log_prob, static_argnums=(3, 4))(choices, logits, masks, CONFIG, floor)
-    p = np.exp(p, dtype=np.float64)  # [choice, agent]
-    np.testing.assert_allclose(p.sum(axis=0), 1, rtol=1e-5)
-    for agent in range(4):
-        alone, allowed = one(logits, agent), one(masks, agent)
-        first, second = (plain_probabilities(alone[name], allowed[name], floor) for name in ("move", "style"))
-        third = np.stack([plain_probabilities(alone["target"], row, floor) for row in allowed["target"]])
-        joint = first[:, None, None] * second[:, None] * third
-        np.testing.assert_allclose(p[:, agent], joint.reshape(-1), rtol=1e-4, atol=1e-8)
-    surprise = np.log(p, where=p > 0, out=np.zeros_like(p))
-    np.testing.assert_allclose(
-        jax.jit(entropy, static_argnums=(2, 3))(logits, masks, CONFIG, floor), -(p * surprise).sum(axis=0), rtol=1e-4
-    )
 
 
 def test_gradients_are_finite_and_reach_every_weight():

@@ -45,9 +45,16 @@ def jit_step(name: str):
     return jax.jit(env_of(name).step)
 
 
+@functools.cache
+def jit_four(name: str):
+    """Four realms, with rules of their own."""
+    return jax.jit(vectorize(env_of(name), 4).step)
+
+
 jit_transition = jax.jit(transition, static_argnames="config")
 jit_observe = jax.jit(observe, static_argnames="config")
 jit_digest = jax.jit(digest)
+jit_draw = jax.jit(draw, static_argnames="config")
 
 
 def world(config: Config, seed: int) -> tuple[np.random.Generator, Rules, Realm]:
@@ -120,7 +127,8 @@ def test_empty_slots_are_inert(name, seed):
     junk = jax.tree.map(scribble, realm.agents).replace(alive=realm.agents.alive, uid=realm.agents.uid)
     other = realm.replace(agents=junk)
     wild = {k: np.where(alive, v, random_action(rng, config.num_agents)[k]) for k, v in action.items()}
-    leaves_equal(jit_observe(realm, rules, config), jit_observe(other, rules, config))
+    nobody = np.zeros(config.num_agents, bool)
+    leaves_equal(jit_observe(realm, rules, config, nobody), jit_observe(other, rules, config, nobody))
     assert (jit_digest(realm) == jit_digest(other)).all()
     first = jit_transition(realm, Action(**action), draws, rules, config)
     second = jit_transition(other, Action(**wild), draws, rules, config)
@@ -208,7 +216,7 @@ def test_draws_depend_on_uid_and_tick_alone(seed):
     key = jax.random.key(seed)
     order = rng.permutation(BLOCKS.num_agents)
     shuffled = realm.replace(agents=jax.tree.map(lambda column: column[order], realm.agents))
-    one, other = draw(key, realm, rules, BLOCKS), draw(key, shuffled, rules, BLOCKS)
+    one, other = (jit_draw(key, each, rules, BLOCKS) for each in (realm, shuffled))
     np.testing.assert_array_equal(np.asarray(one.regrowth)[order], other.regrowth)
     np.testing.assert_array_equal(one.spawn, other.spawn)
 
@@ -231,18 +239,17 @@ def test_one_realm_and_many(name):
     rng = np.random.default_rng(0)
     worlds = [world(env.config, seed)[1:] for seed in range(number)]
     rules, realms = (jax.tree.map(lambda *x: jnp.stack(x), *column) for column in zip(*worlds, strict=True))
-    many = jax.jit(vectorize(env, number).step)
-    halves = [jax.jit(vectorize(env, 2, first).step) for first in (0, 2)]
+    half = jax.jit(lambda first, *args: vectorize(env, 2, first).step(*args))
     for _ in range(3):
         action = jax.tree.map(lambda *x: np.stack(x), *(actions(rng, env.config) for _ in range(number)))
-        result = many(key, realms, action, rules)
+        result = jit_four(name)(key, realms, action, rules)
         for index in range(number):
             mine = jax.tree.map(lambda x, i=index: x[i], (realms, action, rules))
             one = jit_step(name)(jax.random.fold_in(key, index), *mine)
             leaves_equal(one, jax.tree.map(lambda x, i=index: x[i], result))
         parts = [
-            half(key, *jax.tree.map(lambda x, k=k: x[2 * k : 2 * k + 2], (realms, action, rules)))
-            for k, half in enumerate(halves)
+            half(first, key, *jax.tree.map(lambda x, k=first: x[k : k + 2], (realms, action, rules)))
+            for first in (0, 2)
         ]
         leaves_equal(jax.tree.map(lambda *x: np.concatenate(x), *parts), result)
         realms = result[1]
@@ -254,22 +261,17 @@ def test_realms_are_independent(seed):
     """What happens in one realm of a batch does not show in another."""
     rng = np.random.default_rng(seed)
     rules = as_rules(Rules(), BLOCKS)
-    realms = [random_realm(rng, BLOCKS, rules) for _ in range(3)]
-    acts = [actions(rng, BLOCKS) for _ in range(3)]
+    realms = [random_realm(rng, BLOCKS, rules) for _ in range(4)]
+    acts = [actions(rng, BLOCKS) for _ in range(4)]
     key = jax.random.key(seed)
 
-    def stack(items):
-        return jax.tree.map(lambda *x: jnp.stack(x), *items)
+    def step():
+        stacked = (jax.tree.map(lambda *x: np.stack(x), *items) for items in (realms, acts, [rules] * 4))
+        return jax.device_get(jit_four("blocks")(key, *stacked))
 
-    one = jit_batch()(key, stack(realms), stack(acts))
+    one = step()
     realms[1], acts[1] = random_realm(rng, BLOCKS, rules), actions(rng, BLOCKS)
-    other = jit_batch()(key, stack(realms), stack(acts))
-    leaves_equal(*(jax.tree.map(lambda x: x[jnp.array([0, 2])], result) for result in (one, other)))
-
-
-@functools.cache
-def jit_batch():
-    return jax.jit(vectorize(env_of("blocks"), 3).step)
+    leaves_equal(*(jax.tree.map(lambda x: x[[0, 2, 3]], result) for result in (one, step())))
 
 
 @pytest.mark.parametrize("value", [0, 1, MAX_AMOUNT])

@@ -20,7 +20,7 @@ needs_recordings = pytest.mark.skipif(
 )
 
 NAMES = tuple(POLICIES)
-REALMS, TICKS = 3, 350
+REALMS, TICKS = 3, 200
 SMALL = Config(num_agents=40, num_populations=len(NAMES), rows=48, columns=48, border=4)
 GAMES = {"law": Rules(attacks_enabled=False), "chaos": Rules()}
 
@@ -312,9 +312,10 @@ def random_worlds():
     ("game", "resolution"),
     [
         ("law", "simultaneous"),
-        ("chaos", "sequential"),
+        ("chaos", "simultaneous"),
+        # Chance is drawn as in the other, and what is made of it equals recorded play (`test_recorded.py`).
         pytest.param("law", "sequential", marks=pytest.mark.slow),
-        pytest.param("chaos", "simultaneous", marks=pytest.mark.slow),
+        pytest.param("chaos", "sequential", marks=pytest.mark.slow),
     ],
 )
 def test_random_play_lives_as_in_the_original(random_worlds, game, resolution):

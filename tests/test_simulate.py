@@ -152,6 +152,7 @@ def test_results_depend_neither_on_chunks_nor_on_devices(results, maps, tmp_path
     one = jax.devices()[:1]  # the first run used all that share two realms evenly
     monkeypatch.setattr(jax, "devices", lambda: one)
     monkeypatch.setattr(measure_module, "_SECONDS", 0.0)
+    monkeypatch.setattr(simulate_module, "write_figure", lambda *_: None)
     Simulate(**RUN, map=maps, out=tmp_path).run()
     _, metrics, arrays = results
     again, again_arrays = json.loads((tmp_path / "metrics.json").read_text()), np.load(tmp_path / "data.npz")

@@ -3,13 +3,12 @@
 import importlib
 import json
 import pickle
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sights import random_weights
 
 import nmmo_jax
 from nmmo_jax import Action, Config, Rules
@@ -29,22 +28,14 @@ from nmmo_jax.testing import WORLD
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.draw import palette
 from train.networks import make_network, nothing_seen
-from train.trees import fit
+from train.trees import fit, leaves
 
 NOISE = np.random.default_rng(0)
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def examples():
-    """The folder of the examples on Python's path, as a user has it who works in it."""
-    sys.path.insert(0, str(EXAMPLES))
-    yield
-    sys.path.remove(str(EXAMPLES))
+pytestmark = pytest.mark.usefixtures("example_systems")
 
 
 @pytest.fixture(scope="module")
-def three():
+def three(example_systems):
     return tuple(getattr(importlib.import_module(name), name.upper()) for name in ("poison", "scent", "rest"))
 
 
@@ -199,8 +190,13 @@ def test_networks_grow_without_another_thought(three):
     old, new = (Config(num_agents=16, num_populations=2, systems=systems) for systems in ((), three))
     for name in ("default", "classic"):
         small, large = make_network(old, name), make_network(new, name)
-        params, seen = small.init(jax.random.key(0)), nothing_seen(new)
-        grown = fit(params, large.init(jax.random.key(1)), grow=True)
+        params, others, seen = random_weights(small.init), random_weights(large.init), nothing_seen(new)
+        known = leaves(params)  # the rest alone is compiled
+        begun = jax.jit(lambda key, init=large.init, known=known: {
+            name: leaf for name, leaf in leaves(init(key)).items() if name not in known
+        })(jax.random.key(1))  # fmt: skip
+        begun = jax.tree.unflatten(jax.tree.structure(others), [*(leaves(others) | begun).values()])
+        grown = fit(params, begun, grow=True)
         seen = jax.tree.map(lambda leaf: jnp.asarray(NOISE.integers(0, 2, (2, 3, *leaf.shape)), leaf.dtype), seen)
         before, _ = jax.jit(small.apply)(params, seen._replace(of={}), small.initial((2, 3)))
         after, _ = jax.jit(large.apply)(grown, seen, large.initial((2, 3)))
@@ -208,7 +204,7 @@ def test_networks_grow_without_another_thought(three):
         for output, values in before.items():
             np.testing.assert_allclose(after[output], values, atol=1e-5)
         with pytest.raises(ValueError, match="is missing"):
-            fit(params, large.init(jax.random.key(1)))
+            fit(params, begun)
 
 
 def test_the_schedule_is_told_in_order():

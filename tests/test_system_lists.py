@@ -21,7 +21,7 @@ GROUND = np.full((24, 22), 2)
 
 
 @pytest.fixture(scope="module")
-def fruit(examples):
+def fruit(example_systems):
     return importlib.import_module("fruit").FRUIT
 
 

@@ -1,8 +1,5 @@
 """Game systems as units: the worked examples, and what follows from their declarations."""
 
-import sys
-from pathlib import Path
-
 import jax.numpy as jnp
 import pytest
 
@@ -10,15 +7,7 @@ from nmmo_jax.declarations import Argument, Column, Head, Phase
 from nmmo_jax.system import System
 from nmmo_jax.testing import check_system
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def examples():
-    """The folder of the examples on Python's path, as a user has it who works in it."""
-    sys.path.insert(0, str(EXAMPLES))
-    yield
-    sys.path.remove(str(EXAMPLES))
+pytestmark = pytest.mark.usefixtures("example_systems")
 
 
 def test_poison():
@@ -100,5 +89,6 @@ BROKEN = {
 def test_what_is_broken_is_found(what):
     parts, told = BROKEN[what]
     broken = System("broken", stats=["health"], causes=["why"], **parts)
+    probes = {} if what == "accounts" else {"ledger": False, "events": 0}  # what is not asked for is not compiled
     with pytest.raises(AssertionError, match=told):
-        check_system(broken, ticks=8, reach=4, max_spawns=1)
+        check_system(broken, ticks=8, reach=4, max_spawns=1, **probes)

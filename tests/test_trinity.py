@@ -130,6 +130,7 @@ def test_a_pantheon_is_told_of_every_update(four):
 def test_a_pantheon_says_what_is_best_and_what_is_logged(train, tmp_path, monkeypatch):
     monkeypatch.setattr(smith, "_SAVE_SECONDS", 0.0)
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
+    monkeypatch.setattr(smith, "write_figures", lambda *_: None)
     native = smith.Native(FULL, LEVELS, tmp_path / "run", updates=4, per_call=2)
     native.run()
     assert Checkpoints(tmp_path / "run" / "checkpoints").best() == 2
@@ -236,6 +237,7 @@ def test_the_worst_population_becomes_a_copy_of_the_best(examples):
 
 def test_examples_are_programs(examples, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(smith, "make_train", lambda *_: examples[0])
+    monkeypatch.setattr(smith, "write_figures", lambda *_: None)
     settings = [f"{name}={json.dumps(value)}" for name, value in {**SMALL, "visits": True}.items()]
     with pytest.raises(SystemExit) as ended:
         cli.train(EXAMPLES, ["law16", "--updates=2", "--no-evaluate", f"--out={tmp_path / 'run'}", "--set", *settings])

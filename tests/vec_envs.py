@@ -31,7 +31,9 @@ def template(config: Config) -> VecEnv:
 
 def make_env(config: Config = TRUNCATING, **changed) -> VecEnv:
     """New worlds that share their compiled programs."""
-    env = copy.copy(template(config))
+    shared = template(config)
+    env = copy.copy(shared)
+    env._start, env._step = shared._start, shared._step  # a copy makes its own, as one that was unpickled must
     for name, value in changed.items():
         setattr(env, f"_{name}", value)
     return env
