@@ -1,0 +1,93 @@
+"""Runs whose systems and Sword are the user's own: found by what config.json names, or told what is missing where."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from test_training import SMALL
+
+from nmmo_jax import make
+from nmmo_jax.commands.evaluate import Evaluate
+from nmmo_jax.commands.niches import Niches
+from nmmo_jax.commands.simulate import Simulate
+from nmmo_jax.commands.tournament import Tournament
+from nmmo_jax.commands.watch import Watch
+from train.checkpoint import FOLDER, Checkpoints
+from train.policy import load_policy
+from train.settings import describe, experiment
+from train.studies.entrants import trained_in
+from train.trinity import Sword, Trinity
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
+OWN = """
+from train.trinity import Sword
+
+class Brave(Sword):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of poisoned ground whose parameters nobody has trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        from poison import POISON
+
+        folder = tmp_path_factory.mktemp("runs") / "run"
+        chosen = experiment("law16", **{**SMALL, "hidden": 8, "view": 15, "systems": (POISON,)})
+        levels = Trinity().of(chosen)
+        shapes = jax.eval_shape(levels.sword.init, jax.random.key(0))
+        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        about = {"update": 1, **describe(chosen, levels)}
+        Checkpoints(folder / FOLDER).save(1, {"params": params}, about, 1.0)
+    return folder, params, about
+
+
+def test_a_run_is_evaluated_and_watched_in_the_world_of_its_systems(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
+    name = str(run[0])
+    assert trained_in(["random", name]) == ("law", *trained_in([name])[1:3], ("poison:POISON",))
+    env = Evaluate(policy=(name,), set=(("poison.damage=3",),))._filled().study(tmp_path).env
+    assert env.rules.named()["poison.damage"] == 3
+    env, _ = Watch()._world((name,), [])
+    assert [system.name for system in env.config.systems] == ["poison"]
+    assert Niches(policy=(name,))._filled().study(tmp_path).arms[0].config.systems == env.config.systems
+
+
+def test_a_world_without_them_says_what_it_lacks(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
+    name, told = str(run[0]), "was trained with poison:POISON, which this world lacks .--system"
+    with pytest.raises(ValueError, match=told):
+        load_policy(name, env=make("law", num_agents=16, num_populations=1))
+    with pytest.raises(ValueError, match=told):
+        Simulate(policy=(name,), agents=16, populations=1, out=tmp_path / "a").run()
+    with pytest.raises(ValueError, match=told):
+        Tournament(policy=(name,))._filled().study(tmp_path)
+    assert Tournament(policy=(name,), system=("poison:POISON",))._filled().study(tmp_path).env.config.systems
+
+
+def test_what_cannot_be_imported_is_named_with_where_it_was_sought(run, tmp_path, monkeypatch):
+    _, params, about = run
+    bare = {**about, "config": {name: value for name, value in about["config"].items() if name != "systems"}}
+    bare["rules"] = {name: value for name, value in about["rules"].items() if not name.startswith("poison.")}
+    cases = {
+        "system": ({**about, "config": about["config"] | {"systems": ["gone_away:GONE"]}}, "gone_away:GONE: no module"),
+        "sword": ({**bare, "trinity": about["trinity"] | {"sword": "own_gone:Brave"}}, "own_gone:Brave: no module"),
+    }
+    monkeypatch.chdir(tmp_path)
+    for name, (there, told) in cases.items():
+        Checkpoints(tmp_path / name / FOLDER).save(1, {"params": params}, there, 1.0)
+        for command in (
+            lambda name=name: Evaluate(policy=(name,))._filled().study(tmp_path),
+            lambda name=name: Tournament(policy=(name,))._filled().study(tmp_path),
+            lambda name=name: Simulate(policy=(name,), out=tmp_path / "out").run(),
+            lambda name=name: Watch()._world((name,), []),
+        ):
+            with pytest.raises(ValueError, match=rf"{name}: .*{told} \w+ in {tmp_path} or on Python's path"):
+                command()
+    (tmp_path / "own_gone.py").write_text(OWN)
+    with pytest.raises(ValueError, match="do not fit Brave"):  # found; these parameters are of poisoned ground
+        load_policy(tmp_path / "sword")
+    assert issubclass(__import__("own_gone").Brave, Sword)
