@@ -66,7 +66,7 @@ class Evolution:
     def begin(self, seed: int, tiles: Tiles) -> Evolving:
         """Empty worlds, on a map each, ``[R, ...]``."""
         keys = split(jax.random.key(seed), 3)
-        return Evolving(self._reset(keys[0], tiles), no_genomes(self.realms, self.env.config.num_agents), keys)
+        return Evolving(self._reset(keys[0], tiles), no_genomes(self.realms, self.env.config), keys)
 
     def run(
         self,
@@ -113,7 +113,7 @@ class Evolution:
         def tick(k, carry):
             before, genomes, tables = carry
             acting, inheriting = (jax.vmap(fold_in)(keys, before.tick) for keys in of_realm)
-            action = act(genomes.genome, acting, self._many.observe(before, rules), before)
+            action = act(genomes.genome, acting, self._many.observe(before, rules), before, self.env.config)
             _, after, _, terminated, truncated, info = self._many.step(world_key, before, action, rules)
             genomes, whose = inherit(genomes, inheriting, before, after, info.births, *inheritance)
             left = jnp.where(terminated | truncated, info.uid, -1)
