@@ -1,9 +1,11 @@
 """Runs whose systems and Sword are the user's own: found by what config.json names, or told what is missing where."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from test_training import SMALL
 
@@ -14,8 +16,9 @@ from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.tournament import Tournament
 from nmmo_jax.commands.watch import Watch
 from train.checkpoint import FOLDER, Checkpoints
+from train.metrics import Sums, explored, means
 from train.policy import load_policy
-from train.settings import describe, experiment
+from train.settings import describe, experiment, experiment_of
 from train.studies.entrants import trained_in
 from train.trinity import Sword, Trinity
 
@@ -66,6 +69,15 @@ def test_a_world_without_them_says_what_it_lacks(run, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=told):
         Tournament(policy=(name,))._filled().study(tmp_path)
     assert Tournament(policy=(name,), system=("poison:POISON",))._filled().study(tmp_path).env.config.systems
+
+
+def test_ground_of_systems_is_explored(run):
+    config = experiment_of(run[2]).env.config
+    assert [config.material_names[number] for number in explored(config)] == ["grass", "scrub", "forest", "poison"]
+    shapes = {"causes": (1, 5), "attacks": (1, 3), "visits": (1, 4), "unique": (1, 4), "food": ()}
+    sums = Sums(**{field.name: np.full(shapes.get(field.name, 1), 2) for field in dataclasses.fields(Sums)})
+    told = means(sums, {}, 1, config)["populations"]
+    assert told["deaths_poison"] == told["visits_poison"] == told["exploration_poison"] == [1.0]
 
 
 def test_what_cannot_be_imported_is_named_with_where_it_was_sought(run, tmp_path, monkeypatch):
