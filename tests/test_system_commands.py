@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_training import SMALL
 
-from nmmo_jax import make
+from nmmo_jax import Environment, make
 from nmmo_jax.commands.evaluate import Evaluate
 from nmmo_jax.commands.niches import Niches
 from nmmo_jax.commands.simulate import Simulate
@@ -19,7 +19,9 @@ from train.checkpoint import FOLDER, Checkpoints
 from train.metrics import Sums, explored, means
 from train.policy import load_policy
 from train.settings import describe, experiment, experiment_of
+from train.studies.axis import Axis
 from train.studies.entrants import trained_in
+from train.studies.sweep import Sweep
 from train.trinity import Sword, Trinity
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
@@ -78,6 +80,16 @@ def test_ground_of_systems_is_explored(run):
     sums = Sums(**{field.name: np.full(shapes.get(field.name, 1), 2) for field in dataclasses.fields(Sums)})
     told = means(sums, {}, 1, config)["populations"]
     assert told["deaths_poison"] == told["visits_poison"] == told["exploration_poison"] == [1.0]
+
+
+def test_a_sweep_tells_of_deaths_by_causes_of_systems(run):
+    config = experiment_of(run[2]).env.config
+    study = Sweep([Axis("poison.damage", np.array([0.0, 10]))], Environment(config), ("random",), 2, 0, 4, 0)
+    names = ("aged", "died", "births", "living", "steps", "combat", "hits", "empty", "depleted")
+    counts = {name: np.full(4, 4) for name in names} | {"dead_poison": np.array([0, 0, 1, 3])}
+    found = study.measures({cell.name: counts for cell in study.cells()})["dead_poison"]
+    np.testing.assert_allclose(found.mean, [0, 0.5])
+    assert study.kinds["dead_poison"].title == "share of deaths by poison"
 
 
 def test_what_cannot_be_imported_is_named_with_where_it_was_sought(run, tmp_path, monkeypatch):

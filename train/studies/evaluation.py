@@ -103,9 +103,10 @@ class Evaluation:
         """
         pool, rules = self._pool(), self.env.rules
         material, spawn = np.asarray(pool.material), np.asarray(pool.spawn_tile)
-        number = np.asarray(pool.num_spawn_tiles)
-        forests = np.array([reachable_forests(m, s[:n]) for m, s, n in zip(material, spawn, number, strict=True)])
-        tiles = np.array([reachable(m, s[:n]).sum() for m, s, n in zip(material, spawn, number, strict=True)])
+        number, ways = np.asarray(pool.num_spawn_tiles), self.env.config.walkable
+        each = [(m, s[:n], ways) for m, s, n in zip(material, spawn, number, strict=True)]
+        forests = np.array([reachable_forests(*one) for one in each])
+        tiles = np.array([reachable(*one).sum() for one in each])
         amount, need = min(float(rules.forage_amount), float(rules.max_food)), float(rules.food_metabolism)
         grow = float(rules.regrowth_probability) * forests
         share = forests / np.maximum(tiles, 1)

@@ -47,6 +47,10 @@ MEASURES = {
 }
 
 
+def _by(cause: str) -> str:
+    return f"dead_{cause}"
+
+
 @dataclasses.dataclass
 class Sweep:
     """A study of a grid of rules.
@@ -150,16 +154,18 @@ class Sweep:
             worlds, self.ticks, rules=rules, stride=self.ticks, told=lambda n: told((self.settle + n) / total, "")
         )
         counts: Any = counted.counts
+        causes = self.env.config.deadly
         return {
             **{name: getattr(counts, name).sum(axis=1) for name in ("aged", "died", "births", "living", "steps")},
-            "combat": counts.deaths[:, :, self.env.config.deadly.index("combat")].sum(axis=1),
+            "combat": counts.deaths[:, :, causes.index("combat")].sum(axis=1),
+            **{_by(cause): counts.deaths[:, :, causes.index(cause)].sum(axis=1) for cause in self._new_causes},
             "hits": counts.attacks.sum(axis=(1, 2)),
             "empty": counts.empty,
             "depleted": counted.depleted[0],
         }
 
     def measures(self, results: Results) -> dict[str, Interval]:
-        """``MEASURES`` of all points, ``[points]``; those of violence where there are attacks."""
+        """``kinds`` of all points, ``[points]``; those of violence where there are attacks."""
         each = [results[cell.name] for cell in self.cells()]
         number = len(self.points) * self.worlds
         counts = {
@@ -167,8 +173,21 @@ class Sweep:
             for name in each[0]
         }
         attacks = bool(np.any(np.asarray(self.rules(np.arange(len(self.points))).attacks_enabled)))
-        told = {name: one for name, one in MEASURES.items() if attacks or not one.violence}
+        told = {name: one for name, one in self.kinds.items() if attacks or not one.violence}
         return {name: one.of(counts, self.ticks) for name, one in told.items()}
+
+    @property
+    def kinds(self) -> dict[str, Measure]:
+        """``MEASURES``, and deaths by causes of systems."""
+
+        def share(cause: str) -> Measure:
+            return Measure(f"share of deaths by {cause}", lambda n, _: ratio_interval(n[_by(cause)], n["died"]))
+
+        return MEASURES | {_by(cause): share(cause) for cause in self._new_causes}
+
+    @property
+    def _new_causes(self) -> list[str]:
+        return [cause for system in self.env.config.systems for cause in system.causes]
 
     @property
     def title(self) -> str:
