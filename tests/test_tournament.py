@@ -16,7 +16,7 @@ from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
 from train.policy import PRETRAINED, load_named
 from train.studies.census import Census
-from train.studies.entrants import Entrant, Stage, entrants
+from train.studies.entrants import Entrant, Programs, entrants
 from train.studies.matrix import Matrix
 from train.studies.moved import made_of
 from train.studies.reports.matrix import PUBLISHED, TRAINED
@@ -116,9 +116,9 @@ def test_seats_are_changed_back(seats, monkeypatch):
     who = [Entrant(f"e{i}", (f"p{i}",)) for i in range(seats)]
     made, sat = tournament(who), []
 
-    class Told:
+    class Counted:
         def __init__(self, names):
-            populations = made._stages[seats].env.config.num_populations
+            populations = made._programs[seats].env.config.num_populations
             plays = [int(names[p % seats][1]) for p in range(populations)]
             sat.append(plays[:seats])
             count = np.broadcast_to(np.array([10**e for e in plays]), (4, populations))
@@ -130,10 +130,10 @@ def test_seats_are_changed_back(seats, monkeypatch):
             self.names = names
 
         def run(self, worlds, ticks, **_):
-            return worlds, types.SimpleNamespace(counts=Told(self.names).counts)
+            return worlds, types.SimpleNamespace(counts=Counted(self.names).counts)
 
-    monkeypatch.setattr(Stage, "census", lambda self, names: (Census(names), None))
-    monkeypatch.setattr(Stage, "begin", lambda *_: None)
+    monkeypatch.setattr(Programs, "census", lambda self, names: (Census(names), None))
+    monkeypatch.setattr(Programs, "begin", lambda *_: None)
     match = next(m for m in made.matches() if m.entrants == tuple(range(seats)))
     aged = made._play(match, lambda *_: None)["aged"]
     each = aged / 10 ** np.arange(seats)
@@ -144,7 +144,7 @@ def test_seats_are_changed_back(seats, monkeypatch):
 
 def test_three_meet_in_a_world_that_they_can_share():
     made = Tournament([*NOBODY], Environment(Config(num_agents=128)), (128,), 1, 1, 1, 0)
-    config = made._stages[3].env.config
+    config = made._programs[3].env.config
     assert (config.num_agents, config.num_populations) == (126, 3)
 
 

@@ -1,4 +1,4 @@
-"""What is told of training, per population: sums that are streamed through the loop, and means made of them."""
+"""Metrics of training, per population: sums that are streamed through the loop, and means made of them."""
 
 from typing import Any
 

@@ -125,7 +125,7 @@ def load_policy(
 
 
 def load_named(name: str, env: Environment | None = None) -> Policy:
-    """``load_policy`` for who says whom to play: what means nothing is told of with the nearest that does."""
+    """``load_policy`` by a name that somebody typed: an unknown one is refused with the nearest that is known."""
     check_name(name)
     return load_policy(name, env=env)
 

@@ -1,4 +1,4 @@
-"""What is told of results: tables for a terminal, tables in Markdown, and two runs side by side."""
+"""The report on results: tables for a terminal, tables in Markdown, and two runs side by side."""
 
 from typing import Any
 

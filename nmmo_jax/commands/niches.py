@@ -15,7 +15,7 @@ class Niches(StudyCommand):
     """Train 1, 2, 4 and 8 populations on equal data, and count the niches that they fill, against chance.
 
     A niche is where populations are (tiles, kinds of ground) and how they attack. Trained are populations with weights
-    of their own and, as a control, with shared ones; with --policy, policies that are there are told of instead. The
+    of their own and, as a control, with shared ones; with --policy, existing policies are measured instead. The
     folder gets report.md, results.json and figures: niches, over-training, maps, and styles where there are
     attacks; runs/ in it holds the trainings. Ctrl-C keeps what is done; --resume goes on.
     """

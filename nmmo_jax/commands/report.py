@@ -1,4 +1,4 @@
-"""What is told of a run: its numbers, a table of them, and files."""
+"""The report on a run: its numbers, a table of them, and files."""
 
 from typing import Any
 

@@ -75,7 +75,7 @@ def check_play(study: Any) -> None:
             raise ValueError(f"{name}={value}: allowed are {least:,} to {most:,}")
 
 
-class Stage:
+class Programs:
     """Compiled programs of one world, one per combination of networks, whoever plays with them.
 
     Args:

@@ -75,7 +75,7 @@ class Evolution:
         source: Source,
         sigma: float,
         rules: Rules | None = None,
-        told: Callable[[int], None] = lambda _ticks: None,
+        on_progress: Callable[[int], None] = lambda _ticks: None,
     ) -> tuple[Evolving, Record]:
         """Plays on.
 
@@ -83,7 +83,7 @@ class Evolution:
           source: whose genome newborns inherit.
           sigma: standard deviation of a mutation, in every gene.
           rules: default, those of the environment.
-          told: called every so many ticks with how many there were; may raise.
+          on_progress: called every so many ticks with how many there were; may raise.
         """
         rules = self.env.rules if rules is None else rules
         births, deaths, spread = [], [], []
@@ -100,7 +100,7 @@ class Evolution:
             columns = [dead[tick, realm, row], age[tick, realm, row]]
             deaths.append(np.stack([realm, first + tick, *columns], axis=1, dtype=np.int32))
             spread.append(np.asarray(found))
-            told(start + some)
+            on_progress(start + some)
         return state, Record(np.concatenate(births), np.concatenate(deaths), np.stack(spread))
 
     def _chunk(self, state: Evolving, rules: Rules, ticks: Any, inheritance: Any) -> Any:

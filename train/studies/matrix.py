@@ -17,7 +17,7 @@ from train.settings import EXPERIMENTS, experiment
 from train.studies.entrants import Entrant
 from train.studies.intervals import Interval, mean_interval
 from train.studies.seeds import LOG, Line, train_seeds
-from train.studies.study import Cell, Told
+from train.studies.study import Cell, OnProgress
 from train.studies.tournament import Tournament
 
 
@@ -85,9 +85,9 @@ class Matrix:
         return found
 
     def _training(self, name: str) -> Any:
-        def compute(told: Told) -> dict[str, np.ndarray]:
+        def compute(on_progress: OnProgress) -> dict[str, np.ndarray]:
             folder = self.out / name
-            train_seeds(self.trainings[name], self.seeds, self.budget, folder, told)
+            train_seeds(self.trainings[name], self.seeds, self.budget, folder, on_progress)
             return learning_curve(folder)
 
         return compute

@@ -27,7 +27,7 @@ from train.studies.census import MAX_REALMS, Census
 from train.studies.entrants import replicates
 from train.studies.niches import CLASSIC
 from train.studies.seeds import train_seeds
-from train.studies.study import Cell, Told
+from train.studies.study import Cell, OnProgress
 from train.trees import combine, pick
 
 SNAPSHOTS = (1 / 8, 1 / 4, 1 / 2, 1.0)  # shares of the budget after which what was learned is kept
@@ -134,7 +134,7 @@ class Specialisation:
         self.arms = [_given(index, name, label) for index, (name, label) in enumerate(told)]
         if not policies:
             self.arms = [arm for game in amount.games for arm in self._planned(game)]
-        self._stages: dict[Any, tuple[Census, Environment]] = {}
+        self._programs: dict[Any, tuple[Census, Environment]] = {}
 
     def cells(self) -> list[Cell]:
         """Trainings, each with all seeds side by side; then plays, one per arm and seed."""
@@ -143,7 +143,7 @@ class Specialisation:
             Cell(
                 f"train-{name}",
                 float(amount.seeds * amount.agent_steps),
-                lambda told, name=name: self._train(name, told),
+                lambda on_progress, name=name: self._train(name, on_progress),
             )
             for name in self.trainings
         ]
@@ -152,7 +152,7 @@ class Specialisation:
             Cell(
                 f"play-{arm.name}-{seed}",
                 ticks * amount.agents * (len(SNAPSHOTS) if arm.snapshots else 1) / 2.0,
-                lambda told, arm=arm, seed=seed: self._play(arm, seed, told),
+                lambda on_progress, arm=arm, seed=seed: self._play(arm, seed, on_progress),
             )
             for arm in self.arms
             for seed in range(len(arm.folders))
@@ -182,12 +182,12 @@ class Specialisation:
                     arms.append(Arm(*together, number, folders, False, config))
         return arms
 
-    def _train(self, name: str, told: Told) -> dict[str, Any]:
+    def _train(self, name: str, on_progress: OnProgress) -> dict[str, Any]:
         trained, amount = self.trainings[name], self.amount
         budget = -(-amount.agent_steps // trained.env.config.num_populations)  # of each population
-        return train_seeds(trained, amount.seed_numbers, budget, self._out / _RUNS / name, told, SNAPSHOTS)
+        return train_seeds(trained, amount.seed_numbers, budget, self._out / _RUNS / name, on_progress, SNAPSHOTS)
 
-    def _play(self, arm: Arm, seed: int, told: Told) -> dict[str, Any]:
+    def _play(self, arm: Arm, seed: int, on_progress: OnProgress) -> dict[str, Any]:
         folder = arm.folders[seed]
         steps = Checkpoints(folder).steps() if arm.snapshots else ["best"]
         found: dict[str, list[Any]] = {}
@@ -195,10 +195,10 @@ class Specialisation:
             params, about = load_params(folder, step)
             if arm.group.endswith(STRANGERS):
                 params = self._strangers(arm, seed)
-            census, env = self._stage(arm, folder, step)
+            census, env = self._programs_of(arm, folder, step)
 
             def part(share: float, words: str, number: int = number) -> None:
-                told((number + share) / len(steps), words)
+                on_progress((number + share) / len(steps), words)
 
             one = play(census, env, params, self.amount, seed, part)
             for key, value in {"agent_steps": about.get("agent_steps", np.nan), **one}.items():
@@ -211,18 +211,20 @@ class Specialisation:
         runs = [arm.folders[(seed + p) % len(arm.folders)] for p in range(arm.populations)]
         return combine([pick(load_params(run, "latest")[0], [p]) for p, run in enumerate(runs)])
 
-    def _stage(self, arm: Arm, folder: Path, step: str | int) -> tuple[Census, Environment]:
+    def _programs_of(self, arm: Arm, folder: Path, step: str | int) -> tuple[Census, Environment]:
         """The compiled program of an arm; strangers play in that of those who are together."""
-        if arm.folders not in self._stages:
+        if arm.folders not in self._programs:
             trained = experiment_of(load_params(folder, step)[1]).env
             env = Environment(dataclasses.replace(trained.config, visits=True, horizon=None), trained.rules)
             policy = load_policy(folder, step, env=env)
             who = Players(policy.act, policy.params, policy.initial)
-            self._stages[arm.folders] = Census(env, who, self.amount.maps * self.amount.worlds), env
-        return self._stages[arm.folders]
+            self._programs[arm.folders] = Census(env, who, self.amount.maps * self.amount.worlds), env
+        return self._programs[arm.folders]
 
 
-def play(census: Census, env: Environment, params: Any, amount: Amount, seed: int, told: Told) -> dict[str, Any]:
+def play(
+    census: Census, env: Environment, params: Any, amount: Amount, seed: int, on_progress: OnProgress
+) -> dict[str, Any]:
     """Plays policies on held-out maps, and tells of their niches.
 
     The same seed gives the same maps and the same chance, whoever plays.
@@ -240,13 +242,13 @@ def play(census: Census, env: Environment, params: Any, amount: Amount, seed: in
     pool = MapPool.generated(amount.seed, amount.maps, env.config, "held_out", seed * amount.maps)
     total = amount.settle + amount.ticks
 
-    def telling(before: int) -> Any:
-        return lambda ticks: told((before + ticks) / total, f"{before + ticks:,} of {total:,} ticks")
+    def progress_after(before: int) -> Any:
+        return lambda ticks: on_progress((before + ticks) / total, f"{before + ticks:,} of {total:,} ticks")
 
     worlds = census.begin(amount.seed, pool.tiles(jnp.arange(realms) // amount.worlds), first=seed * realms)
-    worlds, _ = census.run(worlds, amount.settle, params=params, told=telling(0))
+    worlds, _ = census.run(worlds, amount.settle, params=params, on_progress=progress_after(0))
     before = np.array(worlds.realm.probes.visits, np.int64)  # a copy: the worlds are used up
-    worlds, counted = census.run(worlds, amount.ticks, params=params, told=telling(amount.settle))
+    worlds, counted = census.run(worlds, amount.ticks, params=params, on_progress=progress_after(amount.settle))
     visits = np.asarray(worlds.realm.probes.visits, np.int64) - before
     visits = visits.reshape(amount.maps, amount.worlds, *visits.shape[1:])
     material, counts = np.asarray(pool.material), counted.counts

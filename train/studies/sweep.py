@@ -23,15 +23,15 @@ from train.policy import load_named
 from train.studies.axis import MOST_POINTS, Axis
 from train.studies.census import Census
 from train.studies.intervals import Interval, mean_interval, ratio_interval
-from train.studies.study import Cell, Results, Told
+from train.studies.study import Cell, OnProgress, Results
 
 
 class Measure(NamedTuple):
-    """What is told of a point: ``of(counts, ticks) -> Interval`` from sums ``[worlds, points]`` over so many ticks."""
+    """A measure of a point: ``of(counts, ticks) -> Interval`` from sums ``[worlds, points]`` over so many ticks."""
 
     title: str
     of: Callable[[Mapping[str, np.ndarray], int], Interval]
-    violence: bool = False  # told where there are attacks
+    violence: bool = False  # measured where there are attacks
 
 
 MEASURES = {
@@ -128,7 +128,7 @@ class Sweep:
         """Batches of worlds."""
         number = -(-len(self.points) * self.worlds // self.realms)
         return [
-            Cell(f"worlds-{batch:04d}", 1.0, lambda told, batch=batch: self._play(batch, told))
+            Cell(f"worlds-{batch:04d}", 1.0, lambda on_progress, batch=batch: self._play(batch, on_progress))
             for batch in range(number)
         ]
 
@@ -141,7 +141,7 @@ class Sweep:
     def _pool(self) -> MapPool:
         return MapPool.generated(self.seed, self.worlds, self.env.config, split="held_out")
 
-    def _play(self, batch: int, told: Told) -> dict[str, np.ndarray]:
+    def _play(self, batch: int, on_progress: OnProgress) -> dict[str, np.ndarray]:
         """Sums over ticks and populations, ``[realms]``."""
         first = batch * self.realms
         which = np.minimum(first + np.arange(self.realms), len(self.points) * self.worlds - 1)
@@ -149,9 +149,15 @@ class Sweep:
         tiles = self._pool.tiles(jnp.asarray(which % self.worlds))
         total = self.settle + self.ticks
         worlds = self.census.begin(self.seed, tiles, rules, self.initial, first)
-        worlds, _ = self.census.run(worlds, self.settle, rules=rules, told=lambda n: told(n / total, "settling"))
+        worlds, _ = self.census.run(
+            worlds, self.settle, rules=rules, on_progress=lambda n: on_progress(n / total, "settling")
+        )
         _, counted = self.census.run(
-            worlds, self.ticks, rules=rules, stride=self.ticks, told=lambda n: told((self.settle + n) / total, "")
+            worlds,
+            self.ticks,
+            rules=rules,
+            stride=self.ticks,
+            on_progress=lambda n: on_progress((self.settle + n) / total, ""),
         )
         counts: Any = counted.counts
         causes = self.env.config.deadly

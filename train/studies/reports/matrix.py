@@ -1,4 +1,4 @@
-"""What is told of the published experiments: tables beside the published one, figures and files."""
+"""The report on the published experiments: tables beside the published one, figures and files."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ KINDS = {
     "tiles": f"cells of {SIDE} x {SIDE} tiles",
     "ground": "kinds of ground",
     "styles": "styles of attack",
-}  # what niches are told of
+}  # what niches are counted in
 _STYLE = {OWN: "-", SHARED: "--", STRANGERS: ":"}
 _MOST_MAPS = 16  # populations whose visits are drawn
 

@@ -1,4 +1,4 @@
-"""What is told of a sweep: its points, a figure, tables and files."""
+"""The report on a sweep: its points, a figure, tables and files."""
 
 import csv
 import io
