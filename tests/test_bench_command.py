@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from measured import FOUND, MACHINE, stub
@@ -13,9 +14,12 @@ from nmmo_jax.bench.figures import figures
 from nmmo_jax.bench.machine import ask
 from nmmo_jax.bench.plan import GROUPS, plan
 from nmmo_jax.bench.report import readme_table, results_tables
+from nmmo_jax.bench.rows import row
 from nmmo_jax.commands import bench as command
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.common.folders import new_file
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +152,33 @@ def test_the_command_measures_goes_on_and_replaces(complete, tmp_path, monkeypat
         Bench(out=out).run()
 
 
+def test_a_world_of_ones_own_beside_the_classic(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(EXAMPLES)
+    monkeypatch.setattr(command, "ask", lambda: FOUND)
+    monkeypatch.setattr(run, "_record", lambda job, _: stub(job))
+    out, own = tmp_path / "own.json", ("poison:POISON",)
+    assert Bench(out=out, system=own, set=(("poison.damage=3",),)).run() == 0
+    jobs = [one["name"] for one in files.read(out)["rows"]]
+    named = "chaos+poison:POISON+poison.damage=3"
+    assert jobs == ["chaos-1", f"{named}-1", "chaos-2", f"{named}-2"]
+    (world,) = {one["world"] for one in files.read(out)["rows"] if "world" in one}
+    assert row("chaos", world=world).environment.rules.named()["poison.damage"] == 3
+    told = capsys.readouterr().out
+    assert "poison.damage=3" in told and told.count("1,000,000") == 4
+    assert "poison" not in readme_table(files.read(out))
+    assert Bench(compare=(out, out)).run() == 0
+    assert "poison.damage=3" in capsys.readouterr().out
+    for bad, message in (
+        ({"only": ("crowd",)}, "--only crowd: there are chaos, law .with --set or --system; other worlds are fixed"),
+        ({"set": (("poison.damage=99999",),)}, "--set poison.damage=99999: allowed are whole numbers from 0"),
+        ({"set": (("num_agents=4",),)}, "--set num_agents=4: num_agents is 128 in rows"),
+        ({"system": ("no:X",)}, "--system no:X: no module no in"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Bench(**{"out": tmp_path / "bad.json", "system": own, **bad}).run()
+    assert not (tmp_path / "bad.json").exists()
+
+
 def test_bad_input_of_the_command(complete, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "ask", lambda: FOUND)
     good, foreign, corrupt = tmp_path / "good.json", tmp_path / "foreign.json", tmp_path / "corrupt.json"
@@ -185,6 +216,7 @@ def test_bad_input_of_the_command(complete, tmp_path, monkeypatch, capsys):
         (["--out", os.devnull], "must be an ordinary file"),
         (["--show", str(tmp_path / "none.json")], "none.json: No such file"),
         (["--show", str(good), "--full"], "--full: means nothing with --show"),
+        (["--show", str(good), "--set", "max_spawns=2"], "--set: means nothing with --show"),
         (["--out", str(foreign)], "foreign.json: its format is None"),
         (["--out", str(tmp_path)], "is a folder"),
         (["--out", str(good / "x.json")], "is no folder"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,13 +20,14 @@ from train.studies.evolution import Evolution
 from train.studies.evolving import FOUNDING, replaced
 from train.studies.genomes import (
     FOUNDER_SCALE,
-    GENES,
     HIDDEN,
     INPUTS,
     Genomes,
     Source,
     act,
+    genes,
     inherit,
+    input_names,
     inputs_of,
     logits,
 )
@@ -33,6 +35,8 @@ from train.studies.lineage import lineage
 from train.studies.reports.evolution import report
 from train.studies.study import compute
 
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
+GENES = genes(Config())
 FERTILE = ("birth_food_above=1", "birth_water_above=1", "birth_age=1", "birth_probability=0.3", "birth_food_cost=0",
            "birth_water_cost=0")  # fmt: skip
 TINY = Evolve(
@@ -178,9 +182,9 @@ def test_what_an_agent_smells_and_how_it_decides():
 
     def see_and_move(realm, genome, key):
         obs = Environment(FREE).observe(realm)
-        inputs = inputs_of(obs)
+        inputs = inputs_of(obs, FREE)
         many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (worlds, *leaf.shape)), (genome, obs, realm))
-        return inputs, logits(genome, inputs), act(many[0], jax.random.split(key, worlds), *many[1:]).move
+        return inputs, logits(genome, inputs), act(many[0], jax.random.split(key, worlds), *many[1:], FREE).move
 
     inputs, values, move = jax.device_get(jax.jit(see_and_move)(realm, genome, jax.random.key(1)))
     found = dict(zip(INPUTS, inputs[0].T, strict=True))
@@ -225,6 +229,27 @@ def test_a_study_goes_on_where_it_was_and_tells_what_it_found(evolution, tmp_pat
     for name in ("lifetimes", "diversity", "clades", "tree"):
         assert (tmp_path / f"{name}.png").stat().st_size > 5_000
     assert "| drift |" in (tmp_path / "report.md").read_text()
+
+
+def test_genomes_read_what_systems_show(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from poison import POISON
+    from rest import REST
+    from scent import SCENT
+
+    config = dataclasses.replace(FREE, systems=(POISON, SCENT, REST))
+    assert input_names(config) == (*INPUTS, "poison", "smell", "energy")
+    assert genes(config) == GENES + 3 * HIDDEN and input_names(FREE) == INPUTS
+    material = GRASS.copy()
+    material[4, 5] = material[3, 4] = 7
+    realm = make_realm(config, material, row=[4], col=[4])
+    scent = {**realm.of["scent"], "trail": realm.of["scent"]["trail"].at[4, 4].set(500).at[5, 4].set(1_000)}
+    rest = {**realm.of["rest"], "energy": realm.of["rest"]["energy"].at[0].set(20)}
+    realm = realm.replace(of={**realm.of, "scent": scent, "rest": rest})
+    inputs = jax.device_get(jax.jit(lambda obs: inputs_of(obs, config))(Environment(config).observe(realm)))
+    found = dict(zip(input_names(config), inputs[0].T, strict=True))
+    assert found["poison"].tolist() == [0, 1, 0, 0, 1]  # stay, east, south, west, north
+    assert found["smell"].tolist() == [0.5, 0, 1, 0, 0] and found["energy"].tolist() == pytest.approx([0.02] * 5)
 
 
 def test_who_is_put_among_others(begun):

@@ -10,7 +10,10 @@ from train import figures
 from train.figures import compare, main, write_figures
 from train.runs import read_log
 
-NUMBERS = [number for rows in figures._FIGURES.values() for row in rows for number, _ in row]
+KINDS = {"deaths_{}": ("lava", "starvation", "thirst", "combat")}
+GROUND = ("grass", "scrub", "forest")
+PANELS = [number for rows in figures._FIGURES.values() for row in rows for number, _ in row]
+NUMBERS = [one.format(kind) for one in PANELS for kind in (KINDS.get(one, GROUND) if "{}" in one else [""])]
 
 
 def write_log(folder, lines=3, populations=3, told=tuple(NUMBERS), start=10.0):
@@ -46,6 +49,18 @@ def test_a_run(tmp_path):
 def test_of_what_is_told_only(tmp_path):
     assert write_figures(tmp_path / "nowhere") == []
     assert [p.name for p in write_figures(write_log(tmp_path / "run", told=("lifetime", "score")))] == ["learning.png"]
+
+
+def test_causes_and_ground_of_systems_have_panels(tmp_path):
+    told = ("deaths_lava", "deaths_poison", "visits_grass", "visits_poison", "attacks_melee")
+    run = write_log(tmp_path / "run", told=("lifetime", *told))
+    assert [path.name for path in write_figures(run)] == ["learning.png", "lives.png", "exploration.png"]
+    for name, titles in (
+        ("lives", ["deaths by lava, share", "deaths by poison, share", "", "", "melee hits per agent-step"]),
+        ("exploration", ["visits: time spent on grass, share", "visits: time spent on poison, share"]),
+    ):
+        rows = figures._rows(figures._FIGURES[name], read_log(run)[-1]["populations"])
+        assert [axes.get_title() for axes in figures._figure(read_log(run), rows).axes][: len(titles)] == titles
 
 
 def test_runs_side_by_side(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,15 @@ from nmmo_jax.commands import (
     evaluate,
     evolve,
     fork,
+    niches,
     rare,
     simulate,
     sweep,
     tournament,
     watch,
+)
+from nmmo_jax.commands import (
+    experiment as experiment_command,
 )
 from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, WORLD, flags_named, parse_set, types_of
 from nmmo_jax.common import parsing
@@ -24,6 +29,8 @@ from nmmo_jax.presets import preset
 from nmmo_jax.rules import RULE_FIELDS
 from train.networks import NetworkOptions
 from train.settings import Settings, experiment
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
 
 
 @pytest.mark.parametrize(("mode", "flags"), [
@@ -222,9 +229,10 @@ def test_only_fields_are_renamed():
 def environments():
     """How each command that makes a world makes it, without playing in it."""
     few = {"policy": ("random",)}
-    yield "simulate", lambda given, _: simulate.Simulate(set=given)._environment([])
-    yield "watch", lambda given, _: watch.Watch(set=given)._world(("random",), [])[0]
-    yield "watch a trained one", lambda given, _: watch.Watch(set=given)._world(("law128",), [])[0]
+    small = {"populations": (2,), "agents": 16, "seeds": 2}
+    yield "simulate", lambda out, **given: simulate.Simulate(**given)._environment([])
+    yield "watch", lambda out, **given: watch.Watch(**given)._world(("random",), [])[0]
+    yield "watch a trained one", lambda out, **given: watch.Watch(**given)._world(("law128",), [])[0]
     for name, kind, look, more in (
         ("evaluate", evaluate.Evaluate, lambda study: study.env, few),
         ("tournament", tournament.Tournament, lambda study: study.env, few),
@@ -233,17 +241,34 @@ def environments():
         ("sweep", sweep.Sweep, lambda study: study.env, few),
         ("collapse", collapse.Collapse, lambda study: study.kinds[1].env, few),
         ("evolve", evolve.Evolve, lambda study: study.env, {}),
+        ("experiment", experiment_command.Experiment, lambda study: study.tournaments["law"].env, {"agents": (16,)}),
+        (
+            "experiment's trainings",
+            experiment_command.Experiment,
+            lambda study: study.trainings["law16"].env,
+            {"agents": (16,)},
+        ),
+        ("niches", niches.Niches, lambda study: study.trainings["law-2-own"].env, small),
     ):
-        yield name, lambda given, out, k=kind, look=look, m=more: look(k(set=given, **m)._filled().study(out))
+        yield name, lambda out, k=kind, look=look, m=more, **given: look(k(**given, **m)._filled().study(out))
 
 
 @pytest.mark.parametrize("make_world", [pytest.param(make, id=name) for name, make in environments()])
 def test_any_field_of_a_world_can_be_set(make_world, tmp_path):
-    env = make_world((("max_spawns=3", "attack_damage=4,3,2"), ("attacks_enabled=True",)), tmp_path)
+    env = make_world(tmp_path, set=(("max_spawns=3", "attack_damage=4,3,2"), ("attacks_enabled=True",)))
     assert env.config.max_spawns == 3 and np.asarray(env.rules.attack_damage).tolist() == [4, 3, 2]
     assert bool(env.rules.attacks_enabled)
     with pytest.raises(ValueError, match="--set ledger=true: ledger changes nothing that this command shows"):
-        make_world((("ledger=true",),), tmp_path)
+        make_world(tmp_path, set=(("ledger=true",),))
+
+
+@pytest.mark.parametrize("make_world", [pytest.param(make, id=name) for name, make in environments()])
+def test_any_world_can_have_systems(make_world, tmp_path, monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
+    env = make_world(tmp_path, system=("poison:POISON",), set=(("poison.damage=3",),))
+    assert [system.name for system in env.config.systems] == ["poison"] and env.rules.named()["poison.damage"] == 3
+    with pytest.raises(ValueError, match=f"--system nowhere:X: no module nowhere in {EXAMPLES} or on Python's path"):
+        make_world(tmp_path, system=("nowhere:X",))
 
 
 def test_nobody_is_born_after_a_fork(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from rich.console import Console
 
 from nmmo_jax.commands.maps import Convert, Generate, Show, picture
 from nmmo_jax.config import Config
+from nmmo_jax.declarations import NewMaterial
 from nmmo_jax.kinds import Material
+from nmmo_jax.system import System
 from nmmo_jax.world.draw import COLOURS
 from nmmo_jax.world.files import load_map, save_map
 from nmmo_jax.world.pool import MapPool
 
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples" / "systems"
 SIZE = ["--rows", "20", "--columns", "23", "--border", "4"]
 CONFIG = Config(rows=20, columns=23, border=4)
 
@@ -73,6 +77,45 @@ def test_show(tmp_path, capsys):
         run(Show, path, path, "--png", tmp_path / "two.png")
     with pytest.raises(ValueError, match="PATHS: name at least one map"):
         run(Show)
+
+
+def test_maps_of_systems_go_through_files_of_both_kinds(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from poison import POISON
+
+    system, config = ("--system", "poison:POISON"), replace(CONFIG, systems=(POISON,))
+    expected = np.asarray(MapPool.generated(4, 1, config).material)[0]
+    assert (expected == 7).any()
+    run(Generate, "--out", tmp_path, "--seed", 4, "--format", "tmx", *SIZE, *system)
+    tiled, plain, again = (tmp_path / name for name in ("train_0000.tmx", "a.npy", "b.tmx"))
+    run(Convert, tiled, plain, *system)
+    run(Convert, plain, again, *system)
+    for path in (tiled, plain, again):
+        np.testing.assert_array_equal(load_map(path, config=config), expected)
+    capsys.readouterr()
+    run(Show, plain, "--png", tmp_path / "a.png", *system)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "train_0000.png").read_bytes()
+    told = capsys.readouterr().out
+    assert "p poison" in told
+    assert told.count("p") > (expected == 7).sum()
+    output = io.StringIO()
+    Console(file=output, color_system="truecolor", force_terminal=True).print(picture(expected, 80, True, config))
+    assert ";".join(map(str, bytes.fromhex(POISON.materials[0].color[1:]))) in output.getvalue()
+    save_map(tmp_path / "classic.tmx", np.full((2, 2), Material.GRASS))  # leaves the tileset of the others as it is
+    np.testing.assert_array_equal(load_map(tiled, config=config), expected)
+    for path, named in ((tiled, "'poison', tile 7 of .*nmmo-materials-poison.tsx, is none"), (plain, "material 7 at")):
+        with pytest.raises(ValueError, match=rf"{named}.* lava, water,.*is a system missing \(--system"):
+            run(Show, path)
+    with pytest.raises(ValueError, match="material 7 at row"):
+        save_map(tmp_path / "bad.tmx", expected)
+
+
+def test_every_material_has_a_letter_of_its_own():
+    names = ["poison", "pit", "post_office", "p_p", "o_o"]
+    config = Config(systems=(System(name="ground", materials=[NewMaterial(name) for name in names]),))
+    legend = picture(np.zeros((1, 1), np.uint8), 80, False, config).plain.splitlines()[-1].split("  ")
+    assert [one.split()[1] for one in legend] == [*config.material_names]
+    assert len({one.split()[0] for one in legend}) == len(legend)
 
 
 def test_pictures_in_the_terminal():

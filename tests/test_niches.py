@@ -10,12 +10,16 @@ import pytest
 from scipy.stats import kstest
 
 from nmmo_jax.commands.niches import Niches
+from nmmo_jax.config import Config
+from nmmo_jax.declarations import NewMaterial
 from nmmo_jax.kinds import Material
+from nmmo_jax.system import System
 from train.studies import niches as of
 from train.studies.reports.specialisation import Played, findings, report
 from train.studies.specialisation import Amount, Arm
 
 GENERATOR_SEED = 11
+BOG = Config(systems=(System("swamp", materials=(NewMaterial("bog"), NewMaterial("pool", walkable=False))),))
 
 
 def planted(generator, worlds, populations=4, places=12, visits=30, apart=0.0):
@@ -106,11 +110,16 @@ def test_cells_and_ground():
     ground = of.ground_of(np.ones((2, 3, 4), int), material)
     # Beside the water: three of grass and the forest to its right; on the water nobody is counted.
     np.testing.assert_array_equal(ground, [[6, 3, 1, 1]] * 2)
+    material[0, 0], material[2, 0] = 7, 8  # of systems: the first can be stood on, the second cannot
+    ground = of.ground_of(np.ones((2, 3, 4), int), material, BOG)
+    np.testing.assert_array_equal(ground, [[4, 3, 1, 1, 1]] * 2)
+    assert of.ground_names(BOG) == (*of.GROUND, "bog") and of.ground_names() == of.GROUND
 
 
-def played(group, populations, excess, kind="tiles"):
+def played(group, populations, excess, kind="tiles", config=of.CLASSIC):
     """An arm in which each seed ends with that excess."""
-    arm = Arm(f"{group}-{populations}", group, populations, tuple(Path(f"seed-{i}") for i in range(len(excess))))
+    folders = tuple(Path(f"seed-{i}") for i in range(len(excess)))
+    arm = Arm(f"{group}-{populations}", group, populations, folders, config=config)
     nothing = np.full((2, 4), np.nan)
     seeds = []
     for value in excess:
@@ -120,8 +129,9 @@ def played(group, populations, excess, kind="tiles"):
             "agent_steps": np.array([100, 200]), "lifetime": np.array([9.0, 20.0]),
             "population": np.array([8.0, 9.0]), "overlap": np.zeros((populations, populations)),
             "style_bits": np.full(populations, np.nan), "style_counts": np.zeros((populations, 3), int),
-            "ground_counts": np.ones((populations, 4), int), "visits": np.ones((populations, 5, 6), np.uint32),
-            "material": np.full((5, 6), Material.GRASS, np.uint8),
+            "ground_counts": np.ones((populations, len(of.ground_names(config))), int),
+            "visits": np.ones((populations, 5, 6), np.uint32),
+            "material": np.full((5, 6), len(config.material_names) - 1, np.uint8),
         })  # fmt: skip
     return Played(arm, seeds)
 
@@ -144,13 +154,14 @@ def test_findings_say_what_the_intervals_do():
 
 def test_the_report_has_its_numbers_and_figures(tmp_path):
     amount = Amount(("law",), (1, 2), 16, 2, 100, 8, 128, 1, 2, 4, 8, 0)
-    each = [played("law, own weights", 1, [0.0, 0.0]), played("law, own weights", 2, [0.1, 0.2])]
+    each = [played("law, own weights", 1, [0.0, 0.0]), played("law, own weights", 2, [0.1, 0.2], config=BOG)]
     results = {f"play-{one.arm.name}-{i}": one.seeds[i] for one in each for i in range(2)}
     report(SimpleNamespace(amount=amount, arms=[one.arm for one in each]), tmp_path, results)
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["arms"]["law, own weights-2"]["tiles"]["excess"]["seeds"] == pytest.approx([0.1, 0.2])
     assert told["arms"]["law, own weights-2"]["tiles"]["excess"]["mean"] == pytest.approx([0, 0.15])
     assert "styles" not in told["arms"]["law, own weights-2"] and told["asked"]["seeds"] == 2
+    assert told["arms"]["law, own weights-2"]["ground"]["kinds"][-1] == "bog"
     text = (tmp_path / "report.md").read_text()
     names = sorted(path.stem for path in tmp_path.glob("*.png"))
     assert names == ["maps", "niches", "over-training"] and all(f"({name}.png)" in text for name in names)
@@ -160,6 +171,7 @@ def test_the_report_has_its_numbers_and_figures(tmp_path):
     ("populations", (3,), "--populations 3: must divide agents=16"), ("populations", (2, 2), "each once"),
     ("games", ("peace",), "law and chaos"), ("agents", 20, "--agents 20"), ("worlds", 1, "--worlds 1"),
     ("rows", 30, "minibatch=30"), ("realms", 6, "realms=6"), ("policy", ("forager",), "--policy forager"),
+    ("set", (("layout=free",),), "layout='free': training needs"), ("system", ("no:X",), "--system no:X: no module no"),
 ])  # fmt: skip
 def test_bad_input_is_refused_before_anything_is_compiled(flag, value, message, tmp_path):
     command = Niches(populations=(1,), agents=16)

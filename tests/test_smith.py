@@ -291,7 +291,7 @@ def test_an_evaluation_can_be_interrupted(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         smith.Native(TINY, out=tmp_path).evaluate()
     assert len(played) == 1
-    monkeypatch.setattr(smith, "record", lambda *_, told, **__: [play(), told(0), pytest.fail("went on")])
+    monkeypatch.setattr(smith, "record", lambda *_, on_progress, **__: [play(), on_progress(0), pytest.fail("went on")])
     with pytest.raises(KeyboardInterrupt):
         smith.Native(TINY, out=tmp_path).record()
     assert not any(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import pytest
 from nmmo_jax.actions import Action
 from nmmo_jax.environment import Environment
 from nmmo_jax.events import Event
-from nmmo_jax.kinds import Material
+from nmmo_jax.kinds import WALKABLE, Material
 from nmmo_jax.play.statistics import (
     accumulate,
     age_histogram,
@@ -154,6 +154,9 @@ def test_reachable_forests():
     assert reachable_forests(material, np.array([9])) == 1
     assert reachable_forests(material, np.array([1, 9, 19])) == 6
     assert reachable_forests(material, np.array([], int)) == 0
+    material[material == Material.STONE] = 7  # of a system
+    assert reachable_forests(material, np.array([1])) == 4
+    assert reachable_forests(material, np.array([1]), (*WALKABLE, 7)) > 4
 
 
 def test_food_yield_is_what_tireless_harvest_gives():

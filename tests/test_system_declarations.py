@@ -27,7 +27,8 @@ from nmmo_jax.systems.world import World
 from nmmo_jax.testing import WORLD
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.draw import palette
-from train.networks import make_network, nothing_seen
+from train.inputs import NUM_RULES, encode_rules
+from train.networks import NetworkOptions, make_network, nothing_seen
 from train.trees import fit, leaves
 
 NOISE = np.random.default_rng(0)
@@ -188,23 +189,39 @@ def test_phases_are_told_what_they_do_wrong(three):
 def test_networks_grow_without_another_thought(three):
     """Parameters of a world without systems say the same in one with them, of what they knew."""
     old, new = (Config(num_agents=16, num_populations=2, systems=systems) for systems in ((), three))
-    for name in ("default", "classic"):
-        small, large = make_network(old, name), make_network(new, name)
-        params, others, seen = random_weights(small.init), random_weights(large.init), nothing_seen(new)
-        known = leaves(params)  # the rest alone is compiled
-        begun = jax.jit(lambda key, init=large.init, known=known: {
-            name: leaf for name, leaf in leaves(init(key)).items() if name not in known
+    for name, options in (("default", {}), ("classic", {}), ("default", {"rules_input": True})):
+        small, large = (make_network(config, name, NetworkOptions(**options)) for config in (old, new))
+        params, others, seen = random_weights(small.init), random_weights(large.init), nothing_seen(new, bool(options))
+        there = leaves(params)  # the rest alone is compiled
+        begun = jax.jit(lambda key, init=large.init, there=there: {
+            name: leaf for name, leaf in leaves(init(key)).items() if name not in there
         })(jax.random.key(1))  # fmt: skip
         begun = jax.tree.unflatten(jax.tree.structure(others), [*(leaves(others) | begun).values()])
         grown = fit(params, begun, grow=True)
         seen = jax.tree.map(lambda leaf: jnp.asarray(NOISE.integers(0, 2, (2, 3, *leaf.shape)), leaf.dtype), seen)
-        before, _ = jax.jit(small.apply)(params, seen._replace(of={}), small.initial((2, 3)))
+        known = seen._replace(of={}, rules=seen.rules[..., :NUM_RULES] if options else None)
+        before, _ = jax.jit(small.apply)(params, known, small.initial((2, 3)))
         after, _ = jax.jit(large.apply)(grown, seen, large.initial((2, 3)))
         assert after.keys() - before.keys() == {"rest"} and after["rest"].shape == (2, 3, 2)
         for output, values in before.items():
             np.testing.assert_allclose(after[output], values, atol=1e-5)
+        if options:
+            assert all((grown[f"see_rules-{name}"]["kernel"] == 0).all() for name in ("poison", "scent", "rest"))
+            grown["see_rules-poison"]["kernel"] += 1.0
+            other, _ = jax.jit(large.apply)(grown, seen._replace(rules=seen.rules.at[..., NUM_RULES].add(0.5)), ())
+            assert (np.abs(other["value"] - after["value"]) > 1e-6).all()
         with pytest.raises(ValueError, match="is missing"):
             fit(params, begun)
+
+
+def test_rules_of_systems_are_encoded_after_the_classic_ones(three):
+    old, new = (nmmo_jax.make("chaos", systems=systems) for systems in ((), three))
+    codes = [encode_rules(new.rules.put({"poison.damage": n}), new.config) for n in (0, 2, 30_000)]
+    for code, first in zip(codes, (-1, None, 1), strict=True):
+        np.testing.assert_array_equal(code[:NUM_RULES], encode_rules(old.rules, old.config))
+        assert len(code) == NUM_RULES + sum(len(system.rules) for system in three)
+        assert first is None or code[NUM_RULES] == pytest.approx(first)
+        np.testing.assert_array_equal(code[NUM_RULES + 1 :], codes[0][NUM_RULES + 1 :])
 
 
 def test_the_schedule_is_told_in_order():
@@ -255,5 +272,5 @@ def test_rows_of_tables_that_are_not_alive_are_blank():
     after = world.set(sheep={"alive": alive, "wool": jnp.array([3, 4, 50])})
     assert np.asarray(after["sheep"]["wool"]).tolist() == [3, 7, 9]  # blank, and saturated
     assert (np.asarray(digest(after.realm)) != np.asarray(digest(realm))).any()
-    with pytest.raises(ValueError, match=r"set\(sheep.horns\): its columns are alive, wool"):
+    with pytest.raises(ValueError, match=r"herd\.sheep\.horns: its columns are alive, wool"):
         world.set(sheep={"horns": 1})

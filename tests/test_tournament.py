@@ -16,7 +16,7 @@ from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
 from train.policy import PRETRAINED, load_named
 from train.studies.census import Census
-from train.studies.entrants import Entrant, Stage, entrants
+from train.studies.entrants import Entrant, Programs, entrants
 from train.studies.matrix import Matrix
 from train.studies.moved import made_of
 from train.studies.reports.matrix import PUBLISHED, TRAINED
@@ -116,9 +116,9 @@ def test_seats_are_changed_back(seats, monkeypatch):
     who = [Entrant(f"e{i}", (f"p{i}",)) for i in range(seats)]
     made, sat = tournament(who), []
 
-    class Told:
+    class Counted:
         def __init__(self, names):
-            populations = made._stages[seats].env.config.num_populations
+            populations = made._programs[seats].env.config.num_populations
             plays = [int(names[p % seats][1]) for p in range(populations)]
             sat.append(plays[:seats])
             count = np.broadcast_to(np.array([10**e for e in plays]), (4, populations))
@@ -130,10 +130,10 @@ def test_seats_are_changed_back(seats, monkeypatch):
             self.names = names
 
         def run(self, worlds, ticks, **_):
-            return worlds, types.SimpleNamespace(counts=Told(self.names).counts)
+            return worlds, types.SimpleNamespace(counts=Counted(self.names).counts)
 
-    monkeypatch.setattr(Stage, "census", lambda self, names: (Census(names), None))
-    monkeypatch.setattr(Stage, "begin", lambda *_: None)
+    monkeypatch.setattr(Programs, "census", lambda self, names: (Census(names), None))
+    monkeypatch.setattr(Programs, "begin", lambda *_: None)
     match = next(m for m in made.matches() if m.entrants == tuple(range(seats)))
     aged = made._play(match, lambda *_: None)["aged"]
     each = aged / 10 ** np.arange(seats)
@@ -144,7 +144,7 @@ def test_seats_are_changed_back(seats, monkeypatch):
 
 def test_three_meet_in_a_world_that_they_can_share():
     made = Tournament([*NOBODY], Environment(Config(num_agents=128)), (128,), 1, 1, 1, 0)
-    config = made._stages[3].env.config
+    config = made._programs[3].env.config
     assert (config.num_agents, config.num_populations) == (126, 3)
 
 
@@ -159,7 +159,7 @@ def test_report(played):
 
 def test_matrix_reports_beside_the_published_table(tmp_path):
     """From made-up counts that are the published numbers, so that the order of rows and columns is held, too."""
-    study = Matrix(tmp_path, ("law",), TRAINED, (0, 1), 1_000, (16, 128), 2, 1, 1, 0)
+    study = Matrix(tmp_path, ("law",), TRAINED, (0, 1), 1_000, (16, 128), 2, 1, 1, 0, {"max_spawns": 2})
     assert [cell.name for cell in study.cells()][:5] == [*(f"train-law{n}" for n in TRAINED), "law-match-0-0-seed-0"]
     found = {}
     for match in study.tournaments["law"].matches():
@@ -176,7 +176,7 @@ def test_matrix_reports_beside_the_published_table(tmp_path):
     report_matrix(study, tmp_path, found)
     report = (tmp_path / "report.md").read_text()
     assert "| 32 | 74.3 ± 0.0 (74.3) | 74.3 ± 0.0 (74.3) | 62.4 ± 0.0 (62.4) | 52.5 ± 0.0 (52.5) |" in report
-    assert "throughout in 8 of 8 columns" in report
+    assert "throughout in 8 of 8 columns" in report and "not those published: max" in report
     assert (tmp_path / "learning.png").exists() and (tmp_path / "tournament-law" / "lifetimes.png").exists()
 
 

@@ -19,7 +19,7 @@ from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
-from train.inputs import NOBODY, Inputs, entries, shown, tile_layer
+from train.inputs import NOBODY, NUM_RULES, Inputs, entries, shown, tile_layer
 
 CROWD = 3  # as many agents on a tile are a crowd
 LIMIT = 4.0  # of a scaled attribute
@@ -86,7 +86,7 @@ class Default(nn.Module):
         orthogonal = nn.initializers.orthogonal(math.sqrt(2), dtype=jnp.float32)
         own = scaled(inputs.self, config)
         if inputs.rules is not None:
-            own = jnp.concatenate([own, inputs.rules], axis=-1)
+            own = jnp.concatenate([own, inputs.rules[..., :NUM_RULES]], axis=-1)  # others: ``shown``
         tiles = self.param("tiles", orthogonal, (NUM_MATERIALS + 1, area, width)) * _nearness(config)[:, None]
         new = [
             self.param(f"tiles_{material.name}", orthogonal, (1, area, width)) * _nearness(config)[:, None]

@@ -5,7 +5,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from nmmo_jax.common.text import drawn
 from train.evaluate import Evaluation
 from train.runs import LOG, read_log
 
-# Name of a figure -> rows of panels: (number per population, title).
+# Name of a figure -> rows of panels: (number per population, title). {}: a panel per cause or ground of the log.
 _FIGURES = {
     "learning": (
         (
@@ -41,19 +41,16 @@ _FIGURES = {
         ),
     ),
     "lives": (
-        tuple((f"deaths_{name}", f"deaths by {name}, share") for name in ("lava", "starvation", "thirst", "combat")),
+        (("deaths_{}", "deaths by {}, share"),),
         (
             *((f"attacks_{name}", f"{name} hits per agent-step") for name in ("melee", "range", "mage")),
             ("damage_taken", "damage taken per agent-step"),
         ),
     ),
-    "exploration": tuple(
-        tuple((f"{number}_{ground}", title.format(ground)) for ground in ("grass", "scrub", "forest"))
-        for number, title in {
-            "visits": "visits: time spent on {}, share",
-            "unique": "unique: new {} tiles per agent-step",
-            "exploration": "exploration of {}: unique over visits",
-        }.items()
+    "exploration": (
+        (("visits_{}", "visits: time spent on {}, share"),),
+        (("unique_{}", "unique: new {} tiles per agent-step"),),
+        (("exploration_{}", "exploration of {}: unique over visits"),),
     ),
 }
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C510A", "#7F7F7F")
@@ -74,9 +71,21 @@ def write_figures(folder: Path, formats: Sequence[Format] = ("png",)) -> list[Pa
     paths = []
     with drawing(formats):
         for name, rows in _FIGURES.items():
+            rows = _rows(rows, told)
             if any(number in told for row in rows for number, _ in row):
                 paths += write_figure(folder / name, _figure(lines, rows))
     return paths
+
+
+def _rows(rows: Sequence[Sequence[tuple[str, str]]], told: Iterable[str]) -> list[list[tuple[str, str]]]:
+    """Panels with a panel for each kind that the log tells of, in its order, in place of those with {}."""
+
+    def panels(number: str, title: str) -> list[tuple[str, str]]:
+        prefix, several, _ = number.partition("{}")
+        kinds = [name.removeprefix(prefix) for name in told if name.startswith(prefix)] if several else [""]
+        return [(number.format(kind), title.format(kind)) for kind in kinds]
+
+    return [[one for panel in row for one in panels(*panel)] for row in rows]
 
 
 @drawing()
@@ -135,10 +144,12 @@ def _baselines(runs: Sequence[Path]) -> dict[str, tuple[float, str]]:
     }
 
 
-def _figure(lines: Lines, rows: tuple[tuple[tuple[str, str], ...], ...]) -> Figure:
-    figure = Figure(figsize=(13, 2.7 * len(rows) + 0.6), layout="constrained")
-    grid, named = figure.subplots(len(rows), len(rows[0]), squeeze=False), None
-    for axes, (name, title) in zip(grid.flat, [panel for row in rows for panel in row], strict=True):
+def _figure(lines: Lines, rows: Sequence[Sequence[tuple[str, str]]]) -> Figure:
+    columns = max(map(len, rows))
+    figure = Figure(figsize=(max(13, 3.25 * columns), 2.7 * len(rows) + 0.6), layout="constrained")
+    grid, named = figure.subplots(len(rows), columns, squeeze=False), None
+    panels = [panel for row in rows for panel in (*row, *[("", "")] * (columns - len(row)))]
+    for axes, (name, title) in zip(grid.flat, panels, strict=True):
         if name not in lines[-1]["populations"]:  # a Sword or a Pantheon that tells of other things
             axes.set_axis_off()
             continue

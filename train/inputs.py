@@ -11,12 +11,12 @@ from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
 from nmmo_jax.config import STYLES, Config
 from nmmo_jax.observations import FEATURES, Observation
-from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, Rules, as_rules, rule_ndim
+from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, Rules, as_rules, rule_fields, rule_ndim
 from nmmo_jax.systems.sight import bounds_of, leaf_shape
 
 # Networks play in layout ``blocks``, where nobody reproduces.
 ENCODED_RULES = tuple(name for name in RULE_FIELDS if name not in REPRODUCTION_RULES)
-NUM_RULES = sum(len(STYLES) if rule_ndim(name) else 1 for name in ENCODED_RULES)  # numbers in ``encode_rules``
+NUM_RULES = sum(len(STYLES) if rule_ndim(name) else 1 for name in ENCODED_RULES)  # numbers of the classic rules
 NOBODY = -1e9  # the maximum over nobody
 
 
@@ -45,7 +45,7 @@ def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> 
 
 
 def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
-    """The rules of one realm as numbers from -1 to 1, in the order of ``ENCODED_RULES``; K = ``NUM_RULES``.
+    """The rules of one realm as numbers from -1 to 1: ``ENCODED_RULES``, then those of systems; K = ``num_rules``.
 
     -1 is the lowest value that a field allows, 1 the highest. Between them the scale is linear where the interval is at
     most 1 wide (switches and probabilities), else that of ``log(1 + value - lowest)``: of 30,000 possible amounts the
@@ -54,22 +54,35 @@ def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
     Raises:
       ValueError: as ``as_rules``.
     """
-    leaves = as_rules(rules, config)
+    leaves, fields = as_rules(rules, config).named(), rule_fields(config)
     columns = []
-    for name in ENCODED_RULES:
-        low, high = RULE_FIELDS[name].metadata["low"], RULE_FIELDS[name].metadata["high"]
-        above = jnp.asarray(getattr(leaves, name), jnp.float32) - low
+    for name in (*ENCODED_RULES, *(name for name in fields if name not in RULE_FIELDS)):
+        low, high = fields[name]["low"], fields[name]["high"]
+        above = jnp.asarray(leaves[name], jnp.float32) - low
         share = above / (high - low) if high - low <= 1 else jnp.log1p(above) / math.log1p(high - low)
         columns.append(jnp.atleast_1d(2 * share - 1))
     return jnp.concatenate(columns)
 
 
+def num_rules(config: Config) -> int:
+    """How many numbers ``encode_rules`` gives."""
+    return NUM_RULES + sum(len(system.rules) for system in config.systems)
+
+
 def shown(inputs: Inputs, config: Config) -> dict[str, Float32[Array, "*B K"]]:
-    """What systems show that is no list, by name: flat, in parts of the largest number that there can be; -1 to 1."""
+    """What systems show that is no list, by name: flat, in parts of the largest number that there can be; -1 to 1.
+
+    Where rules are an input those of a system are there as ``rules-poison``, which is no name that a system can give.
+    """
     batch, result = inputs.self.shape[:-1], {}
     for leaf in (leaf for system in config.systems for leaf in system.leaves):
         flat = inputs.of[leaf.name].reshape(*batch, -1)
         result[leaf.name] = numbers(flat, leaf.low, leaf.high, leaf.category).reshape(*batch, -1)
+    if inputs.rules is not None:
+        first = NUM_RULES
+        for system in (system for system in config.systems if system.rules):
+            result[f"rules-{system.name}"] = inputs.rules[..., first : first + len(system.rules)]
+            first += len(system.rules)
     return result
 
 

@@ -1,4 +1,4 @@
-"""What is told of training, per population: sums that are streamed through the loop, and means made of them."""
+"""Metrics of training, per population: sums that are streamed through the loop, and means made of them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float32, Int32, UInt32
 from nmmo_jax.components import Births, Realm, observed_material
 from nmmo_jax.config import STYLES, Config
 from nmmo_jax.environment import Info
-from nmmo_jax.kinds import Material
+from nmmo_jax.kinds import NUM_MATERIALS, Material
 from nmmo_jax.rules import Rules
 
 GROUND = (Material.GRASS, Material.SCRUB, Material.FOREST)  # what is explored
@@ -23,16 +23,21 @@ class Sums(flax.struct.PyTreeNode):
     steps: Int32[Array, "P"]  # of living agents
     deaths: Int32[Array, "P"]
     lifetime: Int32[Array, "P"]  # ages at death
-    causes: Int32[Array, "P 4"]
+    causes: Int32[Array, "P D"]  # as in ``Config.deadly``
     reward: Float32[Array, "P"]
     value: Float32[Array, "P"]
     attacks: Int32[Array, "P 3"]  # hits, by style
     damage_given: Int32[Array, "P"]
     damage_taken: Int32[Array, "P"]
     forage: Int32[Array, "P"]  # food from forests
-    visits: Int32[Array, "P 3"]  # living agents standing on each of GROUND, as observed
-    unique: Int32[Array, "P 3"]  # of those, agents that stand there for the first time in their lives
+    visits: Int32[Array, "P G"]  # living agents standing on each of ``explored``, as observed
+    unique: Int32[Array, "P G"]  # of those, agents that stand there for the first time in their lives
     food: Float32[Array, ""]  # that the maps can yield: every forest harvested as soon as it is ready
+
+
+def explored(config: Config) -> list[int]:
+    """The materials of which visits are counted: ``GROUND``, and what else systems let agents stand on."""
+    return [*GROUND, *(number for number in config.walkable if number >= NUM_MATERIALS)]
 
 
 def visit(
@@ -103,8 +108,8 @@ def measure(
         damage_given=total(outcome.attack_damage),
         damage_taken=total(outcome.damage_taken),
         forage=total(outcome.forage),
-        visits=each(ground, list(GROUND), alive),
-        unique=each(ground, list(GROUND), alive & first),
+        visits=each(ground, explored(config), alive),
+        unique=each(ground, explored(config), alive & first),
         food=(forests.astype(jnp.float32) * rules.regrowth_probability * rules.forage_amount.astype(jnp.float32)).sum(),
     )
 
@@ -122,7 +127,8 @@ def means(sums: Sums, losses: dict[str, Any], ticks: int, config: Config) -> dic
 
     def ground(name: str, what: np.ndarray, of: np.ndarray) -> dict[str, list[float | None]]:
         of = np.broadcast_to(of.T, what.T.shape)
-        return {f"{name}_{kind.name.lower()}": share(what[:, i], of[i]) for i, kind in enumerate(GROUND)}
+        kinds = [config.material_names[number] for number in explored(config)]
+        return {f"{name}_{kind}": share(what[:, i], of[i]) for i, kind in enumerate(kinds)}
 
     deaths, steps, food = total.deaths, total.steps, float(total.food)
     populations = {

@@ -24,7 +24,7 @@ from nmmo_jax.values import check_bool, check_int, keep_plain
 from train.classic import Classic
 from train.default import Default
 from train.distributions import Logits, sample
-from train.inputs import NUM_RULES, Inputs, inputs_of, merge, split
+from train.inputs import Inputs, inputs_of, merge, num_rules, split
 
 Params = Any  # a tree of arrays [P, ...]; P = 1 with shared weights
 Core = Any  # a tree of arrays [P, *B, ...]; the empty tuple where there is none
@@ -230,7 +230,7 @@ def nothing_seen(config: Config, rules: bool = False) -> Inputs:
         self=jnp.zeros(NUM_FEATURES, jnp.int16),
         visible=jnp.zeros((visible, NUM_FEATURES), jnp.int16),
         listed=jnp.zeros(visible, bool),
-        rules=jnp.zeros(NUM_RULES, jnp.float32) if rules else None,
+        rules=jnp.zeros(num_rules(config), jnp.float32) if rules else None,
         of={
             leaf.name: jnp.zeros(leaf_shape(leaf, config), jnp.int16)
             for system in config.systems

@@ -104,12 +104,17 @@ def load_policy(
             told = f"{path}: was trained with a Sword of its own, {own}: give it, load_policy(..., sword=...): {error}"
             raise ValueError(told) from None
     env = trained.env if env is None else env
+    there = {system.name for system in env.config.systems}
+    named = zip(about["config"].get("systems", ()), trained.env.config.systems, strict=True)
+    if lacking := [name for name, system in named if system.name not in there]:
+        told = f"was trained with {', '.join(lacking)}, which this world lacks (--system, Config.systems)"
+        raise ValueError(f"{path}: {told}")
     if env.config.view != trained.env.config.view:
         raise ValueError(f"view={env.config.view}: must be {trained.env.config.view}, as {path} was trained with")
     level = sword(dataclasses.replace(trained, env=env))
     try:
         template = jax.eval_shape(level.init, jax.random.key(0))
-        more = {system.name for system in env.config.systems} > {system.name for system in trained.env.config.systems}
+        more = there > {system.name for system in trained.env.config.systems}
         params = fit(params, jax.jit(level.init)(jax.random.key(0)), grow=True) if more else fit(params, template)
     except ValueError as error:
         raise ValueError(f"{path}: its parameters do not fit {type(level).__name__}: {error}") from None
@@ -120,7 +125,7 @@ def load_policy(
 
 
 def load_named(name: str, env: Environment | None = None) -> Policy:
-    """``load_policy`` for who says whom to play: what means nothing is told of with the nearest that does."""
+    """``load_policy`` by a name that somebody typed: an unknown one is refused with the nearest that is known."""
     check_name(name)
     return load_policy(name, env=env)
 

@@ -17,7 +17,9 @@ TICKS = 256  # of the replay
 _WINDOW, _SCALE, _FPS = 48, 8, 10.0  # tiles, pixels per tile, pictures per second: a film of two MB or so
 
 
-def record(out: Path, policy: Policy, env: Environment, *, settle: int, seed: int, told: Callable[[int], None]) -> None:
+def record(
+    out: Path, policy: Policy, env: Environment, *, settle: int, seed: int, on_progress: Callable[[int], None]
+) -> None:
     """Writes replay.npz and world.gif, of the part of the map where most agents are.
 
     Args:
@@ -25,14 +27,14 @@ def record(out: Path, policy: Policy, env: Environment, *, settle: int, seed: in
       policy: for ``env``.
       settle: ticks that are played before.
       seed: of map, births and play; other than that of training.
-      told: called now and then with a number; may raise.
+      on_progress: called now and then with a number; may raise.
     """
     names = [out.resolve().name] * env.config.num_populations
     pool = MapPool.generated(seed, 1, env.config, split="held_out")
     title = f"{names[0]}, on a map not seen in training"
     play = Play(env, Players(policy.act, policy.params, policy.initial), names, pool, seed=seed, title=title)
     replay = play.run(settle + TICKS).cut(settle, settle + TICKS)
-    told(0)
+    on_progress(0)
     save_replay(replay, out / "replay.npz")
     painter = Painter(replay, range(len(replay) + 1), _SCALE, _WINDOW)
-    write(out / "world.gif", lambda file: write_gif(file, painter, _FPS, told))
+    write(out / "world.gif", lambda file: write_gif(file, painter, _FPS, on_progress))

@@ -163,7 +163,7 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
 
 
 def experiment_of(about: Mapping[str, Any]) -> Experiment:
-    """The experiment that ``describe`` told of, in a run's config.json or beside a checkpoint.
+    """The experiment that ``describe`` has described, in a run's config.json or beside a checkpoint.
 
     Raises:
       ValueError: something is missing, unknown or not allowed in it.

@@ -202,11 +202,13 @@ class Native:
         policy = load_policy(self._folder, which, env=env, sword=self.trinity.sword)
         with waiting("recording ...", self.console), Signals() as watch:
 
-            def told(_number: int) -> None:
+            def on_progress(_number: int) -> None:
                 if watch.asked:
                     raise KeyboardInterrupt
 
-            record(self._folder, policy, env, settle=EVALUATION["settle"], seed=EVALUATION["seed"], told=told)
+            record(
+                self._folder, policy, env, settle=EVALUATION["settle"], seed=EVALUATION["seed"], on_progress=on_progress
+            )
 
     @functools.cached_property
     def _levels(self) -> Trinity:

@@ -5,7 +5,7 @@ import importlib
 import sys
 from typing import Any
 
-from nmmo_jax.bench.rows import observation_bytes, row
+from nmmo_jax.bench.rows import OPEN_ROWS, named, observation_bytes, row
 from nmmo_jax.bench.throughput import Throughput, check, policy
 from nmmo_jax.common.hidden import check_train
 
@@ -56,18 +56,21 @@ class Job:
         return [sys.executable, "-m", self.module, *words, "--out", out]
 
 
-def plan(full: bool, found: dict[str, Any]) -> list[Job]:
+def plan(full: bool, found: dict[str, Any], world: str = "") -> list[Job]:
     """The jobs of a run.
 
     Args:
       full: all of them, or those of the quick run.
       found: what ``machine.ask`` says: machine, available memory, devices.
+      world: as in ``rows.row``: only the rows that it can be of, each with it and without.
     """
     accelerated = found["machine"]["backend"] != "cpu"
     available, devices = found["available_memory"], found["devices"] if accelerated else found["machine"]["cores"]
     realms = 64 * (_ACCELERATED if accelerated else 1)
     shares = sorted({1, devices})  # one core and all, or one device and all
     groups = GROUPS if full else _QUICK
+    if world:
+        groups = tuple(name for name in groups if name in OPEN_ROWS)
     jobs = []
 
     def add(name: str, group: str, share: int, **options: Any) -> None:
@@ -78,6 +81,9 @@ def plan(full: bool, found: dict[str, Any]) -> list[Job]:
     for share in shares:
         for name in ("full_house", "chaos", "law"):
             add(name, name, share, row=name, realms=_rounded(realms, share))
+            if world and name in OPEN_ROWS:
+                own = f"{name}+{named(world)}".replace(", ", "+")
+                add(own, name, share, row=name, realms=_rounded(realms, share), world=world)
         add("full_house-classic", "classic", share, row="full_house", policy="classic", realms=_rounded(realms, share))
     most = shares[-1]
     unable = _unable() if {"training", "vec_env"} & set(groups) else None
@@ -126,7 +132,7 @@ def _fitted(name: str, group: str, cores: int | None, available: int, **options:
     args = Throughput(**options)
     module = "nmmo_jax.bench.throughput"
     try:
-        world = row(args.row, args.agents, args.populations)
+        world = row(args.row, args.agents, args.populations, args.world)
         check(args)
         policy(args.policy, world.environment.config)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What is told of results: tables for a terminal, tables in Markdown, and two runs side by side."""
+"""The report on results: tables for a terminal, tables in Markdown, and two runs side by side."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from nmmo_jax.bench.results import differences, measured, part
+from nmmo_jax.bench.rows import named
 from nmmo_jax.common.text import safe
 
-_SETTINGS = ("group", "row", "policy", "realms", "agents", "populations", "devices")
+_SETTINGS = ("group", "row", "policy", "realms", "agents", "populations", "devices", "world")
 _HEADLINES = {  # (row, policy) -> how it is called, in the order of the README's table
     ("full_house", "random"): "full house",
     ("chaos", "random"): "`chaos`",
@@ -37,9 +38,9 @@ def nanoseconds(row: dict[str, Any]) -> float:
 
 
 def _name(row: dict[str, Any]) -> str:
-    return row["row"].replace("vec_env", "VecEnv").replace("_", " ") + (
-        "" if row["policy"] == "random" else f", {row['policy']}"
-    )
+    parts = [row["row"].replace("vec_env", "VecEnv").replace("_", " ")]
+    parts += [row["policy"]] if row["policy"] != "random" else []
+    return safe(", ".join([*parts, named(row["world"])] if row.get("world") else parts))
 
 
 def summary(results: dict[str, Any]) -> RenderableType:
@@ -78,7 +79,7 @@ def readme_table(results: dict[str, Any]) -> str:
     """The table of the README, in Markdown, with what it was measured on."""
     machine, table = results["machine"], {}
     for row in measured(results):
-        if row["group"] in _HEADLINE_GROUPS:
+        if row["group"] in _HEADLINE_GROUPS and not row.get("world"):
             table.setdefault((row["row"], row["policy"]), {})[devices_of(row, machine)] = row
     columns = list(dict.fromkeys(name for cells in table.values() for name in cells))
     lines = [
@@ -178,12 +179,12 @@ def compare(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
 
 
 def _settings(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in _SETTINGS)
+    return tuple(row.get(name) or None for name in _SETTINGS)
 
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column(first, no_wrap=True)
+    table.add_column(first)  # a long name is wrapped before numbers are cut off
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table

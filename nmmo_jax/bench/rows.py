@@ -2,7 +2,8 @@
 
 - ``full_house``: fixed as data in ``full_house.json`` (rules, map, policy): at least 120 of 128 places are alive at
   every tick, once settled.
-- ``chaos``, ``law``: the classic games as they are, on generated maps; under random play about 12 of 128 are alive.
+- ``chaos``, ``law``: the classic games as they are, on generated maps; under random play about 12 of 128 are alive. Or
+  with systems and other fields of one's own (``world``).
 - ``crowd``: the full house at another size and the same density: its map repeated and cropped to 80 sqrt(N / 128)
   tiles a side for N agents, births per tick with it, all places filled at the start and everybody placed anew,
   uniformly over the walkable tiles.
@@ -26,11 +27,13 @@ from nmmo_jax.draws import fold_in, for_jax, split
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import is_walkable
 from nmmo_jax.presets import PRESETS
+from nmmo_jax.references import find_system
 from nmmo_jax.rules import RULE_FIELDS
 
 FULL_HOUSE = Path(__file__).parent / "full_house.json"
 ROWS = ("full_house", "chaos", "law", "crowd", "large", "huge")
 PRESET_ROWS = ("large", "huge")
+OPEN_ROWS = ("chaos", "law")  # whose worlds can have other fields and systems
 CROWDS = (16, 65_536)  # agents per realm, fewest and most
 _CROWDED = 0.8  # share of places that must be alive in a crowd
 _WARM_UP = {"crowd": 32, "large": 32, "huge": 32}  # ticks: the newborn have lost their immunity
@@ -58,25 +61,28 @@ class Row:
     warm_up: int = _WARM_UP_CLASSIC
 
 
-def row(name: str, agents: int | None = None, populations: int | None = None) -> Row:
+def row(name: str, agents: int | None = None, populations: int | None = None, world: str = "") -> Row:
     """The world of a row.
 
     Args:
       name: one of ``ROWS``.
       agents: places per realm, where the row leaves that open (default 128).
       populations: where the row leaves that open (default 8).
+      world: of chaos and law, other fields of ``Config`` and ``Rules`` as JSON, systems by ``module:NAME``.
 
     Raises:
-      ValueError: a row there is not, or one of another size than it has.
+      ValueError: a row there is not, one of another size than it has, or a world that cannot be.
     """
     if name not in ROWS:
         raise ValueError(f"row={name!r}: allowed are {', '.join(ROWS)}")
+    if world and name not in OPEN_ROWS:
+        raise ValueError(f"world={world}: of {' and '.join(OPEN_ROWS)}; the world of {name} is fixed")
     if name in PRESET_ROWS:
         return _preset(name, agents, populations)
     agents = 128 if agents is None else agents
     populations = 8 if populations is None else populations
     if name in PRESETS:
-        return Row(nmmo_jax.make(name, num_agents=agents, num_populations=populations))
+        return Row(nmmo_jax.make(name, num_agents=agents, num_populations=populations, **_own(world)))
     data = json.loads(FULL_HOUSE.read_text())
     tiles = np.array([[int(tile) for tile in line] for line in data["map"]], np.uint8)
     overrides = data["overrides"]
@@ -92,6 +98,14 @@ def row(name: str, agents: int | None = None, populations: int | None = None) ->
         data["at_least_alive"],
         warm_up=data["settled_after"],
     )
+
+
+def _own(world: str) -> dict[str, Any]:
+    try:
+        given = json.loads(world or "{}")
+        return {**given, "systems": tuple(find_system(one) for one in given.get("systems", ()))}
+    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        raise ValueError(f"world={world}: must be fields and their values as JSON: {error}") from None
 
 
 def _crowd(overrides: dict[str, Any], tiles: np.ndarray, agents: int, populations: int) -> Row:
@@ -118,6 +132,12 @@ def _preset(name: str, agents: int | None, populations: int | None) -> Row:
             raise ValueError(f"{field.removeprefix('num_')}={given}: {name} has {getattr(env.config, field)}")
     number = env.config.num_agents
     return Row(env, None, number, math.ceil(_CROWDED * number), scattered=True, warm_up=_WARM_UP[name])
+
+
+def named(world: str) -> str:
+    """What a ``world`` of a row is called: its systems, then its other fields."""
+    given = json.loads(world)
+    return ", ".join([*given.get("systems", ()), *(f"{name}={given[name]}" for name in given if name != "systems")])
 
 
 def scatter(key: jax.Array, realm: Realm) -> Realm:

@@ -53,6 +53,8 @@ class Throughput:
     """Places per realm. Default: 128; full_house, large and huge have their own number."""
     populations: int | None = None
     """Populations per realm. Default: 8, likewise."""
+    world: str = ""
+    """Of chaos and law: other fields of the configuration and rules as JSON: {"systems": ["poison:POISON"]}."""
     devices: int = 1
     """Over which the realms are shared out."""
     ticks: int = 16
@@ -142,7 +144,7 @@ def check(args: Throughput) -> Row:
         value = getattr(args, name)
         if value is not None and value < least:
             raise ValueError(f"{name}={value}: must be at least {least}")
-    world = row(args.row, args.agents, args.populations)
+    world = row(args.row, args.agents, args.populations, args.world)
     least = world.warm_up if world.at_least_alive else 0
     if args.warm_up is not None and args.warm_up < least:
         raise ValueError(f"warm_up={args.warm_up}: must be at least {least}, when {args.row} has settled")

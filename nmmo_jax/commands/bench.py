@@ -1,6 +1,7 @@
 """The command ``nmmo-jax bench``: how fast the world runs here, and whether that has changed."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from nmmo_jax.bench.figures import write_figures
 from nmmo_jax.bench.machine import ask
 from nmmo_jax.bench.plan import Job, plan
 from nmmo_jax.bench.report import compare, summary
+from nmmo_jax.bench.rows import OPEN_ROWS, row
 from nmmo_jax.bench.run import failures, missing, run
-from nmmo_jax.commands.overrides import flags_named
+from nmmo_jax.commands.overrides import Overrides, Systems, flags_named, named_by, parse_set
 from nmmo_jax.common.drawing import drawing
 from nmmo_jax.common.folders import new_file
 from nmmo_jax.common.formats import Format, check_formats
@@ -23,6 +25,8 @@ from nmmo_jax.common.signals import Signals
 from nmmo_jax.common.spelling import near
 from nmmo_jax.common.text import column, safe, verdict
 from nmmo_jax.common.text import console as terminal
+
+_OWN = {"num_agents": "is 128 in rows of chaos and law", "num_populations": "is 8 in rows of chaos and law"}
 
 
 @dataclasses.dataclass
@@ -41,6 +45,11 @@ class Bench:
     only: tuple[str, ...] | None = None
     """Of that, only these: full_house, chaos, law, classic, training, vec_env, realms, crowd, large, huge, systems,
     start; or single rows by name (realms-64-2)."""
+    set: Overrides = ()
+    """Measure chaos with other fields of the configuration and rules, and as it is, beside each other; with --full or
+    --only law, too. The worlds of the other rows are fixed, so that they can be compared."""
+    system: Systems = ()
+    """Likewise with game systems, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
     out: Path | None = None
     """File for the results. Default: runs/bench-DATE-TIME.json."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -83,14 +92,26 @@ class Bench:
         if self.overwrite and self.out is None:
             raise ValueError("--overwrite: belongs to --out, which is not given")
         self._check_file()
+        with flags_named(named_by(self)):
+            world = self._world()
         with flags_named({"out": "--out "}), new_file(self.out, "bench", ".json") as out:
-            return self._measure(out, console)
+            return self._measure(out, world, console)
 
-    def _measure(self, out: Path, console: Console) -> int:
+    def _world(self) -> str:
+        """What is asked for of a world of one's own, as rows take it; checked."""
+        given = parse_set(self.set, _OWN, systems=self.system)
+        if not given:
+            return ""
+        world = json.dumps(given | {"systems": [*self.system]} if self.system else given)
+        for name in OPEN_ROWS:
+            row(name, world=world)
+        return world
+
+    def _measure(self, out: Path, world: str, console: Console) -> int:
         found = ask()
         # This process only plans; an accelerator's memory is left to those that measure.
         jax.config.update("jax_platforms", "cpu")
-        jobs = self._chosen(plan(self.full or bool(self.only), found))
+        jobs = self._chosen(plan(self.full or bool(self.only), found, world))
         results, todo = self._continued(out, jobs, found["machine"], console)
         begun = out.exists()
         files.write(out, results)
@@ -125,6 +146,7 @@ class Bench:
     def _check_reading(self) -> None:
         only = self.only is not None
         given = {"--full": self.full, "--only": only, "--out": self.out, "--overwrite": self.overwrite}
+        given |= {"--set": self.set, "--system": self.system}
         if self.compare is not None:
             given |= {"--show": self.show, "--figures": self.figures, "--figure-format": self.figure_format != ("png",)}
         for flag, value in given.items():
@@ -146,7 +168,8 @@ class Bench:
             if name not in names:
                 groups = ", ".join(dict.fromkeys(job.group for job in jobs))
                 rows = ", ".join(job.name for job in jobs)
-                raise ValueError(f"--only {name}: there are {groups}; or single rows: {rows}{near(name, names)}")
+                fixed = " (with --set or --system; other worlds are fixed)" if self.set or self.system else ""
+                raise ValueError(f"--only {name}: there are {groups}{fixed}; or single rows: {rows}{near(name, names)}")
         return [job for job in jobs if not self.only or job.name in self.only or job.group in self.only]
 
     def _continued(

@@ -49,7 +49,8 @@ class Evaluate(StudyCommand):
     set: Overrides = ()
     """Any other field of the world's configuration and rules: regrowth_probability=0.05 max_spawns=2."""
     system: Systems = ()
-    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module.
+    Default: those that the first trained policy was trained with."""
 
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
@@ -59,12 +60,12 @@ class Evaluate(StudyCommand):
         names = (*self.policy, *(name for name in BASELINES if self.baselines and name not in self.policy))
         if not names:
             raise ValueError("POLICY: at least one must be named, with --no-baselines")
-        game, agents, populations = trained_in(names)
+        world = trained_in(names)
         env = make(
-            self.game or game,
-            num_agents=agents if self.agents is None else self.agents,
-            num_populations=populations if self.populations is None else self.populations,
-            **parse_set(self.set, PLACES | NO_EFFECT, systems=self.system),
+            self.game or world.game,
+            num_agents=world.agents if self.agents is None else self.agents,
+            num_populations=world.populations if self.populations is None else self.populations,
+            **parse_set(self.set, PLACES | NO_EFFECT, systems=self.system or world.systems),
         )
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
         return Evaluation(entrants(names, env), env, self.worlds, self.settle, self.ticks, self.seed)

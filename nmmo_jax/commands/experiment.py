@@ -4,7 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from nmmo_jax.commands.overrides import PLACES, PROBES, Overrides, Systems, parse_set
 from nmmo_jax.commands.studying import StudyCommand
+
+_OWN = {"num_populations": "is one for every 16 agents", "population_cap": "--sizes"}  # fields that cannot be set
 
 
 @dataclasses.dataclass
@@ -48,6 +51,11 @@ class Experiment(StudyCommand):
     """Ticks of a match before any are counted. Default: by form."""
     ticks: int | None = None
     """Ticks of a match that are counted. Default: by form."""
+    set: Overrides = ()
+    """Any other field of the configuration and rules of all worlds: regrowth_probability=0.05 max_spawns=2."""
+    system: Systems = ()
+    """Game systems to train and play with, and --set their rules: poison:POISON of poison.py here, or of an installed
+    module."""
 
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
@@ -57,7 +65,8 @@ class Experiment(StudyCommand):
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
         seeds = tuple(range(self.seeds))
         play = (self.sizes, self.worlds, self.settle, self.ticks, self.seed)
-        return Matrix(out, self.game, self.agents, seeds, self.budget, *play)
+        world = parse_set(self.set, {**PLACES, **PROBES, **_OWN}, systems=self.system)
+        return Matrix(out, self.game, self.agents, seeds, self.budget, *play, world)
 
     def report(self) -> Any:
         """See ``StudyCommand``."""

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from nmmo_jax.commands.overrides import PLACES, PROBES, Overrides, Systems, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 
 _TRAINED: dict[str, Any] = {"populations": (1, 2, 4, 8), "agents": 128}
@@ -14,7 +15,7 @@ class Niches(StudyCommand):
     """Train 1, 2, 4 and 8 populations on equal data, and count the niches that they fill, against chance.
 
     A niche is where populations are (tiles, kinds of ground) and how they attack. Trained are populations with weights
-    of their own and, as a control, with shared ones; with --policy, policies that are there are told of instead. The
+    of their own and, as a control, with shared ones; with --policy, existing policies are measured instead. The
     folder gets report.md, results.json and figures: niches, over-training, maps, and styles where there are
     attacks; runs/ in it holds the trainings. Ctrl-C keeps what is done; --resume goes on.
     """
@@ -60,11 +61,17 @@ class Niches(StudyCommand):
     """Ticks before visits are counted."""
     ticks: int | None = None
     """In which they are."""
+    set: Overrides = ()
+    """Any other field of the configuration and rules of the worlds trained in: regrowth_probability=0.05
+    max_spawns=2."""
+    system: Systems = ()
+    """Game systems to train with, and --set their rules: poison:POISON of poison.py here, or of an installed module.
+    Policies of --policy are played in the world of their training, with its systems."""
 
     def check(self) -> None:
         """See ``StudyCommand``."""
-        for name in ("games", "populations", "agents", "seeds", "agent_steps", "realms", "rows"):
-            if self.policy and getattr(self, name) is not None:
+        for name in ("games", "populations", "agents", "seeds", "agent_steps", "realms", "rows", "set", "system"):
+            if self.policy and getattr(self, name) not in (None, ()):
                 raise ValueError(f"--{name.replace('_', '-')}: of trainings, and with --policy nothing is trained")
 
     def study(self, out: Path) -> Any:
@@ -72,7 +79,9 @@ class Niches(StudyCommand):
         from train.studies.specialisation import Amount, Specialisation
 
         fields = [field.name for field in dataclasses.fields(Amount)]
-        return Specialisation(out, Amount(**{name: getattr(self, name) for name in fields}), self.policy)
+        amount = Amount(**{name: getattr(self, name) for name in fields})
+        world = parse_set(self.set, PLACES | PROBES, systems=self.system)
+        return Specialisation(out, amount, self.policy, world)
 
     def report(self) -> Any:
         """See ``StudyCommand``."""

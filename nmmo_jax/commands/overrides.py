@@ -38,10 +38,8 @@ RULES: dict[str, Any] = {
     name: _PER_STYLE if rule_ndim(name) else _RULE_TYPES[field.metadata["dtype"]] for name, field in RULE_FIELDS.items()
 }
 WORLD: dict[str, Any] = {name: kind for name, kind in types_of(Config).items() if name != "systems"} | RULES
-NO_EFFECT = {
-    **dict.fromkeys(("reward", "horizon"), "changes nothing where nobody learns"),
-    **dict.fromkeys(("visits", "events", "ledger"), "changes nothing that this command shows"),
-}
+PROBES = dict.fromkeys(("visits", "events", "ledger"), "changes nothing that this command shows")
+NO_EFFECT = {**dict.fromkeys(("reward", "horizon"), "changes nothing where nobody learns"), **PROBES}
 """Fields of ``Config`` that change nothing in the play of a world, and what is said where they are given."""
 PLACES = {"num_agents": "--agents", "num_populations": "--populations"}
 

@@ -1,4 +1,4 @@
-"""What is told of a run: its numbers, a table of them, and files."""
+"""The report on a run: its numbers, a table of them, and files."""
 
 from typing import Any
 
@@ -42,7 +42,8 @@ def summarise(
     maps, attainable = [], 0.0
     material, spawn_tile = np.asarray(pool.material), np.asarray(pool.spawn_tile)
     for i, name in enumerate(map_names):
-        forests = reachable_forests(material[i], spawn_tile[i, : int(pool.num_spawn_tiles[i])])
+        spawns = spawn_tile[i, : int(pool.num_spawn_tiles[i])]
+        forests = reachable_forests(material[i], spawns, env.config.walkable)
         share = len(range(i, realms, len(map_names)))  # realms on this map
         amount = min(int(env.rules.forage_amount), int(env.rules.max_food))
         food = food_yield(forests, measured.ticks, amount, float(env.rules.regrowth_probability))

@@ -8,7 +8,7 @@ import numpy as np
 import tyro
 
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
-from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, Systems, flags_named, named_by, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, Systems, find_systems, flags_named, named_by, parse_set
 from nmmo_jax.commands.report import censored_lives, summarise, table
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.drawing import drawing, write_figure
@@ -31,6 +31,7 @@ from nmmo_jax.replay_file import save_replay
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from nmmo_jax.world.terrain import check_size
+from nmmo_jax.world.tiled import ANY_SIZE
 from nmmo_jax.world.tiles import check_map
 
 DEFAULT_POLICIES = {
@@ -209,7 +210,8 @@ class Simulate:
         for flag, number in (("--maps", self._generated), ("--map", 1 if self.map is None else len(self.map))):
             if not 1 <= number <= most:
                 raise ValueError(f"{flag}: {number} maps: allowed are 1 to {most}, one per realm")
-        return [load_map(path, self.tileset) for path in self.map or ()]
+        known = dataclasses.replace(ANY_SIZE, systems=find_systems(self.system))
+        return [load_map(path, self.tileset, config=known) for path in self.map or ()]
 
     @property
     def _generated(self) -> int:

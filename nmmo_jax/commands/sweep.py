@@ -17,8 +17,9 @@ _OWN = {f"{name}": f"--{name.replace('_', '-')}" for name in ("reproduction", "s
 class Sweep(StudyCommand):
     """Play worlds under all combinations of some rules' values, and draw phase diagrams.
 
-    Told of each point, with intervals over its worlds: lifetime, population, births, forests that are not ready, worlds
-    that were empty at some tick and ticks at which they were, and in chaos deaths by combat and hits per agent-tick.
+    Measured at each point, with intervals over its worlds: lifetime, population, births, forests that are not ready,
+    worlds that were empty at some tick and ticks at which they were, in chaos deaths by combat and hits per agent-tick,
+    and deaths by the causes of systems.
     Writes points.csv, results.json, report.md and a figure, sweep. Ctrl-C keeps what is done, and --resume goes on.
     """
 

@@ -15,6 +15,8 @@ from nmmo_jax.play.recorded import compare, read_recording
 class Verify:
     """Play recorded files through the simulator and say which match, to the last number.
 
+    Recordings are of the original, which has no systems and whose rules are its own: there is no --system and no --set.
+    Replays of this program, with systems or without, are played again by nmmo-jax replay verify.
     Exit status: 0 all match, 1 some differ, 2 some cannot be read.
     """
 

@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.text import Text
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, flags_named, named_by, parse_set
+from nmmo_jax.commands.overrides import (
+    NO_EFFECT,
+    PLACES,
+    Overrides,
+    Systems,
+    find_systems,
+    flags_named,
+    named_by,
+    parse_set,
+)
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.files import write
 from nmmo_jax.common.signals import Signals
@@ -22,6 +31,7 @@ from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
 from nmmo_jax.rules import Rules
+from nmmo_jax.system import System
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.files import load_map
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
@@ -163,7 +173,9 @@ class Watch:
             raise ValueError(f"--realms {self.realms}: allowed are 1 to {MAX_MAPS}")
         if not 0 <= seed < 2**32:
             raise ValueError(f"--seed {self.seed}: allowed are 0 to 2^32 - 1")
-        names, maps = self._names(), [check_map(load_map(path, self.tileset), ANY_SIZE, str(path)) for path in self.map]
+        names = self._names()
+        known = dataclasses.replace(ANY_SIZE, systems=find_systems(self.system) or self._trained_with(names))
+        maps = [check_map(load_map(path, self.tileset, config=known), known, str(path)) for path in self.map]
         env, game = self._world(names, maps)
         config, born = env.config, self.initial_population
         if born is not None and not 0 <= born <= config.num_agents:
@@ -195,6 +207,11 @@ class Watch:
         runs = [run for run in runs if any((run / "checkpoints").glob("[0-9]*"))]
         newest = max(runs, key=lambda run: (run / "checkpoints").stat().st_mtime, default=None)
         return (_SHIPPED if newest is None else str(newest),)
+
+    def _trained_with(self, names: tuple[str, ...]) -> tuple[System, ...]:
+        """The systems of the world that ``_world`` makes where none are given."""
+        trained = next((name for name in names if name not in POLICIES), None)
+        return () if self.game is not None or trained is None else load_trained(trained).config.systems
 
     def _world(self, names: tuple[str, ...], maps: list[Any]) -> tuple[Environment, str]:
         sides = {"rows": 0, "columns": 1} if maps else {}

@@ -5,6 +5,8 @@ several stretches up on the host, in 64 bits. The rest are formulas over histogr
 P populations, B bins, one per age in ticks (completed vitals), of which the last holds that age and above.
 """
 
+from collections.abc import Iterable
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -146,14 +148,15 @@ def age_histogram(ages: np.ndarray, bins: int) -> np.ndarray:
     return np.bincount(np.minimum(ages, bins - 1), minlength=bins).astype(np.int64)
 
 
-def reachable(material: np.ndarray, spawn_tile: np.ndarray) -> np.ndarray:
+def reachable(material: np.ndarray, spawn_tile: np.ndarray, walkable: Iterable[int] = WALKABLE) -> np.ndarray:
     """The tiles to which an agent born on this map can walk without crossing lava, ``[R, C]``.
 
     Args:
       material: ``[R, C]`` underlying materials.
       spawn_tile: flat indices of the spawn tiles.
+      walkable: materials, of a world ``Config.walkable``.
     """
-    ways = [kind for kind in WALKABLE if kind != Material.LAVA]
+    ways = [kind for kind in walkable if kind != Material.LAVA]
     padded = np.pad(material, 1, constant_values=Material.LAVA)
     way, width = np.isin(padded, ways).reshape(-1), padded.shape[1]
     unseen, row, col = way.copy(), *np.divmod(spawn_tile, material.shape[1])
@@ -166,9 +169,9 @@ def reachable(material: np.ndarray, spawn_tile: np.ndarray) -> np.ndarray:
     return (way & ~unseen).reshape(padded.shape)[1:-1, 1:-1]
 
 
-def reachable_forests(material: np.ndarray, spawn_tile: np.ndarray) -> int:
+def reachable_forests(material: np.ndarray, spawn_tile: np.ndarray, walkable: Iterable[int] = WALKABLE) -> int:
     """Number of forests that are ``reachable``."""
-    return int((reachable(material, spawn_tile) & (material == Material.FOREST)).sum())
+    return int((reachable(material, spawn_tile, walkable) & (material == Material.FOREST)).sum())
 
 
 def food_yield(forests: int, ticks: int, amount: int, probability: float) -> float:

@@ -1,8 +1,8 @@
 """Maps of the Tiled editor, in and out: .tmx files with .tsx tilesets.
 
-A tile is known by the base name of its image: ``tiles/grass.png`` is grass wherever it lies. Format: "TMX Map
-Format" in the editor's manual. Whatever is wrong with a file is a ``ValueError`` that begins with its name;
-a file that is not there is a ``FileNotFoundError``.
+A tile is known by the base name of its image: ``tiles/grass.png`` is grass wherever it lies; materials of systems go by
+their names likewise. Format: "TMX Map Format" in the editor's manual. Whatever is wrong with a file is a ``ValueError``
+that begins with its name; a file that is not there is a ``FileNotFoundError``.
 """
 
 import base64
@@ -21,20 +21,22 @@ from jaxtyping import UInt8
 from nmmo_jax.common.files import write
 from nmmo_jax.config import MAX_SIDE, Config
 from nmmo_jax.kinds import Material
-from nmmo_jax.world.draw import map_image, write_png
-from nmmo_jax.world.tiles import check_map
+from nmmo_jax.world.draw import map_image, palette, write_png
+from nmmo_jax.world.tiles import MISSING, check_map
 
 Encoding = Literal["csv", "base64", "zlib", "gzip"]
 TILESET_NAME = "nmmo-materials"
 TILE_PIXELS = 16
 
-_NAMES = {material.name.lower(): material for material in Material} | {"iron_ore": Material.ORE}
+_ALIASES = {"iron_ore": int(Material.ORE)}  # of the original's maps
 _GID_BITS = 0x0FFF_FFFF  # the four bits above say how a tile is flipped or turned
-ANY_SIZE = Config(rows=MAX_SIDE, columns=MAX_SIDE)
+ANY_SIZE = Config(rows=MAX_SIDE, columns=MAX_SIDE)  # a world of the classic materials
 PathLike = str | os.PathLike[str]
 
 
-def read_tmx(path: PathLike, tileset: PathLike | None = None, layer: str | None = None) -> UInt8[np.ndarray, "R C"]:
+def read_tmx(
+    path: PathLike, tileset: PathLike | None = None, layer: str | None = None, config: Config = ANY_SIZE
+) -> UInt8[np.ndarray, "R C"]:
     """Reads one tile layer of a Tiled map.
 
     Args:
@@ -42,6 +44,7 @@ def read_tmx(path: PathLike, tileset: PathLike | None = None, layer: str | None 
       tileset: a ``.tsx`` file to use instead of the map's one tileset. Default: what the map names, or,
         where that does not exist, a file of the same name beside the map.
       layer: name of the tile layer; may be left out where there is only one.
+      config: of the world, whose materials there can be.
 
     Raises:
       ValueError: names the file, and the tile that has no material or whatever else is wrong.
@@ -61,7 +64,7 @@ def read_tmx(path: PathLike, tileset: PathLike | None = None, layer: str | None 
         raise ValueError(f"{path}: layer {element.get('name', '')!r} has no data")
     grid = _gids(data, rows, columns, path).reshape(rows, columns) & _GID_BITS
     found, inverse = np.unique(grid, return_inverse=True)
-    names = _Tilesets(root, Path(path), tileset)
+    names = _Tilesets(root, Path(path), tileset, config)
     known = np.empty(found.size, np.uint8)
     for i, gid in enumerate(found):
         try:
@@ -172,13 +175,15 @@ def _unpack(text: str, compression: str | None, size: int, path: PathLike) -> by
 class _Tilesets:
     """What the tiles of a map look like: tile number -> base name of its image -> material."""
 
-    def __init__(self, root: ElementTree.Element, path: Path, override: PathLike | None):
+    def __init__(self, root: ElementTree.Element, path: Path, override: PathLike | None, config: Config):
         """Loads the tilesets a map names, or ``override`` instead of the only one."""
         elements = root.findall("tileset")
         if not elements:
             raise ValueError(f"{path}: names no tileset")
         if override is not None and len(elements) > 1:
             raise ValueError(f"{path}: has {len(elements)} tilesets: tileset={override} can stand for one only")
+        self._materials = {name: number for number, name in enumerate(config.material_names)}
+        self._materials = {**self._materials, **_ALIASES, **self._materials}
         self.sets = []
         for element in elements:
             if override is not None:
@@ -191,7 +196,7 @@ class _Tilesets:
             self.sets.append((_integer(element, "firstgid", path), file, _image_names(tiles, file)))
         self.sets.sort(key=lambda one: one[0])
 
-    def material(self, gid: int) -> Material:
+    def material(self, gid: int) -> int:
         """Material of a tile number; ``KeyError`` says why there is none."""
         below = [one for one in self.sets if one[0] <= gid]
         if not below:
@@ -200,9 +205,10 @@ class _Tilesets:
         name = names.get(gid - first)
         if name is None:
             raise KeyError(f"tileset {file} has no image for its tile {gid - first} (another tileset can be given)")
-        if name not in _NAMES:
-            raise KeyError(f"{name!r}, tile {gid - first} of {file}, is none of the materials {', '.join(_NAMES)}")
-        return _NAMES[name]
+        if name not in self._materials:
+            known = ", ".join(self._materials)
+            raise KeyError(f"{name!r}, tile {gid - first} of {file}, is none of the materials {known}{MISSING}")
+        return self._materials[name]
 
 
 def _beside(path: Path, source: str) -> Path:
@@ -226,13 +232,18 @@ def _image_names(tileset: ElementTree.Element, path: Path) -> dict[int, str]:
     return names
 
 
-def write_tmx(path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Encoding = "csv") -> None:
-    """Writes a map for Tiled, with its tileset ``nmmo-materials.tsx`` and images of the tiles beside it.
+def write_tmx(
+    path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Encoding = "csv", config: Config = ANY_SIZE
+) -> None:
+    """Writes a map for Tiled, with its tileset and images of the tiles beside it.
+
+    The tileset is ``nmmo-materials.tsx``, or ``nmmo-materials-poison.tsx`` in a world with that material besides.
 
     Args:
       path: the ``.tmx`` file; it and the tileset are overwritten where they exist.
       material: the map.
       encoding: of the tile numbers: ``csv``, ``base64``, or base64 compressed with ``zlib`` or ``gzip``.
+      config: of the world, whose materials there can be.
 
     Raises:
       ValueError: an unknown encoding, or no map.
@@ -240,7 +251,7 @@ def write_tmx(path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Enco
     """
     if encoding not in get_args(Encoding):
         raise ValueError(f"encoding={encoding!r}: allowed are {', '.join(get_args(Encoding))}")
-    material = check_map(material, ANY_SIZE, "material", spawns=False)
+    material = check_map(material, config, "material", spawns=False)
     rows, columns = material.shape
     gids = material.astype("<u4") + 1
     if encoding == "csv":
@@ -255,13 +266,13 @@ def write_tmx(path: PathLike, material: UInt8[np.ndarray, "R C"], encoding: Enco
         text = base64.b64encode(packed).decode()
     size = f'width="{columns}" height="{rows}"'
     pixels = f'tilewidth="{TILE_PIXELS}" tileheight="{TILE_PIXELS}"'
-    _write_tileset(Path(path).parent, pixels)
+    tileset = _write_tileset(Path(path).parent, pixels, config)
     _write_text(
         Path(path),
         f"""<?xml version="1.0" encoding="UTF-8"?>
 <map version="1.10" orientation="orthogonal" renderorder="right-down" {size} {pixels} infinite="0" \
 nextlayerid="2" nextobjectid="1">
- <tileset firstgid="1" source="{TILESET_NAME}.tsx"/>
+ <tileset firstgid="1" source="{tileset}.tsx"/>
  <layer id="1" name="material" {size}>
   <data {attributes}>
 {text}
@@ -272,26 +283,30 @@ nextlayerid="2" nextobjectid="1">
     )
 
 
-def _write_tileset(folder: Path, pixels: str) -> None:
-    """The seven materials as a tileset of single images: tile 0 lava, 1 water, ..."""
-    images = folder / TILESET_NAME
+def _write_tileset(folder: Path, pixels: str, config: Config) -> str:
+    """The materials as a tileset of single images: tile 0 lava, 1 water, ...; gives its name.
+
+    Worlds of other materials have tilesets of other names: maps of both can lie in one folder.
+    """
+    tileset = "-".join([TILESET_NAME, *config.material_names[len(Material) :]])
+    images = folder / tileset
     images.mkdir(exist_ok=True)
-    tiles = ""
-    for one in Material:
-        name = f"{one.name.lower()}.png"
-        write_png(images / name, map_image(np.full((1, 1), one), TILE_PIXELS, outline=True))
+    colours, tiles = palette(config), ""
+    for number, name in enumerate(config.material_names):
+        write_png(images / f"{name}.png", map_image(np.full((1, 1), number), TILE_PIXELS, True, colours))
         tiles += f"""
- <tile id="{int(one)}">
-  <image width="{TILE_PIXELS}" height="{TILE_PIXELS}" source="{TILESET_NAME}/{name}"/>
+ <tile id="{number}">
+  <image width="{TILE_PIXELS}" height="{TILE_PIXELS}" source="{tileset}/{name}.png"/>
  </tile>"""
     _write_text(
-        folder / f"{TILESET_NAME}.tsx",
+        folder / f"{tileset}.tsx",
         f"""<?xml version="1.0" encoding="UTF-8"?>
-<tileset version="1.10" name="{TILESET_NAME}" {pixels} tilecount="{len(Material)}" columns="0">
+<tileset version="1.10" name="{tileset}" {pixels} tilecount="{len(config.material_names)}" columns="0">
  <grid orientation="orthogonal" width="1" height="1"/>{tiles}
 </tileset>
 """,
     )
+    return tileset
 
 
 def _write_text(path: Path, text: str) -> None:

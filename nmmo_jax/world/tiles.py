@@ -12,6 +12,8 @@ from nmmo_jax.config import Config
 from nmmo_jax.kinds import Material, is_walkable
 from nmmo_jax.values import is_traced
 
+MISSING = "; is a system missing (--system, Config.systems)?"  # said of materials that a world does not have
+
 
 def make_tiles(
     material: UInt8[Array, "R C"], config: Config, size: Int32[Array, "2"] | tuple[int, int] | None = None
@@ -96,7 +98,8 @@ def check_map(material: Any, config: Config, name: str = "material", spawns: boo
     bad = np.argwhere((array < 0) | (array > most))
     if bad.size:
         row, col = bad[0]
-        raise ValueError(f"{name}: material {array[row, col]} at row {row}, column {col}: allowed are 0 to {most}")
+        allowed = f"allowed are 0 to {most}, {', '.join(config.material_names)}{MISSING}"
+        raise ValueError(f"{name}: material {array[row, col]} at row {row}, column {col}: {allowed}")
     if array.shape[0] > config.rows or array.shape[1] > config.columns:
         raise ValueError(
             f"{name}: {array.shape[0]} x {array.shape[1]} tiles: larger than the configured "

@@ -13,7 +13,6 @@ from nmmo_jax.actions import heads
 from nmmo_jax.cli import train
 from nmmo_jax.config import Config
 from nmmo_jax.draws import for_jax, split
-from nmmo_jax.kinds import NUM_MATERIALS
 from train.default import scaled
 from train.networks import Network, nothing_seen, per_population
 from train.trinity import Sword, Trinity
@@ -28,7 +27,7 @@ class Convolutional(nn.Module):
     @nn.compact
     def __call__(self, inputs, value=True):
         """Logits by argument and the value, of agents with any leading axes."""
-        tiles = nn.Embed(NUM_MATERIALS, 8)(inputs.tiles[..., 0, :, :])
+        tiles = nn.Embed(len(self.config.material_names), 8)(inputs.tiles[..., 0, :, :])
         crowd = jnp.minimum(inputs.tiles[..., 1, :, :, None], 3) / 3
         tiles = nn.relu(nn.Conv(16, (3, 3), strides=2)(jnp.concatenate([tiles, crowd], axis=-1)))
         others = nn.relu(nn.Dense(self.hidden // 2)(scaled(inputs.visible, self.config)))

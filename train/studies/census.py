@@ -136,7 +136,7 @@ class Census:
         params: Any = None,
         rules: Rules | None = None,
         stride: int = 1,
-        told: Callable[[int], None] = lambda _ticks: None,
+        on_progress: Callable[[int], None] = lambda _ticks: None,
     ) -> tuple[Worlds, Counted]:
         """Plays on; the worlds given are used up.
 
@@ -144,7 +144,7 @@ class Census:
           params: of the players; default, their own.
           rules: as for ``begin``.
           stride: ticks per point of the curves.
-          told: called every so many ticks with how many there were; may raise.
+          on_progress: called every so many ticks with how many there were; may raise.
         """
         config, full = self.env.config, self.rules(rules)
         params = self.players.params if params is None else params
@@ -162,7 +162,7 @@ class Census:
             for curve, values in zip((population, depleted), curves, strict=True):
                 np.add.at(curve, at, np.asarray(values)[:some])
             played += some
-            told(played)
+            on_progress(played)
         lengths = np.minimum(stride, ticks - stride * np.arange(points))
         population /= lengths[:, None, None]
         depleted /= lengths[:, None]

@@ -30,7 +30,7 @@ from train.studies.axis import Axis
 from train.studies.census import Census, Worlds
 from train.studies.early_warning import autocorrelation, recovery_time, trend, variance
 from train.studies.intervals import Interval, mean_interval, ratio_interval
-from train.studies.study import Cell, Result, Results, Told
+from train.studies.study import Cell, OnProgress, Result, Results
 
 INDICATORS = {
     "variance": "variance",
@@ -152,8 +152,10 @@ class Collapse:
             for hold in self.paces:
                 for batch in range(-(-self.worlds // self.realms)):
 
-                    def compute(told: Told, kind: Kind = kind, hold: int = hold, batch: int = batch) -> Any:
-                        return self._play(kind, hold, batch, told)
+                    def compute(
+                        on_progress: OnProgress, kind: Kind = kind, hold: int = hold, batch: int = batch
+                    ) -> Any:
+                        return self._play(kind, hold, batch, on_progress)
 
                     found.append(Cell(f"{kind.name}-{hold}-{batch:03d}", float(hold), compute))
         return found
@@ -163,7 +165,7 @@ class Collapse:
         """One for each kind of worlds, the same for all paces and batches."""
         return {kind.name: Census(kind.env, self.players[kind.name], self.realms, bins=1) for kind in self.kinds}
 
-    def _play(self, kind: Kind, hold: int, batch: int, told: Told) -> dict[str, np.ndarray]:
+    def _play(self, kind: Kind, hold: int, batch: int, on_progress: OnProgress) -> dict[str, np.ndarray]:
         """Curves over the windows, of S = 2 K - 1 steps, R realms and H ticks.
 
         Returns:
@@ -181,7 +183,9 @@ class Collapse:
 
         def run(worlds: Worlds, ticks: int, rules: Rules, words: str) -> tuple[Worlds, Any]:
             nonlocal done
-            worlds, counted = census.run(worlds, ticks, rules=rules, told=lambda n: told((done + n) / total, words))
+            worlds, counted = census.run(
+                worlds, ticks, rules=rules, on_progress=lambda n: on_progress((done + n) / total, words)
+            )
             done += ticks
             return worlds, counted
 

@@ -16,7 +16,7 @@ from nmmo_jax.play.playing import Play
 from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.world.pool import MapPool
 from train.studies.forks import fork, futures, instead, remove_each, runner
-from train.studies.study import Cell, Told
+from train.studies.study import Cell, OnProgress
 
 _STREAM = 2**31 + 5  # of the run's key: beside those of ``nmmo_jax.draws.Stream``
 _CHUNK = 64  # ticks of play between two words
@@ -44,10 +44,11 @@ class Forks:
     horizon: int
     seed: int
 
-    def cells(self, compute: Callable[[int, Told], dict[str, Any]]) -> Sequence[Cell]:
+    def cells(self, compute: Callable[[int, OnProgress], dict[str, Any]]) -> Sequence[Cell]:
         """One per world."""
         return [
-            Cell(f"world-{world}", 1.0, lambda told, world=world: compute(world, told)) for world in range(self.worlds)
+            Cell(f"world-{world}", 1.0, lambda on_progress, world=world: compute(world, on_progress))
+            for world in range(self.worlds)
         ]
 
     @functools.cached_property
@@ -55,11 +56,11 @@ class Forks:
         pool = MapPool.generated(self.seed, self.worlds, self.env.config)
         return Play(self.env, self.players, self.names, pool, seed=self.seed)
 
-    def play(self, world: int, told: Told, share: float) -> Play:
+    def play(self, world: int, on_progress: OnProgress, share: float) -> Play:
         """A world at the fork."""
         play = self._first.beside(world)
         for tick in range(0, self.at, _CHUNK):
-            told(share * tick / self.at, f"tick {tick}")
+            on_progress(share * tick / self.at, f"tick {tick}")
             play.run(min(_CHUNK, self.at - tick))
         return play
 
@@ -86,9 +87,9 @@ class Removals:
         """One per world."""
         return self.forks.cells(self._world)
 
-    def _world(self, world: int, told: Told) -> dict[str, Any]:
+    def _world(self, world: int, on_progress: OnProgress) -> dict[str, Any]:
         forks = self.forks
-        play = forks.play(world, told, 0.3)
+        play = forks.play(world, on_progress, 0.3)
         core = jax.tree.map(lambda leaf: leaf[0], play.cores)
         found = remove_each(
             self._run,
@@ -96,7 +97,7 @@ class Removals:
             forks.keys(world),
             core,
             forks.after,
-            told=lambda share: told(0.3 + 0.7 * share, "removing"),
+            on_progress=lambda share: on_progress(0.3 + 0.7 * share, "removing"),
         )
         return {**found, "material": play.realm.tiles.material}
 
@@ -114,10 +115,10 @@ class Change:
         """One per world."""
         return self.forks.cells(self._world)
 
-    def _world(self, world: int, told: Told) -> dict[str, Any]:
+    def _world(self, world: int, on_progress: OnProgress) -> dict[str, Any]:
         forks = self.forks
-        play = forks.play(world, told, 0.5)
-        told(0.5, "both branches")
+        play = forks.play(world, on_progress, 0.5)
+        on_progress(0.5, "both branches")
         core = jax.tree.map(lambda leaf: leaf[0], play.cores)
         core = core if self.other is None else (core, jax.tree.map(lambda leaf: leaf[0], self.other.initial(1)))
         lives = self._run(fork(play.realm, 2), forks.keys(world), fork(core, 2), self._rules)

@@ -11,6 +11,7 @@ from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.references import reference
 from nmmo_jax.rules import Rules
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.policy import check_name, find, load_named
@@ -74,7 +75,7 @@ def check_play(study: Any) -> None:
             raise ValueError(f"{name}={value}: allowed are {least:,} to {most:,}")
 
 
-class Stage:
+class Programs:
     """Compiled programs of one world, one per combination of networks, whoever plays with them.
 
     Args:
@@ -98,8 +99,17 @@ class Stage:
         return census.begin(seed, pool.tiles(jnp.arange(self.worlds) % len(pool)), rules)
 
 
-def trained_in(names: Sequence[str]) -> tuple[str, int, int]:
-    """Game, agents and populations in which the first trained policy of these was trained; law, 128, 8 if none was.
+class TrainedIn(NamedTuple):
+    """A world as commands are given it; systems by ``module:NAME``."""
+
+    game: str = "law"
+    agents: int = 128
+    populations: int = 8
+    systems: tuple[str, ...] = ()
+
+
+def trained_in(names: Sequence[str]) -> TrainedIn:
+    """The world in which the first trained policy of these was trained; law, 128, 8 if none was.
 
     Raises:
       ValueError: a name that means nothing.
@@ -107,6 +117,7 @@ def trained_in(names: Sequence[str]) -> tuple[str, int, int]:
     for name in names:
         if name not in POLICIES:
             policy = load_named(replicates(name)[0])
-            attacks = bool(policy.rules.attacks_enabled)
-            return "chaos" if attacks else "law", policy.config.num_agents, policy.config.num_populations
-    return "law", 128, 8
+            config, game = policy.config, "chaos" if bool(policy.rules.attacks_enabled) else "law"
+            systems = tuple(reference(system) for system in config.systems)
+            return TrainedIn(game, config.num_agents, config.num_populations, systems)
+    return TrainedIn()

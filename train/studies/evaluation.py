@@ -22,9 +22,9 @@ from nmmo_jax.kinds import Material
 from nmmo_jax.play.statistics import reachable, reachable_forests
 from nmmo_jax.world.pool import MapPool
 from train.studies.census import median, survival
-from train.studies.entrants import Entrant, Stage, check_play
+from train.studies.entrants import Entrant, Programs, check_play
 from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
-from train.studies.study import Cell, Result, Results, Told
+from train.studies.study import Cell, OnProgress, Result, Results
 
 BINS = 4_096
 _MOST_POINTS = 256  # of a curve over time
@@ -52,13 +52,13 @@ class Evaluation:
     def __post_init__(self):
         check_play(self)
         self.env = Environment(dataclasses.replace(self.env.config, visits=True), self.env.rules)
-        self._stage = Stage(self.env, self.worlds, BINS)
+        self._programs = Programs(self.env, self.worlds, BINS)
 
     def cells(self) -> list[Cell]:
         """A cell for every replicate of every entrant."""
 
         def cell(index: int, number: int, policy: str) -> Cell:
-            return Cell(f"policy-{index}-seed-{number}", 1.0, lambda told: self._play(policy, told))
+            return Cell(f"policy-{index}-seed-{number}", 1.0, lambda on_progress: self._play(policy, on_progress))
 
         return [
             cell(index, number, policy)
@@ -69,22 +69,22 @@ class Evaluation:
     def _pool(self) -> MapPool:
         return MapPool.generated(self.seed, self.worlds, self.env.config, split="held_out")
 
-    def _play(self, policy: str, told: Told) -> dict[str, Any]:
+    def _play(self, policy: str, on_progress: OnProgress) -> dict[str, Any]:
         pool = self._pool()
-        census, params = self._stage.census((policy,))
+        census, params = self._programs.census((policy,))
         stride = -(-(self.settle + self.ticks) // _MOST_POINTS)
-        worlds = self._stage.begin(census, pool, self.seed)
+        worlds = self._programs.begin(census, pool, self.seed)
         settle = -(-self.settle // stride) * stride  # in whole points
         total = settle + self.ticks
         worlds, before = census.run(
-            worlds, settle, params=params, stride=stride, told=lambda n: told(n / total, policy)
+            worlds, settle, params=params, stride=stride, on_progress=lambda n: on_progress(n / total, policy)
         )
         worlds, counted = census.run(
             worlds,
             self.ticks,
             params=params,
             stride=stride,
-            told=lambda n: told((settle + n) / total, policy),
+            on_progress=lambda n: on_progress((settle + n) / total, policy),
         )
         visits = np.asarray(worlds.realm.probes.visits)
         curves = {
@@ -103,9 +103,10 @@ class Evaluation:
         """
         pool, rules = self._pool(), self.env.rules
         material, spawn = np.asarray(pool.material), np.asarray(pool.spawn_tile)
-        number = np.asarray(pool.num_spawn_tiles)
-        forests = np.array([reachable_forests(m, s[:n]) for m, s, n in zip(material, spawn, number, strict=True)])
-        tiles = np.array([reachable(m, s[:n]).sum() for m, s, n in zip(material, spawn, number, strict=True)])
+        number, ways = np.asarray(pool.num_spawn_tiles), self.env.config.walkable
+        each = [(m, s[:n], ways) for m, s, n in zip(material, spawn, number, strict=True)]
+        forests = np.array([reachable_forests(*one) for one in each])
+        tiles = np.array([reachable(*one).sum() for one in each])
         amount, need = min(float(rules.forage_amount), float(rules.max_food)), float(rules.food_metabolism)
         grow = float(rules.regrowth_probability) * forests
         share = forests / np.maximum(tiles, 1)

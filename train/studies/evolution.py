@@ -66,7 +66,7 @@ class Evolution:
     def begin(self, seed: int, tiles: Tiles) -> Evolving:
         """Empty worlds, on a map each, ``[R, ...]``."""
         keys = split(jax.random.key(seed), 3)
-        return Evolving(self._reset(keys[0], tiles), no_genomes(self.realms, self.env.config.num_agents), keys)
+        return Evolving(self._reset(keys[0], tiles), no_genomes(self.realms, self.env.config), keys)
 
     def run(
         self,
@@ -75,7 +75,7 @@ class Evolution:
         source: Source,
         sigma: float,
         rules: Rules | None = None,
-        told: Callable[[int], None] = lambda _ticks: None,
+        on_progress: Callable[[int], None] = lambda _ticks: None,
     ) -> tuple[Evolving, Record]:
         """Plays on.
 
@@ -83,7 +83,7 @@ class Evolution:
           source: whose genome newborns inherit.
           sigma: standard deviation of a mutation, in every gene.
           rules: default, those of the environment.
-          told: called every so many ticks with how many there were; may raise.
+          on_progress: called every so many ticks with how many there were; may raise.
         """
         rules = self.env.rules if rules is None else rules
         births, deaths, spread = [], [], []
@@ -100,7 +100,7 @@ class Evolution:
             columns = [dead[tick, realm, row], age[tick, realm, row]]
             deaths.append(np.stack([realm, first + tick, *columns], axis=1, dtype=np.int32))
             spread.append(np.asarray(found))
-            told(start + some)
+            on_progress(start + some)
         return state, Record(np.concatenate(births), np.concatenate(deaths), np.stack(spread))
 
     def _chunk(self, state: Evolving, rules: Rules, ticks: Any, inheritance: Any) -> Any:
@@ -113,7 +113,7 @@ class Evolution:
         def tick(k, carry):
             before, genomes, tables = carry
             acting, inheriting = (jax.vmap(fold_in)(keys, before.tick) for keys in of_realm)
-            action = act(genomes.genome, acting, self._many.observe(before, rules), before)
+            action = act(genomes.genome, acting, self._many.observe(before, rules), before, self.env.config)
             _, after, _, terminated, truncated, info = self._many.step(world_key, before, action, rules)
             genomes, whose = inherit(genomes, inheriting, before, after, info.births, *inheritance)
             left = jnp.where(terminated | truncated, info.uid, -1)

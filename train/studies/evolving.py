@@ -22,7 +22,7 @@ from nmmo_jax.world.pool import MapPool
 from train.studies.evolution import Evolution, Evolving, Record
 from train.studies.genomes import Source
 from train.studies.lineage import growth
-from train.studies.study import Cell, Told, read_cell
+from train.studies.study import Cell, OnProgress, read_cell
 
 VARIANTS = ("selection", "drift")
 FOUNDING = "founding"
@@ -122,18 +122,18 @@ class Evolve:
         pool = MapPool.generated(self.seed, self.amount.worlds, self.env.config, split=split)
         return pool.tiles(jnp.arange(self.amount.worlds))
 
-    def _found(self, told: Told) -> dict[str, Any]:
+    def _found(self, on_progress: OnProgress) -> dict[str, Any]:
         state = self.evolution.begin(self.seed, self.tiles("train"))
-        return self._play(state, self.amount.founding, Source.PARENT, None, told)
+        return self._play(state, self.amount.founding, Source.PARENT, None, on_progress)
 
-    def _stretch(self, before: str, source: Source) -> Callable[[Told], dict[str, Any]]:
+    def _stretch(self, before: str, source: Source) -> Callable[[OnProgress], dict[str, Any]]:
         # After the founding the ring brings nobody to worlds in which agents give birth.
         rules = self.env.rules.replace(spawn_rate=jnp.float32(0)) if self.by_parents else None
-        return lambda told: self._play(self.state(before), self.amount.ticks, source, rules, told)
+        return lambda on_progress: self._play(self.state(before), self.amount.ticks, source, rules, on_progress)
 
-    def _play(self, state: Evolving, ticks: int, source: Source, rules: Any, told: Told) -> dict[str, Any]:
+    def _play(self, state: Evolving, ticks: int, source: Source, rules: Any, on_progress: OnProgress) -> dict[str, Any]:
         def going(played: int) -> None:
-            told(played / ticks, "")
+            on_progress(played / ticks, "")
 
         state, record = self.evolution.run(state, ticks, source, self.sigma, rules, going)
         leaves = jax.tree.leaves((state.realm, state.genomes))
@@ -148,26 +148,26 @@ class Evolve:
         realm, genomes = jax.tree.unflatten(shape, leaves)
         return fresh.replace(realm=realm, genomes=genomes)
 
-    def _garden(self, part: str) -> Callable[[Told], dict[str, Any]]:
+    def _garden(self, part: str) -> Callable[[OnProgress], dict[str, Any]]:
         """Ages at death and deaths, ``[R]``, of agents with the genomes of a part, in worlds that are the same for all
         parts: held-out maps, one birth per tick on the spawn ring.
         """
 
-        def compute(told: Told) -> dict[str, Any]:
+        def compute(on_progress: OnProgress) -> dict[str, Any]:
             amount, total = self.amount, self.amount.settle + self.amount.garden
             state = self.evolution.begin(self.seed, self.tiles("held_out"))
             state = state.replace(genomes=self.state(part).genomes)
             rules = self.env.rules.replace(birth_probability=jnp.float32(0), spawn_rate=jnp.float32(1))
-            _, record = self.evolution.run(state, total, Source.POOL, 0.0, rules, lambda n: told(n / total, ""))
+            _, record = self.evolution.run(state, total, Source.POOL, 0.0, rules, lambda n: on_progress(n / total, ""))
             realm, _, _, age = record.deaths[record.deaths[:, 1] >= amount.settle].T
             return {"aged": np.bincount(realm, age, amount.worlds), "died": np.bincount(realm, minlength=amount.worlds)}
 
         return compute
 
-    def _invade(self, invasion: Invasion) -> Callable[[Told], dict[str, Any]]:
+    def _invade(self, invasion: Invasion) -> Callable[[OnProgress], dict[str, Any]]:
         """Births, deaths and ticks lived, ``[R, 2]``, of residents and of those who were put among them."""
 
-        def compute(told: Told) -> dict[str, Any]:
+        def compute(on_progress: OnProgress) -> dict[str, Any]:
             state = self.state(invasion.world)
             genomes = None if invasion.genomes is None else self.state(invasion.genomes).genomes
             state, chosen = replaced(state, genomes, self.amount.mutants, self.seed)
@@ -175,7 +175,9 @@ class Evolve:
             begin, uid = int(state.realm.tick[0]), np.asarray(state.realm.agents.uid)
             alive = np.asarray(state.realm.agents.alive)
             ticks = self.amount.horizon
-            _, record = self.evolution.run(state, ticks, Source.PARENT, 0.0, rules, lambda n: told(n / ticks, ""))
+            _, record = self.evolution.run(
+                state, ticks, Source.PARENT, 0.0, rules, lambda n: on_progress(n / ticks, "")
+            )
             first = [(r, uid[r, n], int(chosen[r, n])) for r, n in zip(*np.nonzero(alive), strict=True)]
             return spread(record, np.array(first, np.int32).reshape(-1, 3), begin, ticks, self.amount.worlds)
 

@@ -186,7 +186,7 @@ def remove_each(
     core: Any,
     rules: Rules,
     batch: int = 32,
-    told: Callable[[float], None] = lambda _share: None,
+    on_progress: Callable[[float], None] = lambda _share: None,
 ) -> dict[str, np.ndarray]:
     """What becomes of the others without each of the U living agents, in order of uid.
 
@@ -196,7 +196,7 @@ def remove_each(
       keys: of F futures.
       core: what agents remember, ``[N, ...]``.
       batch: removals per call; the same for all calls, so that there is one program.
-      told: called after each call with the share that is done.
+      on_progress: called after each call with the share that is done.
 
     Returns:
       ``uid``, ``population``, ``row``, ``col``, ``[U]``; and by the names of ``Outcomes`` ``[F, 1 + U, U]``: of branch
@@ -214,7 +214,7 @@ def remove_each(
         lives = jax.device_get(run(branches, keys, fork(core, 1 + batch), rules))
         first = 0 if start == 0 else 1  # branch 0 is the same in every call
         parts.append(jax.tree.map(lambda leaf, rows=slice(first, 1 + some.size): leaf[:, rows][..., living], lives))
-        told(min(1.0, (start + batch) / max(1, living.size)))
+        on_progress(min(1.0, (start + batch) / max(1, living.size)))
     found = jax.tree.map(lambda *some: np.concatenate(some, axis=1), *parts)._asdict()
     return {**{name: getattr(agents, name)[living] for name in ("uid", "population", "row", "col")}, **found}
 

@@ -1,4 +1,4 @@
-"""What is told of lineages: who descends from whom, which clades grow, and how fast the rare do.
+"""Lineages: who descends from whom, which clades grow, and how fast the rare do.
 
 Plain NumPy over a ``Lineage``, a table with a row per birth. Trees follow ``genome_uid``, whose genome an agent
 inherited: with births by living agents that is its parent.

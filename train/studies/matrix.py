@@ -5,7 +5,7 @@ agent-steps. Then populations trained at one size meet those trained at another,
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from train.settings import EXPERIMENTS, experiment
 from train.studies.entrants import Entrant
 from train.studies.intervals import Interval, mean_interval
 from train.studies.seeds import LOG, Line, train_seeds
-from train.studies.study import Cell, Told
+from train.studies.study import Cell, OnProgress
 from train.studies.tournament import Tournament
 
 
@@ -31,6 +31,7 @@ class Matrix:
       seeds: of training.
       budget: living agent-steps that every population learns from.
       sizes, worlds, settle, ticks, seed: of the tournaments, as in ``Tournament``.
+      world: fields of ``Config`` and ``Rules`` of all worlds, where they are others than published.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class Matrix:
     settle: int
     ticks: int
     seed: int
+    world: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         self.agents = sorted(self.agents)
@@ -56,10 +58,12 @@ class Matrix:
             raise ValueError(f"seeds={len(self.seeds)}: at least 2, or there are no intervals")
         if self.budget < 1:
             raise ValueError(f"budget={self.budget}: must be at least 1")
+        named = [f"{game}{number}" for game in self.games for number in self.agents]
+        self.trainings = {name: experiment(name, **self.world) for name in named}
         self.tournaments = {game: self._tournament(game) for game in self.games}
 
     def _tournament(self, game: str) -> Tournament:
-        env = make(game, num_agents=-(-max(self.sizes, default=1) // 8) * 8, num_populations=8)
+        env = make(game, num_agents=-(-max(self.sizes, default=1) // 8) * 8, num_populations=8, **self.world)
         folders = {number: self.out / f"{game}{number}" for number in self.agents}
         who = [
             Entrant(f"{game}{number}", tuple(str(folder / f"seed-{seed}") for seed in self.seeds))
@@ -81,9 +85,9 @@ class Matrix:
         return found
 
     def _training(self, name: str) -> Any:
-        def compute(told: Told) -> dict[str, np.ndarray]:
+        def compute(on_progress: OnProgress) -> dict[str, np.ndarray]:
             folder = self.out / name
-            train_seeds(experiment(name), self.seeds, self.budget, folder, told)
+            train_seeds(self.trainings[name], self.seeds, self.budget, folder, on_progress)
             return learning_curve(folder)
 
         return compute

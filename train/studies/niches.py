@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import xlogy
 
-from nmmo_jax.kinds import Material
+from nmmo_jax.config import Config
+from nmmo_jax.kinds import NUM_MATERIALS, Material
 
 GROUND = ("grass", "grass beside water", "forest", "forest beside water")  # kinds of place that agents live on
+CLASSIC = Config()
 SIDE = 4  # tiles, of the cells that maps are counted in: most single tiles see nobody
 PERMUTATIONS = 199  # the least p is 1 / (1 + PERMUTATIONS)
 _ROUNDING = 1e-9  # permutations that change nothing give sums that differ in their last bits
@@ -131,21 +133,32 @@ def cells_of(visits: ArrayLike, side: int = SIDE) -> np.ndarray:
     return sums.reshape(*visits.shape[:-2], -1)
 
 
-def ground_of(visits: ArrayLike, material: np.ndarray) -> np.ndarray:
-    """Visits of tiles ``[..., rows, columns]`` by kind of ground, ``[..., 4]`` in the order of ``GROUND``.
+def ground_names(config: Config = CLASSIC) -> tuple[str, ...]:
+    """The kinds of ground of a world: ``GROUND``, then what else its systems let agents stand on."""
+    return (*GROUND, *(config.material_names[number] for number in _of_systems(config)))
+
+
+def ground_of(visits: ArrayLike, material: np.ndarray, config: Config = CLASSIC) -> np.ndarray:
+    """Visits of tiles ``[..., rows, columns]`` by kind of ground, ``[..., K]`` in the order of ``ground_names``.
 
     Args:
       material: ``[rows, columns]`` underlying materials; a forest is one whether it is ready or not. Scrub that does
         not grow back counts as grass: it feeds nobody either. Beside water: one of the four next tiles is.
+      config: of the world.
     """
     visits = np.asarray(visits)
     water = np.pad(material == Material.WATER, 1)
     beside = water[:-2, 1:-1] | water[2:, 1:-1] | water[1:-1, :-2] | water[1:-1, 2:]
     forest, bare = material == Material.FOREST, np.isin(material, (Material.GRASS, Material.SCRUB))
-    kinds = np.stack([bare & ~beside, bare & beside, forest & ~beside, forest & beside])
-    return (visits.reshape(*visits.shape[:-2], -1) @ kinds.reshape(len(GROUND), -1).T.astype(visits.dtype)).astype(
+    own = [material == number for number in _of_systems(config)]
+    kinds = np.stack([bare & ~beside, bare & beside, forest & ~beside, forest & beside, *own])
+    return (visits.reshape(*visits.shape[:-2], -1) @ kinds.reshape(len(kinds), -1).T.astype(visits.dtype)).astype(
         visits.dtype
     )
+
+
+def _of_systems(config: Config) -> list[int]:
+    return [number for number in config.walkable if number >= NUM_MATERIALS]
 
 
 def _bits(share: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from nmmo_jax.play.players import Players
 from nmmo_jax.world.pool import MapPool
 from train.studies.intervals import LEVEL, mean_interval
 from train.studies.splitting import Race, fixed_effort
-from train.studies.study import Cell, Results, Told
+from train.studies.study import Cell, OnProgress, Results
 
 _COUNTING = 2**20  # in place of the number of a run, for seeds
 
@@ -52,14 +52,14 @@ class Rarity:
         found = []
         for index, rate in enumerate(self.rates):
 
-            def count(told: Told, index: int = index) -> dict[str, Any]:
-                return self._count(index, told)
+            def count(on_progress: OnProgress, index: int = index) -> dict[str, Any]:
+                return self._count(index, on_progress)
 
             found.append(Cell(f"count-{in_full(rate)}", self.count / self.effort, count))
             for run in range(self.runs):
 
-                def split(told: Told, index: int = index, run: int = run) -> dict[str, Any]:
-                    return self._split(index, run, told)
+                def split(on_progress: OnProgress, index: int = index, run: int = run) -> dict[str, Any]:
+                    return self._split(index, run, on_progress)
 
                 found.append(Cell(f"split-{in_full(rate)}-{run}", float(len(self.levels)), split))
         return found
@@ -74,7 +74,7 @@ class Rarity:
     def _rules(self, index: int) -> Any:
         return self.env.rules.replace(spawn_rate=jnp.float32(self.rates[index]))
 
-    def _count(self, index: int, told: Told) -> dict[str, Any]:
+    def _count(self, index: int, on_progress: OnProgress) -> dict[str, Any]:
         race, rules = self._begin(), self._rules(index)
         seeds = np.random.default_rng([self.seed, index, _COUNTING]).integers(
             2**32, size=(self.count // self.effort, 2)
@@ -82,16 +82,18 @@ class Rarity:
         lowest = []
         for number, (first, second) in enumerate(seeds.tolist()):
             done = number / len(seeds)
-            _, some = race.run(race.begin(rules, first), rules, -1, second, lambda _, done=done: told(done, "counting"))
+            _, some = race.run(
+                race.begin(rules, first), rules, -1, second, lambda _, done=done: on_progress(done, "counting")
+            )
             lowest.append(some)
         return {"lowest": np.concatenate(lowest), "spent": race.spent}
 
-    def _split(self, index: int, run: int, told: Told) -> dict[str, Any]:
+    def _split(self, index: int, run: int, on_progress: OnProgress) -> dict[str, Any]:
         race, rules = self._begin(), self._rules(index)
 
         def down(worlds: Any, level: int, seed: int) -> tuple[Any, np.ndarray]:
             done = list(self.levels).index(level) / len(self.levels)
-            return race.run(worlds, rules, level, seed, lambda _: told(done, f"to {level} agents"))
+            return race.run(worlds, rules, level, seed, lambda _: on_progress(done, f"to {level} agents"))
 
         generator = np.random.default_rng([self.seed, index, run])
         shares = fixed_effort(lambda seed: race.begin(rules, seed), down, self.levels, generator)

@@ -38,7 +38,7 @@ _VERSIONS = ("nmmo_jax", "jax")  # of ``describe``: others may go on with a trai
 
 
 class Line(TypedDict):
-    """What is told of a call, in ``LOG``, as far as others read it: lists over seeds."""
+    """A line of ``LOG``, of one call, as far as others read it: lists over seeds."""
 
     update: Count
     lifetime: list[Number | None]  # None: nobody died
@@ -46,7 +46,7 @@ class Line(TypedDict):
 
 
 class Done(TypedDict):
-    """What is told at the end, in done.json."""
+    """The contents of done.json, written at the end."""
 
     budget: Count
     reached: bool
@@ -60,7 +60,7 @@ def train_seeds(
     seeds: Sequence[int],
     budget: int,
     out: Path,
-    told: Callable[[float, str], None],
+    on_progress: Callable[[float, str], None],
     snapshots: Sequence[float] = (1.0,),
 ) -> dict[str, Any]:
     """Trains all seeds until a population has learned from ``budget`` living agent-steps, on average over all of them.
@@ -72,8 +72,8 @@ def train_seeds(
     exactly from the last checkpoint, or returns at once where it has ended.
 
     Args:
-      told: ``told(fraction, words)`` is called every few seconds with how much of the budget is used, 0 to 1. It may
-        raise KeyboardInterrupt: the state is saved, and the exception goes on.
+      on_progress: ``on_progress(fraction, words)`` is called every few seconds with how much of the budget is used, 0
+        to 1. It may raise KeyboardInterrupt: the state is saved, and the exception goes on.
       snapshots: fractions of the budget at which the parameters are kept; those at its end always are.
 
     Returns:
@@ -89,7 +89,7 @@ def train_seeds(
         _open(out, experiment, seeds, budget, snapshots)
         done = out / "done.json"
         if not done.exists():
-            write_json(done, _train(experiment, seeds, budget, folder, told, snapshots, watch))
+            write_json(done, _train(experiment, seeds, budget, folder, on_progress, snapshots, watch))
         return dict(read_json(done, Done))
 
 
@@ -98,7 +98,7 @@ def _train(
     seeds: Sequence[int],
     budget: int,
     folder: Folder,
-    told: Callable[[float, str], None],
+    on_progress: Callable[[float, str], None],
     snapshots: Sequence[float],
     watch: Signals,
 ) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _train(
         began = time.perf_counter()
         state, report = train.run(state, updates)
         report = jax.device_get(report)
-        watch.grace = None  # from now on there is something to lose: it waits until ``told`` raises
+        watch.grace = None  # from now on there is something to lose: it waits until ``on_progress`` raises
         line, words = _tell(experiment, report, about, time.perf_counter() - began)
         append_line(out / LOG, line)
         folder.keep()
@@ -137,7 +137,7 @@ def _train(
             save()  # so that what is done again is not older than a snapshot
             saved_at = time.perf_counter()
         try:
-            told(min(now, 1.0), words)
+            on_progress(min(now, 1.0), words)
         except KeyboardInterrupt:
             save()
             raise
@@ -246,12 +246,12 @@ class Seeds:
         try:
             with Signals() as watch, Shown(1.0, *columns) as progress:
 
-                def told(fraction: float, words: str) -> None:
+                def on_progress(fraction: float, words: str) -> None:
                     progress.show(f"{fraction:.0%}", fraction, words, f"{fraction:.1%}, {words}", last=fraction == 1)
                     if watch.asked:
                         raise KeyboardInterrupt
 
-                train_seeds(experiment(self.experiment), self.seeds, self.budget, self.out, told)
+                train_seeds(experiment(self.experiment), self.seeds, self.budget, self.out, on_progress)
         except KeyboardInterrupt:
             print(f"{safe(self.out)}: saved; the same command goes on", file=sys.stderr)
             return 130

@@ -6,14 +6,15 @@ on, and ``train.studies.niches`` says how many niches its populations fill there
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from nmmo_jax.config import MAX_TICKS
+from nmmo_jax.config import MAX_TICKS, Config
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import Players, labels
 from nmmo_jax.policies.scripted import POLICIES
@@ -24,8 +25,9 @@ from train.settings import Experiment, experiment, experiment_of
 from train.studies import niches
 from train.studies.census import MAX_REALMS, Census
 from train.studies.entrants import replicates
+from train.studies.niches import CLASSIC
 from train.studies.seeds import train_seeds
-from train.studies.study import Cell, Told
+from train.studies.study import Cell, OnProgress
 from train.trees import combine, pick
 
 SNAPSHOTS = (1 / 8, 1 / 4, 1 / 2, 1.0)  # shares of the budget after which what was learned is kept
@@ -42,6 +44,7 @@ class Arm(NamedTuple):
       populations: P.
       folders: of the runs, one per seed.
       snapshots: whether what was kept during training is played, too.
+      config: of the world.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Arm(NamedTuple):
     populations: int
     folders: tuple[Path, ...]
     snapshots: bool = True
+    config: Config = CLASSIC
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,19 +119,22 @@ class Specialisation:
       out: folder of the study.
       policies: folders of runs, of several ``seed-*``, or names of policies that come with the package; where there are
         any, nothing is trained.
+      world: fields of ``Config`` and ``Rules`` of the worlds trained in, where they are others than published.
 
     Raises:
       ValueError: what cannot be trained or played.
     """
 
-    def __init__(self, out: Path, amount: Amount, policies: Sequence[str] = ()):
-        self._out, self.amount = out, amount
-        self._trainings: dict[str, Experiment] = {}
+    def __init__(
+        self, out: Path, amount: Amount, policies: Sequence[str] = (), world: Mapping[str, Any] = MappingProxyType({})
+    ):
+        self._out, self.amount, self._world = out, amount, world
+        self.trainings: dict[str, Experiment] = {}
         told = zip(policies, labels(tuple(policies)), strict=True)
         self.arms = [_given(index, name, label) for index, (name, label) in enumerate(told)]
         if not policies:
             self.arms = [arm for game in amount.games for arm in self._planned(game)]
-        self._stages: dict[Any, tuple[Census, Environment]] = {}
+        self._programs: dict[Any, tuple[Census, Environment]] = {}
 
     def cells(self) -> list[Cell]:
         """Trainings, each with all seeds side by side; then plays, one per arm and seed."""
@@ -136,16 +143,16 @@ class Specialisation:
             Cell(
                 f"train-{name}",
                 float(amount.seeds * amount.agent_steps),
-                lambda told, name=name: self._train(name, told),
+                lambda on_progress, name=name: self._train(name, on_progress),
             )
-            for name in self._trainings
+            for name in self.trainings
         ]
         ticks = amount.maps * amount.worlds * (amount.settle + amount.ticks)
         plays = [
             Cell(
                 f"play-{arm.name}-{seed}",
                 ticks * amount.agents * (len(SNAPSHOTS) if arm.snapshots else 1) / 2.0,
-                lambda told, arm=arm, seed=seed: self._play(arm, seed, told),
+                lambda on_progress, arm=arm, seed=seed: self._play(arm, seed, on_progress),
             )
             for arm in self.arms
             for seed in range(len(arm.folders))
@@ -159,25 +166,28 @@ class Specialisation:
                 if shared and number == 1:  # the same training
                     continue
                 name = f"{game}-{number}-{group.split()[0]}"
-                self._trainings[name] = experiment(
+                self.trainings[name] = experiment(
                     f"{game}{amount.agents}",
                     num_populations=number,
                     shared_weights=shared,
                     realms=amount.realms,
                     minibatch=amount.rows // number,
+                    **self._world,
                 )
                 folders = tuple(self._out / _RUNS / name / f"seed-{seed}" for seed in amount.seed_numbers)
-                arms.append(Arm(name, f"{game}, {group}", number, folders))
+                config = self.trainings[name].env.config
+                arms.append(Arm(name, f"{game}, {group}", number, folders, config=config))
                 if not shared and 1 < number <= amount.seeds:  # with fewer seeds, some would have met
-                    arms.append(Arm(f"{game}-{number}-strangers", f"{game}, {STRANGERS}", number, folders, False))
+                    together = f"{game}-{number}-strangers", f"{game}, {STRANGERS}"
+                    arms.append(Arm(*together, number, folders, False, config))
         return arms
 
-    def _train(self, name: str, told: Told) -> dict[str, Any]:
-        trained, amount = self._trainings[name], self.amount
+    def _train(self, name: str, on_progress: OnProgress) -> dict[str, Any]:
+        trained, amount = self.trainings[name], self.amount
         budget = -(-amount.agent_steps // trained.env.config.num_populations)  # of each population
-        return train_seeds(trained, amount.seed_numbers, budget, self._out / _RUNS / name, told, SNAPSHOTS)
+        return train_seeds(trained, amount.seed_numbers, budget, self._out / _RUNS / name, on_progress, SNAPSHOTS)
 
-    def _play(self, arm: Arm, seed: int, told: Told) -> dict[str, Any]:
+    def _play(self, arm: Arm, seed: int, on_progress: OnProgress) -> dict[str, Any]:
         folder = arm.folders[seed]
         steps = Checkpoints(folder).steps() if arm.snapshots else ["best"]
         found: dict[str, list[Any]] = {}
@@ -185,10 +195,10 @@ class Specialisation:
             params, about = load_params(folder, step)
             if arm.group.endswith(STRANGERS):
                 params = self._strangers(arm, seed)
-            census, env = self._stage(arm, folder, step)
+            census, env = self._programs_of(arm, folder, step)
 
             def part(share: float, words: str, number: int = number) -> None:
-                told((number + share) / len(steps), words)
+                on_progress((number + share) / len(steps), words)
 
             one = play(census, env, params, self.amount, seed, part)
             for key, value in {"agent_steps": about.get("agent_steps", np.nan), **one}.items():
@@ -201,18 +211,20 @@ class Specialisation:
         runs = [arm.folders[(seed + p) % len(arm.folders)] for p in range(arm.populations)]
         return combine([pick(load_params(run, "latest")[0], [p]) for p, run in enumerate(runs)])
 
-    def _stage(self, arm: Arm, folder: Path, step: str | int) -> tuple[Census, Environment]:
+    def _programs_of(self, arm: Arm, folder: Path, step: str | int) -> tuple[Census, Environment]:
         """The compiled program of an arm; strangers play in that of those who are together."""
-        if arm.folders not in self._stages:
+        if arm.folders not in self._programs:
             trained = experiment_of(load_params(folder, step)[1]).env
             env = Environment(dataclasses.replace(trained.config, visits=True, horizon=None), trained.rules)
             policy = load_policy(folder, step, env=env)
             who = Players(policy.act, policy.params, policy.initial)
-            self._stages[arm.folders] = Census(env, who, self.amount.maps * self.amount.worlds), env
-        return self._stages[arm.folders]
+            self._programs[arm.folders] = Census(env, who, self.amount.maps * self.amount.worlds), env
+        return self._programs[arm.folders]
 
 
-def play(census: Census, env: Environment, params: Any, amount: Amount, seed: int, told: Told) -> dict[str, Any]:
+def play(
+    census: Census, env: Environment, params: Any, amount: Amount, seed: int, on_progress: OnProgress
+) -> dict[str, Any]:
     """Plays policies on held-out maps, and tells of their niches.
 
     The same seed gives the same maps and the same chance, whoever plays.
@@ -223,25 +235,25 @@ def play(census: Census, env: Environment, params: Any, amount: Amount, seed: in
 
     Returns:
       ``lifetime`` and ``population``, numbers; ``tiles``, ``ground`` and ``styles``, the four of ``niches.Niches``;
-      ``overlap [P, P]``, divergences between cells of tiles, and ``style_bits [P]``; ``ground_counts [P, 4]`` and
+      ``overlap [P, P]``, divergences between cells of tiles, and ``style_bits [P]``; ``ground_counts [P, K]`` and
       ``style_counts [P, 3]``; ``visits [P, rows, columns]`` of all worlds on the first map, and its ``material``.
     """
     realms, populations = amount.maps * amount.worlds, env.config.num_populations
     pool = MapPool.generated(amount.seed, amount.maps, env.config, "held_out", seed * amount.maps)
     total = amount.settle + amount.ticks
 
-    def telling(before: int) -> Any:
-        return lambda ticks: told((before + ticks) / total, f"{before + ticks:,} of {total:,} ticks")
+    def progress_after(before: int) -> Any:
+        return lambda ticks: on_progress((before + ticks) / total, f"{before + ticks:,} of {total:,} ticks")
 
     worlds = census.begin(amount.seed, pool.tiles(jnp.arange(realms) // amount.worlds), first=seed * realms)
-    worlds, _ = census.run(worlds, amount.settle, params=params, told=telling(0))
+    worlds, _ = census.run(worlds, amount.settle, params=params, on_progress=progress_after(0))
     before = np.array(worlds.realm.probes.visits, np.int64)  # a copy: the worlds are used up
-    worlds, counted = census.run(worlds, amount.ticks, params=params, told=telling(amount.settle))
+    worlds, counted = census.run(worlds, amount.ticks, params=params, on_progress=progress_after(amount.settle))
     visits = np.asarray(worlds.realm.probes.visits, np.int64) - before
     visits = visits.reshape(amount.maps, amount.worlds, *visits.shape[1:])
     material, counts = np.asarray(pool.material), counted.counts
     cells = niches.cells_of(visits)
-    ground = np.stack([niches.ground_of(*both) for both in zip(visits, material, strict=True)])
+    ground = np.stack([niches.ground_of(*both, env.config) for both in zip(visits, material, strict=True)])
     died = int(counts.died.sum())
     return {
         "lifetime": counts.aged.sum() / died if died else np.nan,
@@ -265,7 +277,8 @@ def _given(index: int, name: str, label: str) -> Arm:
     if name in POLICIES or not folder.is_dir():
         raise ValueError(f"--policy {name}: must be the folder of a run or of several seed-*, or come with the package")
     folders = tuple(find(one) for one in replicates(name))
-    numbers = {experiment_of(load_params(one)[1]).env.config.num_populations for one in folders}
+    configs = [experiment_of(load_params(one)[1]).env.config for one in folders]
+    numbers = {config.num_populations for config in configs}
     if len(numbers) > 1:
         raise ValueError(f"--policy {name}: its runs differ in num_populations: {sorted(numbers)}")
-    return Arm(f"policy-{index}", label, numbers.pop(), folders, False)
+    return Arm(f"policy-{index}", label, numbers.pop(), folders, False, configs[0])

@@ -99,14 +99,19 @@ class Race:
         return self._begin(futures(jax.random.key(seed), self.width).world, rules, self._tiles)
 
     def run(
-        self, worlds: Worlds, rules: Rules, level: int, seed: int, told: Callable[[int], None] = lambda _ticks: None
+        self,
+        worlds: Worlds,
+        rules: Rules,
+        level: int,
+        seed: int,
+        on_progress: Callable[[int], None] = lambda _ticks: None,
     ) -> tuple[Worlds, np.ndarray]:
         """Each world when it first has ``level`` agents or fewer, or at the last tick; and the fewest it ever had.
 
         Args:
           level: -1: never, all run to the last tick.
           seed: of all chance from here on; each world has its own.
-          told: called every few ticks with how many these were.
+          on_progress: called every few ticks with how many these were.
         """
         keys = futures(jax.random.key(seed), self.width)
         alive = worlds.realm.agents.alive.sum(axis=1, dtype=jnp.int32)
@@ -114,7 +119,7 @@ class Race:
         while running:
             worlds, spent, going = self._run(self._players.params, rules, keys, worlds, jnp.int32(level))
             self.spent += int(np.asarray(spent, np.int64).sum())
-            told(int(np.asarray(spent).max()))
+            on_progress(int(np.asarray(spent).max()))
             running = bool(np.asarray(going).any())
         return worlds, np.asarray(worlds.lowest)
 

@@ -1,4 +1,4 @@
-"""A study: cells that are computed once each, and what is told of them.
+"""A study: cells that are computed once each, and the report on them.
 
 A cell is a part of a study that does not depend on how the others came out: a match, a row of a sweep, a training. Its
 result is kept in a file of its own as soon as it is known, so that a study can be interrupted at any time and goes on.
@@ -25,7 +25,7 @@ from train.runs import difference
 
 CELLS = "cells"  # of a study's folder
 _CONFIG = "config.json"
-Told = Callable[[float, str], None]  # how much of a cell is done (0 to 1), and a few words; may raise
+OnProgress = Callable[[float, str], None]  # how much of a cell is done (0 to 1), and a few words; may raise
 Result = Mapping[str, np.ndarray]
 Results = Mapping[str, Result]
 
@@ -36,13 +36,13 @@ class Cell(NamedTuple):
     Attributes:
       name: of its file; letters, digits, ``-``, ``.`` and ``_``.
       work: how long it takes, in any unit that is the same for all cells.
-      compute: ``compute(told) -> {name: array}``. It calls ``told`` every few seconds; KeyboardInterrupt that comes
-        of that goes on through it.
+      compute: ``compute(on_progress) -> {name: array}``. It calls ``on_progress`` every few seconds;
+        KeyboardInterrupt that comes of that goes on through it.
     """
 
     name: str
     work: float
-    compute: Callable[[Told], Mapping[str, Any]]
+    compute: Callable[[OnProgress], Mapping[str, Any]]
 
 
 class Study(Protocol):
@@ -157,13 +157,13 @@ def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) ->
         for cell in cells:
             if not _path(out, cell.name).exists():
 
-                def told(share: float, words: str, name: str = cell.name) -> None:
+                def on_progress(share: float, words: str, name: str = cell.name) -> None:
                     progress.update(name, share, words)
                     if watch.asked:
                         raise KeyboardInterrupt
 
-                told(0.0, "")
-                write_arrays(_path(out, cell.name), cell.compute(told))
+                on_progress(0.0, "")
+                write_arrays(_path(out, cell.name), cell.compute(on_progress))
             results[cell.name] = read_cell(out, cell.name)
             watch.grace = None  # now there is something to lose
             progress.finish(cell)

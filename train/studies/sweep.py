@@ -23,15 +23,15 @@ from train.policy import load_named
 from train.studies.axis import MOST_POINTS, Axis
 from train.studies.census import Census
 from train.studies.intervals import Interval, mean_interval, ratio_interval
-from train.studies.study import Cell, Results, Told
+from train.studies.study import Cell, OnProgress, Results
 
 
 class Measure(NamedTuple):
-    """What is told of a point: ``of(counts, ticks) -> Interval`` from sums ``[worlds, points]`` over so many ticks."""
+    """A measure of a point: ``of(counts, ticks) -> Interval`` from sums ``[worlds, points]`` over so many ticks."""
 
     title: str
     of: Callable[[Mapping[str, np.ndarray], int], Interval]
-    violence: bool = False  # told where there are attacks
+    violence: bool = False  # measured where there are attacks
 
 
 MEASURES = {
@@ -45,6 +45,10 @@ MEASURES = {
     "combat": Measure("share of deaths by combat", lambda n, _: ratio_interval(n["combat"], n["died"]), True),
     "hits": Measure("hits per agent-tick", lambda n, _: ratio_interval(n["hits"], n["steps"]), True),
 }
+
+
+def _by(cause: str) -> str:
+    return f"dead_{cause}"
 
 
 @dataclasses.dataclass
@@ -124,7 +128,7 @@ class Sweep:
         """Batches of worlds."""
         number = -(-len(self.points) * self.worlds // self.realms)
         return [
-            Cell(f"worlds-{batch:04d}", 1.0, lambda told, batch=batch: self._play(batch, told))
+            Cell(f"worlds-{batch:04d}", 1.0, lambda on_progress, batch=batch: self._play(batch, on_progress))
             for batch in range(number)
         ]
 
@@ -137,7 +141,7 @@ class Sweep:
     def _pool(self) -> MapPool:
         return MapPool.generated(self.seed, self.worlds, self.env.config, split="held_out")
 
-    def _play(self, batch: int, told: Told) -> dict[str, np.ndarray]:
+    def _play(self, batch: int, on_progress: OnProgress) -> dict[str, np.ndarray]:
         """Sums over ticks and populations, ``[realms]``."""
         first = batch * self.realms
         which = np.minimum(first + np.arange(self.realms), len(self.points) * self.worlds - 1)
@@ -145,21 +149,29 @@ class Sweep:
         tiles = self._pool.tiles(jnp.asarray(which % self.worlds))
         total = self.settle + self.ticks
         worlds = self.census.begin(self.seed, tiles, rules, self.initial, first)
-        worlds, _ = self.census.run(worlds, self.settle, rules=rules, told=lambda n: told(n / total, "settling"))
+        worlds, _ = self.census.run(
+            worlds, self.settle, rules=rules, on_progress=lambda n: on_progress(n / total, "settling")
+        )
         _, counted = self.census.run(
-            worlds, self.ticks, rules=rules, stride=self.ticks, told=lambda n: told((self.settle + n) / total, "")
+            worlds,
+            self.ticks,
+            rules=rules,
+            stride=self.ticks,
+            on_progress=lambda n: on_progress((self.settle + n) / total, ""),
         )
         counts: Any = counted.counts
+        causes = self.env.config.deadly
         return {
             **{name: getattr(counts, name).sum(axis=1) for name in ("aged", "died", "births", "living", "steps")},
-            "combat": counts.deaths[:, :, self.env.config.deadly.index("combat")].sum(axis=1),
+            "combat": counts.deaths[:, :, causes.index("combat")].sum(axis=1),
+            **{_by(cause): counts.deaths[:, :, causes.index(cause)].sum(axis=1) for cause in self._new_causes},
             "hits": counts.attacks.sum(axis=(1, 2)),
             "empty": counts.empty,
             "depleted": counted.depleted[0],
         }
 
     def measures(self, results: Results) -> dict[str, Interval]:
-        """``MEASURES`` of all points, ``[points]``; those of violence where there are attacks."""
+        """``kinds`` of all points, ``[points]``; those of violence where there are attacks."""
         each = [results[cell.name] for cell in self.cells()]
         number = len(self.points) * self.worlds
         counts = {
@@ -167,8 +179,21 @@ class Sweep:
             for name in each[0]
         }
         attacks = bool(np.any(np.asarray(self.rules(np.arange(len(self.points))).attacks_enabled)))
-        told = {name: one for name, one in MEASURES.items() if attacks or not one.violence}
+        told = {name: one for name, one in self.kinds.items() if attacks or not one.violence}
         return {name: one.of(counts, self.ticks) for name, one in told.items()}
+
+    @property
+    def kinds(self) -> dict[str, Measure]:
+        """``MEASURES``, and deaths by causes of systems."""
+
+        def share(cause: str) -> Measure:
+            return Measure(f"share of deaths by {cause}", lambda n, _: ratio_interval(n[_by(cause)], n["died"]))
+
+        return MEASURES | {_by(cause): share(cause) for cause in self._new_causes}
+
+    @property
+    def _new_causes(self) -> list[str]:
+        return [cause for system in self.env.config.systems for cause in system.causes]
 
     @property
     def title(self) -> str:

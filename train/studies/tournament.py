@@ -16,9 +16,9 @@ from openskill.models import PlackettLuce
 
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
-from train.studies.entrants import Entrant, Stage, check_play
+from train.studies.entrants import Entrant, Programs, check_play
 from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
-from train.studies.study import Cell, Result, Results, Told
+from train.studies.study import Cell, OnProgress, Result, Results
 
 _KEPT = ("aged", "deaths", "steps")
 _SHUFFLES, _SAMPLES = 2, 100  # of the order in which ratings hear of games; of the bootstrap
@@ -73,7 +73,9 @@ class Tournament:
         if len(numbers - {1}) > 1:
             raise ValueError(f"seeds={sorted(numbers)}: entrants with several must have as many, or no intervals hold")
         check_play(self)
-        self._stages = {seats: self._stage(seats) for seats in {len(match.entrants) for match in self.matches()}}
+        self._programs = {
+            seats: self._programs_of(seats) for seats in {len(match.entrants) for match in self.matches()}
+        }
 
     def matches(self) -> list[Match]:
         """Every pair, an entrant and itself too, and all together; as many times as there are replicates.
@@ -96,11 +98,11 @@ class Tournament:
         """A match each."""
 
         def cell(match: Match) -> Cell:
-            return Cell(match.name, float(len(match.entrants)), lambda told: self._play(match, told))
+            return Cell(match.name, float(len(match.entrants)), lambda on_progress: self._play(match, on_progress))
 
         return [cell(match) for match in self.matches()]
 
-    def _stage(self, seats: int) -> Stage:
+    def _programs_of(self, seats: int) -> Programs:
         """Worlds with as many populations for each of so many entrants."""
         config = self.env.config
         populations = config.num_populations if config.num_populations % seats == 0 else seats
@@ -109,27 +111,27 @@ class Tournament:
         agents = config.num_agents // populations * populations
         config = dataclasses.replace(config, num_agents=agents, num_populations=populations)
         env = Environment(config, self.env.rules.replace(population_cap=jnp.int32(agents)))
-        return Stage(env, len(self.sizes) * self.worlds)
+        return Programs(env, len(self.sizes) * self.worlds)
 
-    def _play(self, match: Match, told: Told) -> dict[str, np.ndarray]:
+    def _play(self, match: Match, on_progress: OnProgress) -> dict[str, np.ndarray]:
         """Counts ``[rotations, sizes, worlds, entrants, ...]``."""
-        seats, stage = len(match.entrants), self._stages[len(match.entrants)]
+        seats, programs = len(match.entrants), self._programs[len(match.entrants)]
         turns = seats if len(set(match.policies)) > 1 else 1  # by itself, every seat is the same
-        pool = MapPool.generated(self.seed, self.worlds, stage.env.config, split="held_out")
-        caps = np.minimum(np.repeat(self.sizes, self.worlds), stage.env.config.num_agents)
-        rules = stage.env.rules.replace(population_cap=jnp.asarray(caps))
+        pool = MapPool.generated(self.seed, self.worlds, programs.env.config, split="held_out")
+        caps = np.minimum(np.repeat(self.sizes, self.worlds), programs.env.config.num_agents)
+        rules = programs.env.rules.replace(population_cap=jnp.asarray(caps))
         total, rotations = self.settle + self.ticks, []
         for rotation in range(turns):
             # The policy of entrant e sits at (e + rotation) modulo their number.
-            census, params = stage.census(tuple(match.policies[(seat - rotation) % seats] for seat in range(seats)))
+            census, params = programs.census(tuple(match.policies[(seat - rotation) % seats] for seat in range(seats)))
 
             def going(ticks: int, before: int = 0, rotation: int = rotation) -> None:
-                told((rotation + (before + ticks) / total) / turns, " - ".join(self._labels(match)))
+                on_progress((rotation + (before + ticks) / total) / turns, " - ".join(self._labels(match)))
 
-            worlds = stage.begin(census, pool, self.seed, rules)
-            worlds, _ = census.run(worlds, self.settle, params=params, rules=rules, told=going)
+            worlds = programs.begin(census, pool, self.seed, rules)
+            worlds, _ = census.run(worlds, self.settle, params=params, rules=rules, on_progress=going)
             _, counted = census.run(
-                worlds, self.ticks, params=params, rules=rules, told=lambda n, go=going: go(n, self.settle)
+                worlds, self.ticks, params=params, rules=rules, on_progress=lambda n, go=going: go(n, self.settle)
             )
             rotations.append({name: self._by_entrant(getattr(counted.counts, name), rotation, seats) for name in _KEPT})
         return {name: np.stack([one[name] for one in rotations]) for name in _KEPT}
@@ -158,7 +160,7 @@ class Tournament:
             if len(match.entrants) == 2:
                 counts = _sum(results[match.name], name, worlds=not self._single)  # [sizes, units, 2]
                 where = slice(None) if self._single else slice(match.replicate, match.replicate + 1)
-                for seat in (1, 0):  # against itself, the first seat is told of
+                for seat in (1, 0):  # against itself, the first seat counts
                     found[:, match.entrants[seat], match.entrants[1 - seat], where] = counts[..., seat]
         return found
 

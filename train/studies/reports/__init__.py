@@ -1,1 +1,1 @@
-"""What is told of studies: tables, figures and files. What computes them imports nothing from here."""
+"""Reports on studies: tables, figures and files. What computes them imports nothing from here."""

@@ -1,4 +1,4 @@
-"""What is told of forks: figures, tables and files."""
+"""The report on forks: figures, tables and files."""
 
 from pathlib import Path
 from typing import Any

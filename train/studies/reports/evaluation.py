@@ -1,4 +1,4 @@
-"""What is told of an evaluation: a table, figures and files."""
+"""The report on an evaluation: a table, figures and files."""
 
 from collections.abc import Sequence
 from pathlib import Path

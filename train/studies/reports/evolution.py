@@ -1,4 +1,4 @@
-"""What is told of a study of evolution: figures, numbers, and the table of all lives."""
+"""The report on a study of evolution: figures, numbers, and the table of all lives."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

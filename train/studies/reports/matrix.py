@@ -1,4 +1,4 @@
-"""What is told of the published experiments: tables beside the published one, figures and files."""
+"""The report on the published experiments: tables beside the published one, figures and files."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 
 from nmmo_jax.common.drawing import embedded
 from nmmo_jax.common.files import write_json
+from nmmo_jax.common.text import quoted
 from train.studies.intervals import Interval, mean_interval
 from train.studies.matrix import Matrix
 from train.studies.reports import charts
@@ -71,11 +72,18 @@ def report(study: Matrix, out: Path, results: Results) -> RenderableType:
         "# The published experiments",
         f"{len(study.seeds)} seeds; a population has learned from {study.budget:,} living agent-steps on average "
         f"({_learned(study, results)}). Mean lifetimes in ticks with 95 % intervals over seeds, in brackets those "
-        "published (law; a single run of the original, whose budgets were far larger).",
+        f"published (law; a single run of the original, whose budgets were far larger).{_changed(study)}",
         embedded("learning"),
         *parts,
     )
     return Group(*shown)
+
+
+def _changed(study: Matrix) -> str:
+    """How the worlds differ from those published, if they do."""
+    fields = [f"{name}={value}" for name, value in study.world.items() if name != "systems"]
+    changed = ", ".join([*(system.name for system in study.world.get("systems", ())), *fields])
+    return f" The worlds are not those published: {quoted(changed)}." if changed else ""
 
 
 def _learned(study: Matrix, results: Results) -> str:

@@ -1,4 +1,4 @@
-"""What is told of how probable it is that a world dies out: a figure, a table and files."""
+"""The report on how probable it is that a world dies out: a figure, a table and files."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -14,9 +14,9 @@ from nmmo_jax.common.drawing import embedded
 from nmmo_jax.common.files import write_json
 from nmmo_jax.common.text import drawn, quoted, short
 from nmmo_jax.config import STYLES
-from nmmo_jax.world.draw import map_image
+from nmmo_jax.world.draw import map_image, palette
 from train.studies.intervals import Interval, mean_interval
-from train.studies.niches import GROUND, SIDE, Niches
+from train.studies.niches import SIDE, Niches, ground_names
 from train.studies.reports import charts
 from train.studies.reports.text import markdown, table, write_report
 from train.studies.specialisation import OWN, SHARED, STRANGERS, Arm, Specialisation
@@ -26,7 +26,7 @@ KINDS = {
     "tiles": f"cells of {SIDE} x {SIDE} tiles",
     "ground": "kinds of ground",
     "styles": "styles of attack",
-}  # what niches are told of
+}  # what niches are counted in
 _STYLE = {OWN: "-", SHARED: "--", STRANGERS: ":"}
 _MOST_MAPS = 16  # populations whose visits are drawn
 
@@ -156,7 +156,10 @@ def _numbers(one: Played, kinds: Sequence[str]) -> dict[str, Any]:
             for i, field in enumerate(Niches._fields)
         }
     told["divergence_between_populations"] = _plain(np.mean([seed["overlap"] for seed in one.seeds], axis=0))
-    told["ground"] = {"kinds": GROUND, "counts": _plain(sum(seed["ground_counts"] for seed in one.seeds))}
+    told["ground"] = {
+        "kinds": ground_names(one.arm.config),
+        "counts": _plain(sum(seed["ground_counts"] for seed in one.seeds)),
+    }
     if "styles" in kinds:
         counts = _plain(sum(seed["style_counts"] for seed in one.seeds))
         bits = mean_interval([mean_interval(seed["style_bits"]).mean for seed in one.seeds]).as_json()
@@ -243,7 +246,7 @@ def _maps(out: Path, played: Sequence[Played]) -> bool:
     made, axes = charts.figure(columns, rows, size=(3.2, 3.4), squeeze=False)
     share = visits / np.maximum(visits.sum(axis=(1, 2), keepdims=True), 1)
     most = share.max()
-    ground = map_image(material, 1).astype(float) / 255
+    ground = map_image(material, 1, colours=palette(one.arm.config)).astype(float) / 255
     image = None
     for population, at in enumerate(axes.flat):
         at.set_axis_off()

@@ -1,4 +1,4 @@
-"""What is told of a sweep: its points, a figure, tables and files."""
+"""The report on a sweep: its points, a figure, tables and files."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from train.studies.intervals import Interval
 from train.studies.reports import charts
 from train.studies.reports.text import markdown, table, write_report
 from train.studies.study import Results
-from train.studies.sweep import MEASURES, Sweep
+from train.studies.sweep import Sweep
 
 _PANELS = 3  # in a row of the figure
 _LABELS = 5  # at most, on an axis of it
@@ -39,7 +39,7 @@ def report(study: Sweep, out: Path, results: Results) -> RenderableType:
             "ticks": study.ticks,
             "settle": study.settle,
             "rules": rules_as_json(study.env.rules),
-            "measures": {name: {"title": MEASURES[name].title, **value} for name, value in ranges.items()},
+            "measures": {name: {"title": study.kinds[name].title, **value} for name, value in ranges.items()},
         },
     )
     differ = [name for name, value in ranges.items() if value["lowest"] != value["highest"]]
@@ -50,7 +50,7 @@ def report(study: Sweep, out: Path, results: Results) -> RenderableType:
         "# Sweep",
         f"{quoted(study.title)}. 95 % intervals over the worlds of a point.",
         "\n".join(f"- `{axis.field}`: {len(axis.values)} values, {axis.span}" for axis in study.axes),
-        markdown(_COLUMNS, [[MEASURES[name].title, *numbers] for name, numbers in rows.items()]),
+        markdown(_COLUMNS, [[study.kinds[name].title, *numbers] for name, numbers in rows.items()]),
         "All points are in points.csv.",
         embedded("sweep", "measures"),
     )
@@ -111,7 +111,7 @@ def _curves(study: Sweep, found: Mapping[str, Interval], differ: Sequence[str]) 
     made, panels = _panels(len(differ), (4.2, 2.9))
     for panel, name in zip(panels, differ, strict=True):
         charts.line(panel, axis.values, found[name], charts.COLOURS[0], marker="o", markersize=3)
-        charts.plain(panel, MEASURES[name].title, xlabel=axis.field, xscale="log" if axis.log else "linear")
+        charts.plain(panel, study.kinds[name].title, xlabel=axis.field, xscale="log" if axis.log else "linear")
         charts.along(panel, axis)
     charts.title(made, study.title)
     return made
@@ -128,7 +128,7 @@ def _maps(study: Sweep, found: Mapping[str, Interval], differ: Sequence[str]) ->
         # In steps of the grid, whatever the values: a range in log is seen in log.
         image = panel.imshow(values.T, origin="lower", aspect="auto", cmap="viridis")
         made.colorbar(image, ax=panel)
-        panel.set_title(MEASURES[name].title, loc="left", fontsize="medium")
+        panel.set_title(study.kinds[name].title, loc="left", fontsize="medium")
         for ticks, axis, label in (
             (panel.set_xticks, across, panel.set_xlabel),
             (panel.set_yticks, up, panel.set_ylabel),

@@ -1,4 +1,4 @@
-"""What is told of a tournament: tables, figures and files."""
+"""The report on a tournament: tables, figures and files."""
 
 from collections.abc import Sequence
 from pathlib import Path
