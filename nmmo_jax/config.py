@@ -27,7 +27,8 @@ _TAKEN = {
     "materials": [one.name.lower() for one in Material],
     "causes": [one.name.lower() for one in Cause],
     "events": [one.name.lower() for one in Event],
-    "arguments": ARGUMENTS,
+    "heads": ("move", "attack", "value"),
+    "arguments": (*ARGUMENTS, "value", "realm", "uid"),  # outputs of networks, columns of actions in ``VecEnv``
     "observe": ("tiles", "self", "visible", "visible_slot", "mask", "window"),
 }
 

@@ -124,7 +124,7 @@ def check_systems(systems: Any, taken: dict[str, Iterable[str]]) -> tuple[System
         for need in system.needs:
             if need not in names:
                 raise ValueError(f"systems: {system.name} needs {need}, which is not among {', '.join(names)}")
-    for kind in ("materials", "causes", "events", "arguments", "observe"):
+    for kind in ("materials", "causes", "events", "heads", "arguments", "observe"):
         found = [*taken.get(kind, ())]
         for system in systems:
             found += [one if isinstance(one, str) else one.name for one in getattr(system, kind)]
@@ -166,7 +166,7 @@ def find_table(listing: Listing, shower: System, systems: Iterable[System]) -> L
     name, _, table = listing.table.rpartition(".")
     keeper = next((system for system in systems if system.name == (name or shower.name)), shower)
     if listing.table == "agents":
-        rows, columns = None, (*shower.agents, Column("row"), Column("col"))
+        rows, columns = None, (Column("row"), Column("col"), *shower.agents)  # where they stand, and what is kept
     else:
         found = next((one for one in keeper.tables if one.name == table and (not name or keeper.name == name)), None)
         if found is None:

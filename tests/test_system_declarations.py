@@ -67,6 +67,8 @@ def three(example_systems):
     (lambda: Config(systems=[System("a", materials=[NewMaterial("lava")])]), "systems: materials: lava is there twice"),
     (lambda: Config(systems=[System("a", causes=["combat"])]), "systems: causes: combat is there twice"),
     (lambda: Config(systems=[System("a", heads=[Head("h", [Argument("move", 2)])])]), "arguments: move is there twice"),
+    (lambda: Config(systems=[System("a", heads=[Head("h", [Argument("value", 2)])])]), "arguments: value is there twice"),
+    (lambda: Config(systems=[System("a", heads=[Head("move", [Argument("h", 2)])])]), "systems: heads: move is there twice"),
     (lambda: Config(systems=[System("a", materials=[NewMaterial(f"m{k}") for k in range(26)])]), "33 materials"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_by_name(make, told):
@@ -212,6 +214,29 @@ def test_networks_grow_without_another_thought(three):
             assert (np.abs(other["value"] - after["value"]) > 1e-6).all()
         with pytest.raises(ValueError, match="is missing"):
             fit(params, begun)
+
+
+@pytest.mark.parametrize("name", ["default", "classic"])
+def test_names_of_systems_are_not_those_of_layers(name):
+    """Whatever a system calls what it has, it is not taken for a part of the network."""
+    words = ("self", "trunk", "trunk2", "observer", "others", "tiles_bias", "bias", "agents", "mix", "materials", "gru")
+    own = System(
+        "tiles",
+        rules=[Rule("self", 1)],
+        materials=[NewMaterial(word) for word in ("bias", "s", "self")],
+        observe=[Leaf(word, lambda world: world.alive) for word in ("trunk", "rules", "see", "own")],
+        heads=[Head(word, [Argument(word, 2)]) for word in words],
+    )
+    config = Config(num_agents=16, num_populations=2, systems=[own])
+    network = make_network(
+        config, name, NetworkOptions(**{"core": "gru", "rules_input": True} if name == "default" else {})
+    )
+    inputs = jax.tree.map(
+        lambda leaf: jnp.zeros((2, 3, *leaf.shape), leaf.dtype), nothing_seen(config, name == "default")
+    )
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    outputs, _ = jax.eval_shape(network.apply, params, inputs, network.initial((2, 3)))
+    assert set(outputs) == {"value", "move", "style", "target", *words}
 
 
 def test_rules_of_systems_are_encoded_after_the_classic_ones(three):

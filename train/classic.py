@@ -15,7 +15,7 @@ from nmmo_jax.actions import Argument, heads
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import NUM_FEATURES
-from train.inputs import NOBODY, Inputs, centre, entries, max_layer, only_listed, shown, tile_layer, widths
+from train.inputs import NOBODY, Inputs, centre, entries, layer_name, max_layer, only_listed, shown, tile_layer, widths
 
 
 class Dense(nn.Module):
@@ -75,7 +75,7 @@ class Encoder(nn.Module):
         agents, agents_bias = Dense(NUM_FEATURES, self.hidden, name="agents")()
         mix, mix_bias = Dense(3 * self.hidden, self.hidden, name="mix")()
         query = (jnp.concatenate([agents, agents_bias[None]]).T, jnp.zeros(NUM_FEATURES + 1, jnp.float32))
-        ends = [Dense(self.hidden, size, name=name)() if size else query for name, size in self.outputs]
+        ends = [Dense(self.hidden, size, name=layer_name(name))() if size else query for name, size in self.outputs]
         kernel, bias = (jnp.concatenate(parts, axis=-1) for parts in zip(*ends, strict=True))
 
         new = [material.name for system in self.config.systems for material in system.materials]

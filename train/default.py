@@ -19,7 +19,7 @@ from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
-from train.inputs import NOBODY, NUM_RULES, Inputs, entries, shown, tile_layer
+from train.inputs import NOBODY, NUM_RULES, Inputs, entries, layer_name, shown, tile_layer
 
 CROWD = 3  # as many agents on a tile are a crowd
 LIMIT = 4.0  # of a scaled attribute
@@ -70,13 +70,13 @@ class Default(nn.Module):
         outputs = {"value": self._dense(1, 1.0, "value")(x)} if value else {}
         for argument in (argument for head in heads(self.config) for argument in head.arguments):
             if argument.among in listed:  # a query meets each, and one number is for nothing
-                query = self._dense(self.hidden // 4 + 1, 0.01, argument.name)(x)
+                query = self._dense(self.hidden // 4 + 1, 0.01, layer_name(argument.name))(x)
                 each = (listed[argument.among] * query[..., None, :-1]).sum(axis=-1)
                 outputs[argument.name] = jnp.concatenate([query[..., -1:], each], axis=-1)
             elif argument.among != "visible":
-                outputs[argument.name] = self._dense(argument.size, 0.01, argument.name)(x)
+                outputs[argument.name] = self._dense(argument.size, 0.01, layer_name(argument.name))(x)
             elif not (self.auto_target and argument.name == "target"):
-                query = self._dense(NUM_FEATURES + 1, 0.01, argument.name)(x)
+                query = self._dense(NUM_FEATURES + 1, 0.01, layer_name(argument.name))(x)
                 outputs[argument.name] = attend(inputs.visible, query[:, :-1], self.config)
                 outputs[argument.name] += query[:, -1:] * (jnp.arange(argument.size) == argument.nothing)
         return {name: output.reshape(*batch, -1) for name, output in outputs.items()}, core
@@ -89,7 +89,7 @@ class Default(nn.Module):
             own = jnp.concatenate([own, inputs.rules[..., :NUM_RULES]], axis=-1)  # others: ``shown``
         tiles = self.param("tiles", orthogonal, (NUM_MATERIALS + 1, area, width)) * _nearness(config)[:, None]
         new = [
-            self.param(f"tiles_{material.name}", orthogonal, (1, area, width)) * _nearness(config)[:, None]
+            self.param(f"material_{material.name}", orthogonal, (1, area, width)) * _nearness(config)[:, None]
             for system in config.systems
             for material in system.materials
         ]

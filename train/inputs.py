@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
-from nmmo_jax.config import STYLES, Config
+from nmmo_jax.config import ARGUMENTS, STYLES, Config
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, Rules, as_rules, rule_fields, rule_ndim
 from nmmo_jax.systems.sight import bounds_of, leaf_shape
@@ -120,6 +120,11 @@ def numbers(values: Int16[Array, "*B"], low: int, high: int, category: bool) -> 
     if category:
         return jax.nn.one_hot(values - low, high - low + 1, dtype=jnp.float32)
     return values[..., None].astype(jnp.float32) / max(abs(low), abs(high), 1)
+
+
+def layer_name(argument: str) -> str:
+    """What the layer of an output is called: an argument of a system may have the name of another layer."""
+    return argument if argument in (*ARGUMENTS, "value") else f"choose_{argument}"
 
 
 def centre(features: Int16[Array, "*B F"], config: Config) -> Float32[Array, "*B F"]:

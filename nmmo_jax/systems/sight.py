@@ -89,7 +89,7 @@ def _entries(one: Listed, world: World, rows: Int32[Array, "N K"]) -> Int16[Arra
     agents = world.agents
     own = {"row": agents.row, "col": agents.col}
     keeper = world.realm.of[one.keeper.name]
-    table = {**own, **keeper} if one.listing.table == "agents" else keeper[one.table]
+    table = {**keeper, **own} if one.listing.table == "agents" else keeper[one.table]
     low, high = bounds_of(one, world.config)
     shown = []
     for index, column in enumerate(one.columns):
