@@ -67,8 +67,8 @@ def three(example_systems):
     (lambda: Config(systems=[System("a", materials=[NewMaterial("lava")])]), "systems: materials: lava is there twice"),
     (lambda: Config(systems=[System("a", causes=["combat"])]), "systems: causes: combat is there twice"),
     (lambda: Config(systems=[System("a", heads=[Head("h", [Argument("move", 2)])])]), "arguments: move is there twice"),
-    (lambda: Config(systems=[System("a", heads=[Head("h", [Argument("value", 2)])])]), "arguments: value is there twice"),
-    (lambda: Config(systems=[System("a", heads=[Head("move", [Argument("h", 2)])])]), "systems: heads: move is there twice"),
+    (lambda: Config(systems=[System("a", heads=[Head("h", [Argument("value", 2)])])]), "value is there twice"),
+    (lambda: Config(systems=[System("a", heads=[Head("move", [Argument("h", 2)])])]), "heads: move is there twice"),
     (lambda: Config(systems=[System("a", materials=[NewMaterial(f"m{k}") for k in range(26)])]), "33 materials"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_by_name(make, told):
