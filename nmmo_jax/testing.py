@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.actions import Action, as_orders, complete, heads, number_of_things
+from nmmo_jax.compare import check_same
 from nmmo_jax.components import Outcome, Probes, Realm, empty_outcome
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Leaf, Phase
@@ -136,7 +137,7 @@ class _Check:
         rng = np.random.default_rng(self.seed)
         for realm, action in list(zip(self.realms, self.actions, strict=True))[:: max(1, len(self.realms) // 6)]:
             one, other = (self.step(self.key, who, action) for who in (realm, self._littered(realm, rng)))
-            _same(one, other, self._told("it reads what empty slots hold", realm))
+            check_same(one, other, self._told("it reads what empty slots hold", realm))
 
     def _littered(self, realm: Realm, rng: np.random.Generator) -> Realm:
         state = {name: dict(own) for name, own in realm.of.items()}
@@ -228,7 +229,7 @@ class _Check:
             outcome = empty_outcome(self.config)
             with jax.disable_jit():
                 plain = run(realm, outcome)
-            _same(
+            check_same(
                 jax.jit(run)(realm, outcome), plain, self._told(f"at {phase.point}, without jit it is another", realm)
             )
         for leaf in self.system.leaves:
@@ -238,7 +239,7 @@ class _Check:
 
             with jax.disable_jit():
                 plain = look(realm)
-            _same(jax.jit(look)(realm), plain, self._told(f"{leaf.name}, without jit it is another", realm))
+            check_same(jax.jit(look)(realm), plain, self._told(f"{leaf.name}, without jit it is another", realm))
 
     def many(self, number: int = 2, ticks: int = 4) -> None:
         """Realms side by side are those that are played alone."""
@@ -252,7 +253,7 @@ class _Check:
             singles = [self.step(fold_in(self.key, index), realm, action) for index, realm in enumerate(alone)]
             told = self._told("one of many realms is another than alone", together)
             for index, one in enumerate(singles):
-                _same(one, jax.tree.map(lambda leaf, i=index: leaf[i], jax.device_get(results)), told)
+                check_same(one, jax.tree.map(lambda leaf, i=index: leaf[i], jax.device_get(results)), told)
             together, alone = results[1], [one[1] for one in singles]
 
     def replays(self) -> None:
@@ -291,7 +292,7 @@ class _Check:
             told = self._told("by the rules of `off` the world is another than without the system", one)
             one, two = results[0][1], results[1][1]
             bare = [realm.replace(of={}, probes=Probes()) for realm in (one, two)]
-            _same((bare[0], *results[0][2:5]), (bare[1], *results[1][2:5]), told)
+            check_same((bare[0], *results[0][2:5]), (bare[1], *results[1][2:5]), told)
 
     def removal(self, reach: int) -> None:
         """One agent fewer changes nobody who is far away, within a tick."""
@@ -344,25 +345,3 @@ def senseless(rng: np.random.Generator, config: Config) -> Action:
 def _total(realm: Realm, stat: str, population: int) -> int:
     own = np.asarray(realm.agents.alive) & (np.asarray(realm.agents.population) == population)
     return int(np.asarray(getattr(realm.agents, stat), np.int64)[own].sum())
-
-
-def _same(one: Any, other: Any, told: str) -> None:
-    """Raises where two results differ, in places that mean something."""
-    one, other = (_blank(jax.device_get(tree)) for tree in (one, other))
-    pairs = zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(other), strict=True)
-    for (path, a), b in pairs:
-        if not np.array_equal(np.asarray(a), np.asarray(b)):
-            raise AssertionError(f"{told}: {jax.tree_util.keystr(path)}")
-
-
-def _blank(tree: Any) -> Any:
-    """With the leftovers of empty slots made equal, wherever there is a realm."""
-
-    def blank(node: Any) -> Any:
-        if not isinstance(node, Realm):
-            return node
-        alive = node.agents.alive
-        agents = jax.tree.map(lambda column: np.where(alive, column, 0), node.agents)
-        return node.replace(agents=agents)
-
-    return jax.tree.map(blank, tree, is_leaf=lambda node: isinstance(node, Realm))
