@@ -37,13 +37,13 @@ def heads(config: Config) -> tuple[Head, ...]:
         among="visible",
     )
     classic = Head("move", (move,)), Head("attack", (style, target))
-    return (*classic, *(_sized(head, config) for system in config.systems for head in system.heads))
+    return (*classic, *(sized(head, config) for system in config.systems for head in system.heads))
 
 
-def _sized(head: Head, config: Config) -> Head:
+def sized(head: Head, config: Config) -> Head:
     """A system's head, with the sizes that follow from what is chosen among."""
 
-    def sized(one: Argument) -> Argument:
+    def with_size(one: Argument) -> Argument:
         if not one.among:
             return one
         size, nothing = config.num_visible, 0
@@ -53,7 +53,7 @@ def _sized(head: Head, config: Config) -> Head:
             size = 1 + config.lists[one.among].listing.most  # nothing, then what is listed
         return dataclasses.replace(one, size=size, nothing=nothing, mask_shape=(size,))
 
-    return dataclasses.replace(head, arguments=tuple(map(sized, head.arguments)))
+    return dataclasses.replace(head, arguments=tuple(map(with_size, head.arguments)))
 
 
 def number_of_things(argument: Argument, config: Config) -> int:
@@ -130,6 +130,9 @@ def as_orders(action: Action, config: Config) -> Orders:
     style = known("style", len(STYLES), -1)
     target = jnp.where(style >= 0, known("target", n, -1), -1)
     of = {name: known(name, number_of_things(one, config), one.no_choice) for name, one in own.items()}
+    slot = np.arange(n, dtype=np.int32)
+    for name in (name for name, one in own.items() if one.among == "visible"):
+        of[name] = jnp.where(of[name] == slot, -1, of[name])  # the first in one's own list is oneself
     return Orders(move=known("move", len(DIRECTIONS), 0), style=jnp.maximum(style, 0), target=target, of=of)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from nmmo_jax.values import (
     check_bool,
+    check_choice,
     check_color,
     check_float,
     check_function,
@@ -18,6 +19,7 @@ from nmmo_jax.values import (
     check_name,
     check_several,
     check_unique,
+    keep,
 )
 
 STATS = ("health", "food", "water")
@@ -46,7 +48,7 @@ class Rule:
       default: what it is where nothing else is said.
       unit, meaning: for tables and messages.
       dtype: ``int32``, ``float32`` or ``bool``.
-      low, high: what is allowed.
+      low, high: what is allowed, the lower number first.
     """
 
     name: str
@@ -58,14 +60,18 @@ class Rule:
     high: float = 30_000
 
     def __post_init__(self):
-        check_name("rule", self.name)
+        told = f"rule {check_name('rule', self.name)}"
+        check_choice(f"{told}: dtype", self.dtype, ("int32", "float32", "bool"))
         if self.dtype == "bool":
-            object.__setattr__(self, "low", 0)
-            object.__setattr__(self, "high", 1)
-            check_bool(f"rule {self.name}: default", self.default)
-        else:
-            check = check_int if self.dtype == "int32" else check_float
-            check(f"rule {self.name}: default", self.default, self.low, self.high)  # pyright: ignore[reportArgumentType]
+            keep(self, low=0, high=1, default=check_bool(f"{told}: default", self.default))
+            return
+        most = 2**31 - 1 if self.dtype == "int32" else 1e30
+        check: Callable[..., Any] = check_int if self.dtype == "int32" else check_float
+        keep(self, low=check(f"{told}: low", self.low, -most, most))
+        keep(self, high=check(f"{told}: high", self.high, self.low, most))
+        if self.low == self.high:
+            raise ValueError(f"{told}: low={self.low}, high={self.high}: must differ")
+        keep(self, default=check(f"{told}: default", self.default, self.low, self.high))
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -106,13 +112,14 @@ class Column:
         for name, limit in zip(("low", "high"), limits, strict=True):
             own = getattr(self, name)
             value = int(limit) if own is None else check_int(f"column {self.name}: {name}", own, *map(int, limits))
-            object.__setattr__(self, name, value)
+            keep(self, **{name: value})
         low, high = self.bounds
-        newborn = self.empty if self.newborn is None else self.newborn
-        object.__setattr__(self, "newborn", newborn)
+        if low > high:
+            raise ValueError(f"column {self.name}: low={low}: must be at most high={high}")
+        keep(self, newborn=self.empty if self.newborn is None else self.newborn)
         for name in ("empty", "newborn"):
             if not isinstance(getattr(self, name), str):
-                check_int(f"column {self.name}: {name}", getattr(self, name), low, high)
+                keep(self, **{name: check_int(f"column {self.name}: {name}", getattr(self, name), low, high)})
         _check_category(f"column {self.name}", self.category, low, high)
 
     @property
@@ -140,8 +147,10 @@ class Table:
 
     def __post_init__(self):
         check_name("table", self.name)
-        check_int(f"table {self.name}: capacity", self.capacity, 1, 65_536)
-        object.__setattr__(self, "columns", check_several(f"table {self.name}: columns", self.columns, Column))
+        if self.name == "agents":
+            raise ValueError("table: name='agents': must be another, as a list of agents is one of all agents")
+        keep(self, capacity=check_int(f"table {self.name}: capacity", self.capacity, 1, 65_536))
+        keep(self, columns=check_several(f"table {self.name}: columns", self.columns, Column))
         check_unique(f"table {self.name}: columns", [*(column.name for column in self.columns), "alive"])
 
 
@@ -186,12 +195,11 @@ class Leaf:
 
     def __post_init__(self):
         check_name("observation", self.name)
-        object.__setattr__(self, "shape", tuple(self.shape))
-        for size in self.shape:
-            if size != "view":
-                check_int(f"observation {self.name}: shape", size, 1, 65_536)
-        for name in ("low", "high"):
-            check_int(f"observation {self.name}: {name}", getattr(self, name), -32_768, 32_767)
+        shape = check_several(f"observation {self.name}: shape", self.shape, int | str)
+        for size in (size for size in shape if size != "view"):
+            check_int(f"observation {self.name}: shape", size, 1, 65_536)
+        keep(self, shape=shape, low=check_int(f"observation {self.name}: low", self.low, -32_768, 32_767))
+        keep(self, high=check_int(f"observation {self.name}: high", self.high, self.low, 32_767))
         _check_category(f"observation {self.name}", self.category, self.low, self.high)
         check_function(f"observation {self.name}", self.function)
 
@@ -220,9 +228,11 @@ class Listing:
 
     def __post_init__(self):
         check_name("observation", self.name)
-        check_int(f"observation {self.name}: most", self.most, 1, 65_536)
-        check_int(f"observation {self.name}: near", self.near, 0, 127)
-        object.__setattr__(self, "columns", check_several(f"observation {self.name}: columns", self.columns, str))
+        if not isinstance(self.table, str):
+            raise ValueError(f"observation {self.name}: table={self.table!r}: must be the name of a table")
+        keep(self, most=check_int(f"observation {self.name}: most", self.most, 1, 65_536))
+        keep(self, near=check_int(f"observation {self.name}: near", self.near, 0, 127))
+        keep(self, columns=check_several(f"observation {self.name}: columns", self.columns, str))
         check_unique(f"observation {self.name}: columns", [*self.columns])
         if not self.columns:
             raise ValueError(f"observation {self.name}: columns=(): must be one or more")
@@ -241,8 +251,8 @@ class Argument:
       mask_shape: of one agent's mask; default, ``(size,)``.
       meaning: what is chosen.
       among: what the choices are; empty: ``size`` numbers. ``Action`` takes, -1 for nothing, of
-        ``"visible"``, the visible agents in the order in which they are listed (the first, oneself, means nothing): the
-        slot of one;
+        ``"visible"``, the visible agents in the order in which they are listed (the first, oneself, means nothing, and
+        so does one's own slot): the slot of one;
         ``"window"``, the tiles in view, row by row (the middle one means nothing): its flat index on the map;
         the name of a ``Listing``, nothing and then what is listed: the row in its table.
       mask: ``mask(world) -> Bool[N, K]``, which choices do something, of a system's argument; None: all. K is the size;
@@ -261,7 +271,10 @@ class Argument:
 
     def __post_init__(self):
         if not self.mask_shape:
-            object.__setattr__(self, "mask_shape", (self.size,))
+            keep(self, mask_shape=(self.size,))
+        for name in ("mask", "effect"):
+            if getattr(self, name) is not None:
+                check_function(f"argument {self.name}: {name}", getattr(self, name))
 
     @property
     def no_choice(self) -> int:
@@ -271,13 +284,14 @@ class Argument:
 
 @dataclasses.dataclass(frozen=True)
 class Head:
-    """One action of a tick, given by its arguments in order; a later argument's mask may depend on an earlier."""
+    """One action of a tick, given by its arguments in order."""
 
     name: str
     arguments: tuple[Argument, ...]
 
     def __post_init__(self):
-        object.__setattr__(self, "arguments", check_several(f"head {self.name}: arguments", self.arguments, Argument))
+        check_name("head", self.name)
+        keep(self, arguments=check_several(f"head {self.name}: arguments", self.arguments, Argument))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,5 +308,5 @@ class Phase:
 
 
 def _check_category(what: str, category: bool, low: int, high: int) -> None:
-    if check_bool(f"{what}: category", category) and high - low >= MAX_KINDS:
-        raise ValueError(f"{what}: category=True: {low} to {high} must be at most {MAX_KINDS} kinds")
+    if check_bool(f"{what}: category", category) and (high - low >= MAX_KINDS or high > 32_767 or low < -32_768):
+        raise ValueError(f"{what}: category=True: {low} to {high} must be at most {MAX_KINDS} kinds of 16 bits")

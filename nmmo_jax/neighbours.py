@@ -79,21 +79,24 @@ def find_things(
     """Rows of a table, of those with the columns ``alive``, ``row`` and ``col``, that each observer has in view.
 
     K = ``most``; -1 where there are no more. What is at most ``near`` tiles away comes first; each group in the order
-    of rows.
+    of rows. What is nowhere on the map is not in view.
     """
     places = [(agents.row, table["row"]), (agents.col, table["col"])]
-    n, number = agents.alive.size, table["alive"].size
+    alive = table["alive"]
+    for side, (_, thing) in zip((config.rows, config.columns), places, strict=True):
+        alive &= (thing >= 0) & (thing < side)
+    n, number = agents.alive.size, alive.size
     if n * number > MOST_IN_PAIRS**2:
         # One crowd of both, in which the agents only look and the things are only seen.
         row, col = (jnp.concatenate([one.astype(jnp.int32), other.astype(jnp.int32)]) for one, other in places)
-        there = jnp.concatenate([jnp.zeros(n, bool), table["alive"]])
+        there = jnp.concatenate([jnp.zeros(n, bool), alive])
         looks = jnp.concatenate([observer, jnp.zeros(number, bool)])
         search = _searcher(config, most, 2**18)
         found = search(*(one[None] for one in (row, col, there, looks, jnp.asarray(near, jnp.int32))))[0][:n]
         return jnp.where(found >= 0, found - n, -1)
     away = [jnp.abs(thing[:, None].astype(jnp.int32) - agent[None].astype(jnp.int32)) for agent, thing in places]
     distance = jnp.maximum(*away)
-    sees = table["alive"][:, None] & observer[None] & (distance <= config.radius)
+    sees = alive[:, None] & observer[None] & (distance <= config.radius)
     inside, close = pack_two(sees, sees & (distance <= near))
     bits = lowest_bits(jnp.concatenate([close, inside & ~close]), most)
     return jnp.where(bits >= 0, bits % (32 * len(close)), -1).T

@@ -109,7 +109,7 @@ def thing_at(choice: Int32[Array, "*B"], argument: Argument, obs: Observation, c
         nothing = choice == argument.nothing
         things = tiles_in_view(obs.self[..., _ROW], obs.self[..., _COL], config)
     else:
-        nothing, choice = choice == 0, jnp.maximum(choice - 1, 0)
+        nothing, choice = choice <= 0, jnp.maximum(choice - 1, 0)
         things = obs.rows[argument.among]
     found = jnp.take_along_axis(things, choice[..., None], axis=-1)[..., 0]
     return found if argument.among == "visible" else jnp.where(nothing, -1, found)

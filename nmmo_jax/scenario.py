@@ -144,7 +144,8 @@ def _own_state(
                 own[column.name] = jnp.asarray(values)
             continue
         value = of.get(name, column.newborn)
-        value = np.rint(np.asarray(rules.of[system.name][value])).astype(int) if isinstance(value, str) else value
+        if isinstance(value, str):
+            value = np.clip(np.rint(np.asarray(rules.of[system.name][value])).astype(int), low, high)
         values = np.array(own[column.name])
         values[slot] = _whole(f"of[{name!r}]", value, low, high, (slot.size,))
         own[column.name] = jnp.asarray(values)
@@ -205,6 +206,8 @@ def _whole(name: str, value: Any, low: int, high: int, shape: tuple[int, ...]) -
     except ValueError:
         raise ValueError(f"{name}={value!r}: must be a rectangular array of numbers") from None
     if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype == bool and (low, high) == (0, 1):
         array = array.astype(np.int64)
     if not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f"{name}: type {array.dtype}: must be whole numbers")

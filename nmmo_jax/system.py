@@ -78,6 +78,9 @@ class System:
                 raise ValueError(f"system {self.name}: column {column.name}: newborn={column.newborn!r}: no such rule")
         for argument in self.arguments:
             check_name("argument", argument.name)
+            if argument.mask_shape != (argument.size,) or (argument.among and (argument.size or argument.nothing)):
+                told = f"size={argument.size}, nothing={argument.nothing}, mask_shape={argument.mask_shape}"
+                raise ValueError(f"argument {argument.name}: {told}: follow from what is chosen among")
             if argument.among:
                 continue
             size = check_int(f"argument {argument.name}: size", argument.size, 2, 65_536)

@@ -83,10 +83,21 @@ def check_several(name: str, values: Any, kind: Any) -> tuple[Any, ...]:
     return values
 
 
-def check_name(kind: str, name: Any) -> None:
-    """Raises ``ValueError`` where a name is no plain word in lower case, or one of Python's own."""
+def keep(settings: Any, **values: Any) -> None:
+    """Sets fields of a frozen dataclass, while it is being made."""
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
+
+
+def check_name(kind: str, name: Any) -> str:
+    """A name as it is.
+
+    Raises:
+      ValueError: it is no plain word in lower case, or one of Python's own.
+    """
     if not (isinstance(name, str) and re.fullmatch("[a-z][a-z0-9_]*", name)) or keyword.iskeyword(name):
         raise ValueError(f"{kind}: name={name!r}: must be a word of a-z, 0-9 and _")
+    return name
 
 
 def check_unique(what: str, names: list[Any]) -> None:

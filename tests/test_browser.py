@@ -240,14 +240,23 @@ def test_a_person_chooses_what_a_system_offers(browser):
         lie = pose.get_by_role("button", name="2", exact=True)
         sync_api.expect(lie).to_be_disabled()
         pose.get_by_role("button", name="1", exact=True).click()
+        gift, place = (page.locator(f"#control section:has-text('manners: {name}')") for name in ("gift", "place"))
+        gift.get_by_role("button", name="1 kind 7", exact=True).click()
+        place.locator("input").fill("113")
+        place.locator("input").press("Enter")
         other = friend.get_by_role("button", disabled=False).nth(1)
         other_uid = int(other.inner_text().rpartition("#")[2])
         other.click()
         keep(page, "chosen")
         assert step(page, playback).choices["pose"][slot] == 1
-        assert playback.view.replay.frames[playback.newest].of["manners"]["friend"][slot] == other_uid != uid
+        frame = playback.view.replay.frames[playback.newest]
+        assert frame.of["manners"]["friend"][slot] == other_uid != uid
+        before = playback.view.replay.frames[playback.newest - 1].agents
+        assert frame.choices["gift"][slot] == 2  # the row that is listed first
+        assert frame.choices["place"][slot] == before.row[slot] * 20 + before.col[slot] + 1  # right of the middle
         sync_api.expect(lie).to_be_enabled()
-        page.keyboard.press("c")  # from friend, which was clicked last, to pose
+        for _ in range(3):
+            page.keyboard.press("c")  # from friend, which was clicked last, by way of gift and place to pose
         page.keyboard.press("Shift+Digit2")
         sync_api.expect(lie).to_have_attribute("aria-pressed", "true")
         assert step(page, playback).choices["pose"][slot] == 2

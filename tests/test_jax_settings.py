@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small import KEY, SMALL, small
+from watched import MANNERS
 
 from nmmo_jax import Action, Config, Environment, MapPool, Rules, digest, make, vectorize
 from nmmo_jax.draws import bits, fold_in, for_jax, split
@@ -22,6 +23,7 @@ WORLDS = {
     "sequential": Config(16, 4, 20, 18, 5, 4, 2, resolution="sequential", events=64, ledger=True, visits=True),
     "free": Config(16, 4, 20, 18, 5, 4, 2, layout="free", reproduction=True, events=64, ledger=True, max_lifetime=9),
     "crowd": Config(512, 4, 20, 18, 5, 4, 2),
+    "systems": Config(16, 4, 20, 18, 5, 4, 2, systems=(MANNERS,)),
 }
 STRICT = (
     lambda: jax.enable_x64(True),

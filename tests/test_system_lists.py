@@ -70,6 +70,7 @@ def test_who_wants_the_same_fruit(env):
 def test_a_crowd_is_searched_as_pairs_are(monkeypatch):
     rng, config = np.random.default_rng(0), Config(num_agents=64, rows=40, columns=50, view=9)
     row, col = (jnp.asarray(rng.integers(0, side, (2, 64 + 300)), jnp.int16) for side in (40, 50))
+    row, col = row.at[:, -9:].set(-700), col.at[:, 100:109].set(50)  # things that are nowhere on the map
     alive, agents = jnp.asarray(rng.random((2, 64 + 300)) < 0.7), empty_agents(config)
 
     def search(row, col, alive):
@@ -81,6 +82,7 @@ def test_a_crowd_is_searched_as_pairs_are(monkeypatch):
         monkeypatch.setattr(neighbours, "MOST_IN_PAIRS", limit)
         found.append(np.asarray(jax.jit(jax.vmap(lambda *given: search(*given)))(row, col, alive)))  # traced anew
     assert (found[0] == found[1]).all() and (found[0] >= 0).any() and (found[0] < 0).any()
+    assert not np.isin(found, [*range(36, 45), *range(291, 300)]).any()
 
 
 def test_rows_come_into_what_room_there_is(fruit):
@@ -120,6 +122,8 @@ def everything():
             ),
             Listing("seen", "agents", 8, ["kind", "row"]),
             Leaf("mood", lambda world: world["kind"], low=1, high=3, category=True),
+            Leaf("most", lambda world: jnp.full(12, 2**32 - 1, jnp.uint32), high=100),
+            Leaf("number", lambda world: (world.listed["whose"] >= 0).sum(axis=1, dtype=jnp.int32)),
         ],
         heads=[Head("all", arguments)],
         phases=[Phase("act", keep)],
@@ -145,6 +149,7 @@ def test_all_that_can_be_chosen_among(world):
     assert obs.mask["where"][0].reshape(5, 5).sum(axis=1).tolist() == [0, 5, 5, 5, 5]  # one row is beyond the map
     assert obs.mask["which"][0].tolist() == [True, False, False, True]  # 5 is odd, and the second is nothing
     assert obs.of["whose"][0].tolist() == [[5, 2], [0, 0], [2, 3]]
+    assert obs.of["most"][0] == 100 and obs.of["number"][0] == 2
     assert obs.of["seen"][0, :2].tolist() == [[2, 0], [0, 0]]
     choices = {"whom": 0, "where": 12 + 5, "which": 3, "word": 4}
     action = nmmo_jax.to_action({name: jnp.full(12, choice) for name, choice in choices.items()}, obs, env.config)
@@ -152,7 +157,7 @@ def test_all_that_can_be_chosen_among(world):
     assert things == {"whom": 4, "where": 10 * 22 + 9, "which": 2, "word": 4}
     step = jax.jit(env.step)
     _, after, *_ = step(jax.random.key(0), realm, action)
-    assert {name: int(after.of["all"][name][4]) for name in action.of} == things
+    assert {name: int(after.of["all"][name][4]) for name in action.of} == {**things, "whom": -1}  # oneself: nobody
     assert int(thing_at(jnp.full(12, 12), arguments["where"], obs, env.config)[4]) == -1  # where it stands
     nothing = Action(
         of={"whom": None, "where": jnp.full(12, 9_999), "which": jnp.full(12, -1), "word": jnp.full(12, 5)}
@@ -256,6 +261,20 @@ def test_lists_and_choices_that_cannot_be(parts, told):
     (lambda: Column("x", category=True), "column x: category=True: -32768 to 32767 must be at most 256 kinds"),
     (lambda: Leaf("x", print, category=True), "observation x: category=True: 0 to 32767 must be at most"),
     (lambda: System("a", observe=[3]), "system a: observe: 3: must be of type Leaf or Listing"),
+    (lambda: Leaf("x", print, low=5, high=1), "observation x: high=1: allowed are whole numbers from 5"),
+    (lambda: Leaf("x", print, shape=3), "observation x: shape=3: must be several int or str"),
+    (lambda: Column("x", low=5, high=1), "column x: low=5: must be at most high=1"),
+    (lambda: Column("x", "uint16", low=40_000, high=40_010, empty=40_000, category=True), "kinds of 16 bits"),
+    (lambda: Listing("l", 3, 2, ["x"]), "observation l: table=3: must be the name of a table"),
+    (lambda: Table("agents", 2, [Column("x")]), "table: name='agents': must be another"),
+    (lambda: Head("h!", [Argument("a", 2)]), "head: name='h!': must be a word"),
+    (lambda: Argument("a", 2, mask=5), "argument a: mask: 5: must be a function"),
+    (lambda: System("a", heads=[Head("h", [Argument("b", 3, mask_shape=(2, 3))])]), "argument b: size=3, nothing=0"),
+    (lambda: System("a", heads=[Head("h", [Argument("b", 3, among="window")])]), "argument b: size=3, nothing=0"),
+    (lambda: Rule("x", 3, low=3, high=3), "rule x: low=3, high=3: must differ"),
+    (lambda: Rule("x", 3, high=2**40), "rule x: high=1099511627776: allowed are whole numbers from 0 to"),
+    (lambda: Rule("x", 3, dtype="float32", high=float("inf")), "rule x: high=inf: allowed are numbers from 0 to"),
+    (lambda: Rule("x", 3, dtype="int8"), "rule x: dtype='int8': allowed are 'int32', "),
 ])  # fmt: skip
 def test_declarations_that_cannot_be(make, told):
     with pytest.raises(ValueError) as error:
@@ -268,7 +287,8 @@ def test_rows_are_told_what_they_do_wrong(env):
 
     def wrong(act=None, **parts):
         phases = [Phase("act", act)] if act else []
-        world = nmmo_jax.make("law", **{**WORLD, "systems": [System("w", tables=[table], phases=phases, **parts)]})
+        systems = [System("other", agents=[Column("x")]), System("w", tables=[table], phases=phases, **parts)]
+        world = nmmo_jax.make("law", **{**WORLD, "systems": systems})
         jax.eval_shape(world.step, jax.random.key(0), jax.eval_shape(world.reset, jax.random.key(0))[1], Action())
 
     there = jnp.ones(2, bool)
@@ -276,6 +296,16 @@ def test_rows_are_told_what_they_do_wrong(env):
         ({"act": lambda world: world.add("u", there)}, "table 'u': there are t"),
         ({"act": lambda world: world.add("t", there, y=1)}, r"w.t.y: its columns are alive, x"),
         ({"act": lambda world: world.add("t", there, x=0.5)}, r"w.t.x: float32: must be whole numbers"),
+        ({"act": lambda world: world.add("t", there, alive=False)}, r"w.t.alive: new rows are alive"),
+        (
+            {"act": lambda world: world.set(**{"other.x": 1}), "needs": ["other"]},
+            "columns of another system are its own",
+        ),
+        (
+            {"act": lambda world: world.heal(True, 0.5), "stats": ["health"]},
+            "w: health: float32: must be whole numbers",
+        ),
+        ({"act": lambda world: world.tell("e", True, 0.5), "events": ["e"]}, r"w: tell\('e'\): float32: must be whole"),
         ({"act": lambda world: world.add("t", there, x=jnp.zeros(3, int))}, r"w.t.x: shape \(3,\): must be \(2,\)"),
         (
             {"observe": [Listing("l", "t", 2, ["x"], rows=lambda world: jnp.zeros(3, int))]},

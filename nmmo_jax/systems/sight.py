@@ -6,12 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int16, Int32
 
+from nmmo_jax.actions import sized
 from nmmo_jax.components import Realm, lookup
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Argument, Leaf
 from nmmo_jax.neighbours import find_things
 from nmmo_jax.rules import Rules
 from nmmo_jax.system import Listed
+from nmmo_jax.systems.tables import whole
 from nmmo_jax.systems.world import World
 
 SHORT = np.iinfo(np.int16)
@@ -41,7 +43,12 @@ def look(
     shown = {name: _entries(one, worlds[one.shower.name], listed[name]) for name, one in config.lists.items()}
     for world in worlds.values():
         shown |= {leaf.name: _leaf(leaf, world) for leaf in world.system.leaves}
-    masks = {one.name: _mask(one, world, able) for world in worlds.values() for one in world.system.arguments}
+    masks = {
+        one.name: _mask(one, world, able)
+        for world in worlds.values()
+        for head in world.system.heads
+        for one in sized(head, config).arguments
+    }
     return shown, listed, masks
 
 
@@ -78,8 +85,9 @@ def _rows(one: Listed, world: World) -> Int32[Array, "N K"]:
         table = world.realm.of[one.keeper.name][one.table]
         rows = find_things(world.agents, world.turn, table, listing.near, listing.most, config)
     alive = world.agents.alive if listing.table == "agents" else world.realm.of[one.keeper.name][one.table]["alive"]
-    # Who has just left looks once more, at itself too.
-    itself = (listing.table == "agents") & (rows == jnp.arange(config.num_agents)[:, None])
+    itself = jnp.zeros(rows.shape, bool)
+    if listing.table == "agents":  # who has just left looks once more, at itself too
+        itself = rows == jnp.arange(config.num_agents, dtype=jnp.int32)[:, None]
     there = (rows >= 0) & (rows < number) & (lookup(alive, rows, 0).astype(bool) | itself) & world.turn[:, None]
     return jnp.where(there, rows, -1)
 
@@ -106,13 +114,13 @@ def _leaf(leaf: Leaf, world: World) -> Int16[Array, "N ..."]:
     if values.shape != shape or not (jnp.issubdtype(values.dtype, jnp.integer) or values.dtype == bool):
         told = f"{values.dtype} of shape {values.shape}: must be whole numbers of shape {shape}"
         raise ValueError(f"system {world.system.name}: observation {leaf.name}: {told}")
-    values = jnp.clip(values.astype(jnp.int32), leaf.low, leaf.high).astype(jnp.int16)
+    values = jnp.clip(whole(values, f"observation {leaf.name}"), leaf.low, leaf.high).astype(jnp.int16)
     return jnp.where(world.turn.reshape(-1, *[1] * (values.ndim - 1)), values, 0)
 
 
 def _mask(argument: Argument, world: World, able: Bool[Array, "N"]) -> Bool[Array, "N A"]:
-    """Which choices of a system's argument do something; what means nothing is always allowed."""
-    config, there = world.config, None
+    """Which choices of a system's argument, sized as in ``heads``, do something; nothing is always allowed."""
+    config = world.config
     assert world.visible_slot is not None
     if argument.among == "visible":
         there = world.visible_slot >= 0
@@ -120,23 +128,22 @@ def _mask(argument: Argument, world: World, able: Bool[Array, "N"]) -> Bool[Arra
         there = tiles_in_view(world.agents.row, world.agents.col, config) >= 0
     elif argument.among:
         there = world.listed[argument.among] >= 0
-    shape = (config.num_agents, argument.size) if there is None else there.shape
-    allowed = jnp.ones(shape, bool) if argument.mask is None else jnp.asarray(argument.mask(world))
-    if allowed.shape != shape or allowed.dtype != bool:
-        told = f"{allowed.dtype} of shape {allowed.shape}: must be bool of shape {shape}"
+    else:
+        there = jnp.ones((config.num_agents, argument.size), bool)
+    allowed = there if argument.mask is None else jnp.asarray(argument.mask(world))
+    if allowed.shape != there.shape or allowed.dtype != bool:
+        told = f"{allowed.dtype} of shape {allowed.shape}: must be bool of shape {there.shape}"
         raise ValueError(f"system {world.system.name}: mask of {argument.name}: {told}")
-    allowed &= able[:, None] if there is None else there & able[:, None]
-    nothing = argument.nothing
+    allowed &= there & able[:, None]
     if argument.among in world.listed:
-        allowed, nothing = jnp.pad(allowed, [(0, 0), (1, 0)]), 0
-    elif argument.among:
-        nothing = shape[1] // 2 if argument.among == "window" else 0
-    return allowed | (np.arange(allowed.shape[1]) == nothing)
+        allowed = jnp.pad(allowed, [(0, 0), (1, 0)])  # the first is nothing
+    return allowed | (np.arange(argument.size) == argument.nothing)[None]
 
 
 def tiles_in_view(row: Int16[Array, "*B"], col: Int16[Array, "*B"], config: Config) -> Int32[Array, "*B W*W"]:
     """Flat indices (row * C + column) of the tiles in the window of who stands there, row by row; -1 beyond the map."""
     step = np.arange(config.view**2, dtype=np.int32)
+    step = step.reshape(*[1] * row.ndim, -1)
     row = row.astype(jnp.int32)[..., None] + (step // config.view - config.radius)
     col = col.astype(jnp.int32)[..., None] + (step % config.view - config.radius)
     inside = (row >= 0) & (row < config.rows) & (col >= 0) & (col < config.columns)

@@ -20,13 +20,25 @@ def saturated(column: Column, value: Any, old: jax.Array, told: str) -> jax.Arra
     Raises:
       ValueError: no whole numbers, or of another shape than ``old``.
     """
-    value = jnp.asarray(value)
-    if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
-        raise ValueError(f"{told}: {value.dtype}: must be whole numbers; round them as you mean it")
-    wide = value.astype(jnp.int32) if value.dtype != jnp.uint32 else jnp.minimum(value, 2**31 - 1).astype(jnp.int32)
+    wide = whole(value, told)
     if wide.shape not in ((), old.shape):
         raise ValueError(f"{told}: shape {wide.shape}: must be {old.shape}")
     return jnp.broadcast_to(jnp.clip(wide, *column.bounds), old.shape).astype(column.dtype)
+
+
+def whole(value: Any, told: str) -> jax.Array:
+    """Whole numbers as int32; what is larger saturates.
+
+    Raises:
+      ValueError: they are none.
+    """
+    value = jnp.asarray(value)
+    if not (jnp.issubdtype(value.dtype, jnp.integer) or value.dtype == bool):
+        raise ValueError(f"{told}: {value.dtype}: must be whole numbers; round them as you mean it")
+    if value.dtype.itemsize < 4 or value.dtype == jnp.int32:
+        return value.astype(jnp.int32)
+    low = 0 if jnp.issubdtype(value.dtype, jnp.unsignedinteger) else -(2**31)
+    return jnp.clip(value, jnp.asarray(low, value.dtype), jnp.asarray(2**31 - 1, value.dtype)).astype(jnp.int32)
 
 
 def with_columns(table: Table, old: Columns, new: Columns, told: str) -> dict[str, jax.Array]:
@@ -45,11 +57,13 @@ def with_columns(table: Table, old: Columns, new: Columns, told: str) -> dict[st
 
 
 def with_rows(table: Table, old: Columns, there: Bool[Array, "A"], new: Columns, told: str) -> dict[str, jax.Array]:
-    """A table with new rows in its free ones, for each that is ``there``, in order, while there is room.
+    """A table with new rows, which are alive, in its free ones: for each that is ``there``, while there is room.
 
     Args:
       new: columns ``[A]``, or one value for all; those that are missing are ``empty``.
     """
+    if "alive" in new:
+        raise ValueError(f"{told}.alive: new rows are alive; ``there`` says which there are")
     size = old["alive"].size
     free = first_set(~old["alive"], min(there.size, size))
     rank = jnp.cumsum(there, dtype=jnp.int32) - 1

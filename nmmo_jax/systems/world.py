@@ -23,7 +23,7 @@ from nmmo_jax.draws import words
 from nmmo_jax.rules import Rules
 from nmmo_jax.system import System
 from nmmo_jax.systems.movement import can_enter
-from nmmo_jax.systems.tables import saturated, take_rows, with_columns, with_rows, without_rows
+from nmmo_jax.systems.tables import saturated, take_rows, whole, with_columns, with_rows, without_rows
 
 _LATE = ("end", "observe")  # points at which no stat can be changed any more
 
@@ -97,7 +97,7 @@ class World:
             return jnp.where(here, values, jnp.asarray(_column(system, column).empty, values.dtype))
         return values
 
-    def set(self, **values: Any) -> "World":
+    def set(self, /, **values: Any) -> "World":
         """With other columns and tables of the system's own; numbers saturate at the bounds of their column.
 
         Of agents, only those who are ``acting`` get new values; a table is given as a dict of the columns that change.
@@ -105,7 +105,9 @@ class World:
         own = dict(self.realm.of[self.system.name])
         agents = {column.name for column in self.system.agents}
         for name, value in values.items():
-            _, _, old = self._find(name)
+            owner, _, old = self._find(name)
+            if owner is not self.system:
+                raise self._error(f"set({name!r})", "columns of another system are its own")
             if isinstance(old, dict):
                 own[name] = with_columns(self._table(self.system, name), old, value, f"{self.system.name}.{name}")
                 continue
@@ -145,7 +147,7 @@ class World:
         system, name, columns = self._find(table)
         return take_rows(self._table(system, name), columns, rows)
 
-    def add(self, table: str, there: Bool[Array, "A"], **columns: Any) -> "World":
+    def add(self, table: str, there: Bool[Array, "A"], /, **columns: Any) -> "World":
         """New rows of a table, for each that is ``there``, in order, while there is room.
 
         Args:
@@ -229,7 +231,7 @@ class World:
         old, who = deeds.events[event], self.turn & self.agents.alive & jnp.asarray(who, bool)
 
         def put(new: Any, before: jax.Array) -> jax.Array:
-            return jnp.where(who, jnp.broadcast_to(jnp.asarray(new, jnp.int32), n), before)
+            return jnp.where(who, jnp.broadcast_to(whole(new, f"{self.system.name}: tell({event!r})"), n), before)
 
         new = Happening(old.happened | who, put(other, old.other_uid), put(amount, old.amount))
         return self._with_deeds(outcome, deeds.replace(events={**deeds.events, event: new}))
@@ -241,7 +243,7 @@ class World:
         who = jnp.asarray(who, bool) & self.acting
         old = getattr(self.agents, stat).astype(jnp.int32)
         # Below 2^30, so that no sum of two wraps around.
-        amount = jnp.clip(jnp.broadcast_to(jnp.asarray(amount, jnp.int32), old.shape), 0, 2**30)
+        amount = jnp.clip(jnp.broadcast_to(whole(amount, f"{self.system.name}: {stat}"), old.shape), 0, 2**30)
         most = jnp.maximum(getattr(self.rules, f"max_{stat}"), old)
         new = jnp.where(who, jnp.clip(old + sign * amount, 0, most), old)
         agents = self.agents.replace(**{stat: new.astype(jnp.int16)})

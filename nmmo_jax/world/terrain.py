@@ -48,7 +48,11 @@ def generate(key: PRNGKeyArray, config: Config) -> UInt8[Array, "R C"]:
     for system in config.systems:
         if system.terrain is not None:
             words = bits(fold_in(key, identity(system.name)), material.shape)
-            material = system.terrain(material, words, config).astype(jnp.uint8)
+            made = jnp.asarray(system.terrain(material, words, config))
+            if made.shape != material.shape or not jnp.issubdtype(made.dtype, jnp.integer):
+                told = f"{made.dtype} of shape {made.shape}: must be materials of shape {material.shape}"
+                raise ValueError(f"system {system.name}: terrain: {told}")
+            material = jnp.clip(made, 0, len(config.material_names) - 1).astype(jnp.uint8)
     return material
 
 
