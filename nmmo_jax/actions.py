@@ -37,23 +37,7 @@ def heads(config: Config) -> tuple[Head, ...]:
         among="visible",
     )
     classic = Head("move", (move,)), Head("attack", (style, target))
-    return (*classic, *(sized(head, config) for system in config.systems for head in system.heads))
-
-
-def sized(head: Head, config: Config) -> Head:
-    """A system's head, with the sizes that follow from what is chosen among."""
-
-    def with_size(one: Argument) -> Argument:
-        if not one.among:
-            return one
-        size, nothing = config.num_visible, 0
-        if one.among == "window":
-            size, nothing = config.view**2, config.view**2 // 2
-        elif one.among != "visible":
-            size = 1 + config.lists[one.among].listing.most  # nothing, then what is listed
-        return dataclasses.replace(one, size=size, nothing=nothing, mask_shape=(size,))
-
-    return dataclasses.replace(head, arguments=tuple(map(with_size, head.arguments)))
+    return (*classic, *(head for own in config.heads.values() for head in own))
 
 
 def number_of_things(argument: Argument, config: Config) -> int:

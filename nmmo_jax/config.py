@@ -7,6 +7,7 @@ import dataclasses
 import functools
 from typing import Literal
 
+from nmmo_jax.declarations import Argument, Head
 from nmmo_jax.kinds import MAX_MATERIALS, WALKABLE, Cause, Event, Material
 from nmmo_jax.system import Listed, System, check_systems, find_table
 from nmmo_jax.values import check_bool, check_choice, check_int, keep_plain
@@ -149,6 +150,24 @@ class Config:
         """The lists that systems show, by name."""
         found = [find_table(one, system, self.systems) for system in self.systems for one in system.listings]
         return {one.listing.name: one for one in found}
+
+    @functools.cached_property
+    def heads(self) -> dict[str, tuple[Head, ...]]:
+        """The heads of each system, with the sizes that follow from what is chosen among."""
+        return {one.name: tuple(map(self._sized, one.heads)) for one in self.systems}
+
+    def _sized(self, head: Head) -> Head:
+        def with_size(one: Argument) -> Argument:
+            if not one.among:
+                return one
+            size, nothing = self.num_visible, 0
+            if one.among == "window":
+                size, nothing = self.view**2, self.view**2 // 2
+            elif one.among != "visible":
+                size = 1 + self.lists[one.among].listing.most  # nothing, then what is listed
+            return dataclasses.replace(one, size=size, nothing=nothing, mask_shape=(size,))
+
+        return dataclasses.replace(head, arguments=tuple(map(with_size, head.arguments)))
 
     @property
     def radius(self) -> int:

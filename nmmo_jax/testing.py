@@ -5,6 +5,7 @@
 """
 
 import functools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmmo_jax.actions import Action, as_orders, complete, heads, number_of_things
-from nmmo_jax.compare import check_same
+from nmmo_jax.actions import Action, as_orders, complete, heads
+from nmmo_jax.checking import check_same, exercised, senseless
 from nmmo_jax.components import Outcome, Probes, Realm, empty_outcome
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Phase
@@ -59,7 +60,8 @@ def check_system(
     Checked are: observations and masks within their spec; nothing follows from what empty slots hold, so that newborns
     are clean; the accounts of the ledger; a digest that sees every column; jit or not, one realm or many, played again
     from a recording: the same; every choice that a mask allows has its effect and no other has, of arguments that
-    declare one.
+    declare one. A warning tells what never happened: events, causes, stats that were not changed, arguments of which
+    nothing could be chosen.
 
     Args:
       needs: other systems that it needs.
@@ -95,20 +97,25 @@ class _Check:
         self.actions: list[Action] = []
 
     def play(self, ticks: int) -> None:
-        """Random play, in which every tick is looked at."""
+        """Random play, in which every tick is looked at; warns of what never happened in it."""
+        never = exercised(self.system)
         rng = np.random.default_rng(self.seed)
         obs, realm = self.reset(self.key, self.env.rules, initial_population=self.config.num_agents // 2)
         for _ in range(ticks):
-            action = senseless(rng, self.config)
+            action = senseless(rng, obs, self.config)
             self.realms.append(realm)
             self.seen.append(obs)
             self.actions.append(action)
             self._observation(obs, realm)
             before = realm
             obs, realm, _, _, _, info = self.step(self.key, realm, action)
+            never -= exercised(self.system, obs, info, self.config)
             if self.config.ledger:
                 self._accounts(before, realm, info)
         self._observation(obs, realm)
+        if never:
+            told = f"not seen in {ticks} ticks: {', '.join(sorted(never))}; more ticks or other rules may show it"
+            warnings.warn(self._told(told, realm), stacklevel=3)
 
     def _observation(self, obs: Observation, realm: Realm) -> None:
         for name, spec in self.env.observation_spec().items():
@@ -281,18 +288,18 @@ class _Check:
         ground = rng.choice([kind for kind in other.config.walkable if kind], (self.config.rows, self.config.columns))
         rules = as_rules(Rules.from_named({**self.env.rules.named(), **off}), self.config)
         reset, step = _compiled(other.config)
-        one = self.reset(self.key, rules, ground, initial_population=births)[1]
+        seen, one = self.reset(self.key, rules, ground, initial_population=births)
         two = reset(self.key, other.rules, ground, initial_population=births)[1]
         known = {one.name for head in heads(other.config) for one in head.arguments}
         for _ in range(ticks):
-            action = senseless(rng, self.config)
+            action = senseless(rng, seen, self.config)
             plain = {name: choice for name, choice in action.named().items() if name in known}
             results = (
                 self.step(self.key, one, action, rules),
                 step(self.key, two, Action.from_named(plain), other.rules),
             )
             told = self._told("by the rules of `off` the world is another than without the system", one)
-            one, two = results[0][1], results[1][1]
+            seen, one, two = results[0][0], results[0][1], results[1][1]
             bare = [realm.replace(of={}, probes=Probes()) for realm in (one, two)]
             check_same((bare[0], *results[0][2:5]), (bare[1], *results[1][2:5]), told)
 
@@ -331,17 +338,6 @@ def _compiled(config: Config) -> tuple[Any, Any]:
     """``reset`` and ``step`` with rules, the same for all checks in that world."""
     env = Environment(config)
     return jax.jit(env.reset, static_argnames="initial_population"), jax.jit(env.step)
-
-
-def senseless(rng: np.random.Generator, config: Config) -> Action:
-    """A random action of one realm, of which a part is out of range."""
-    n, choices = config.num_agents, {}
-    for argument in (argument for head in heads(config) for argument in head.arguments):
-        choice = rng.integers(0, number_of_things(argument, config), n)
-        choices[argument.name] = np.where(rng.random(n) < 0.1, rng.integers(-(2**31), 2**31, n), choice).astype(
-            np.int32
-        )
-    return Action.from_named({name: jnp.asarray(choice) for name, choice in choices.items()})
 
 
 def _total(realm: Realm, stat: str, population: int) -> int:

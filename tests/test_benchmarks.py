@@ -104,6 +104,8 @@ def test_what_cannot_be_measured_is_refused(monkeypatch, tmp_path):
         ({"world": '{"max_spawns": 2}'}, "max_spawns.*: of chaos and law; the world of full_house is fixed"),
         ({"row": "chaos", "world": "{"}, "world={: must be fields and their values as JSON"),
         ({"row": "chaos", "world": '{"systems": ["no:X"]}'}, "no:X: no module no in"),
+        ({"row": "chaos", "world": '{"num_agents": 5}'}, r'world={"num_agents": 5}: num_agents: use agents'),
+        ({"row": "law", "world": '{"num_populations": 5}'}, "num_populations: use populations"),
         ({"row": "chaos", "agents": 12}, "num_agents=12: must be divisible by num_populations=8"),
         ({"devices": 0}, "devices=0: allowed are 1 to"),
         *(({name: 0}, f"{name}=0: must be at least 1") for name in ("realms", "ticks", "repeats", "agents")),

@@ -255,15 +255,52 @@ def test_a_person_chooses_what_a_system_offers(browser):
         assert frame.choices["gift"][slot] == 2  # the row that is listed first
         assert frame.choices["place"][slot] == before.row[slot] * 20 + before.col[slot] + 1  # right of the middle
         sync_api.expect(lie).to_be_enabled()
-        for _ in range(3):
-            page.keyboard.press("c")  # from friend, which was clicked last, by way of gift and place to pose
+        for _ in MANNERS.arguments[1:]:  # from friend, which was clicked last, around to pose
+            page.keyboard.press("c")
         page.keyboard.press("Shift+Digit2")
         sync_api.expect(lie).to_have_attribute("aria-pressed", "true")
         assert step(page, playback).choices["pose"][slot] == 2
         sync_api.expect(lie).to_have_attribute("aria-pressed", "false")
         assert step(page, playback).choices["pose"][slot] == 0
+        place = page.locator("#control section:has-text('manners: place') input")
+        for typed in ("113", ""):  # emptied, it chooses nothing else
+            place.fill(typed)
+            place.press("Enter")
+        agents = playback.view.replay.frames[playback.newest].agents
+        beside = int(agents.row[slot]) * play.env.config.columns + int(agents.col[slot]) + 1
+        assert place.evaluate("(field) => field.validity.valid")
+        place.blur()
+        assert step(page, playback).choices["place"][slot] == beside
         assert page.evaluate("window.nmmo.state.errors") == []
         page.close()
+
+
+def test_choices_of_systems_in_words(browser, served):
+    """Of tiles and of what is listed those that are most probable, by what they are."""
+    page = browser.new_page()
+    page.goto(served[1])
+    found = page.evaluate(
+        """async () => {
+        const { Inspector } = await import("./inspector.js");
+        const world = { view: 5, nameOf: (uid) => `#${uid}` };
+        const byChoice = (about, shares, data) =>
+            Inspector.prototype.byChoice.call({ world }, { columns: [], ...about }, shares, data).map(
+                (row) => row.querySelector("span")?.textContent ?? row.textContent);
+        const tiles = new Array(25).fill(0.01);
+        [tiles[20], tiles[12]] = [0.5, 0.2];
+        const data = { "thing.gift": [-1, 7, -1, 3], "shown.gift": [4, 0, 9], "thing.leader": [-1, 6],
+            "shown.leader": [2, 5] };
+        return [
+            byChoice({ name: "place", among: "window", nothing: 12 }, tiles),
+            byChoice({ name: "gift", among: "gifts", nothing: 0, columns: ["kind"] }, [0.1, 0.3, 0, 0.6], data),
+            byChoice({ name: "leader", among: "pack", agents: true, nothing: 0, columns: ["pose", "age"] }, [0.1, 0.9],
+                data),
+            byChoice({ name: "pose", among: "" }, [0.2, 0, 0.8]),
+        ]; }"""
+    )
+    assert found[0][:2] == ["+2 row -2 col", "nothing"] and found[0][16:] == ["and 9 more"]
+    assert found[1:] == [["kind 9", "kind 4", "nothing"], ["#6 pose 2 age 5", "nobody"], ["0", "1", "2"]]
+    page.close()
 
 
 def step(page, playback):

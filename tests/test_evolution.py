@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmmo_jax import Config, Environment, make_realm
+from nmmo_jax import Config, Environment, Leaf, System, make_realm
 from nmmo_jax.commands.evolve import Evolve
 from nmmo_jax.components import Births
 from nmmo_jax.kinds import Material
@@ -237,7 +237,8 @@ def test_genomes_read_what_systems_show(monkeypatch):
     from rest import REST
     from scent import SCENT
 
-    config = dataclasses.replace(FREE, systems=(POISON, SCENT, REST))
+    mood = System("mood", observe=[Leaf("mood", lambda world: world.place % 3, high=2, category=True)])
+    config = dataclasses.replace(FREE, systems=(POISON, SCENT, REST, mood))
     assert input_names(config) == (*INPUTS, "poison", "smell", "energy")
     assert genes(config) == GENES + 3 * HIDDEN and input_names(FREE) == INPUTS
     material = GRASS.copy()
@@ -249,6 +250,7 @@ def test_genomes_read_what_systems_show(monkeypatch):
     inputs = jax.device_get(jax.jit(lambda obs: inputs_of(obs, config))(Environment(config).observe(realm)))
     found = dict(zip(input_names(config), inputs[0].T, strict=True))
     assert found["poison"].tolist() == [0, 1, 0, 0, 1]  # stay, east, south, west, north
+    assert found["open"].tolist() == [1] * 5
     assert found["smell"].tolist() == [0.5, 0, 1, 0, 0] and found["energy"].tolist() == pytest.approx([0.02] * 5)
 
 

@@ -1,5 +1,7 @@
 """Counterfactuals: against stepping by hand, lives worked out by hand, and how far anything can come."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +15,11 @@ from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import Players, players
 from nmmo_jax.presets import preset
 from nmmo_jax.scenario import make_realm
+from nmmo_jax.system import System
 from train.studies.dependency import beyond_reach, by_distance, by_policy, strongest
 from train.studies.forks import fork, futures, instead, reach, remove_agent, remove_each, run_on, runner
 from train.studies.intervals import mean_interval
+from train.studies.reports import charts, counterfactual
 
 TICKS, FUTURES, FAR = 24, 6, 40
 SHAPE = {"num_agents": 8, "num_populations": 1, "rows": 9, "columns": 50, "view": 5, "num_visible": 4}
@@ -150,6 +154,24 @@ def test_numbers_of_a_dependency():
     assert (best["removed"], best["other"], best["tiles"], best["effect"].mean) == (4, 5, 1, 4.0)
     assert beyond_reach([world], 2, 8) == {"tiles_per_tick": 2, "looked_at": 4 * 4 * 4, "changed": 0}
     assert beyond_reach([{**world, "col": np.array([0, 8, 9])}], 2, 8)["changed"] == 4
+
+
+@pytest.mark.parametrize("changed", [{}, {"systems": (System("still"),)}, {"born": 0.1}])
+def test_a_report_tells_of_a_bound_where_there_is_one(changed, tmp_path, monkeypatch):
+    """Systems and births know no distance."""
+    config, rules = preset("law", **SHAPE, systems=changed.get("systems", ()))
+    lived, flat = np.full((4, 3, 2), 9), np.array([0, 1])
+    world = {"uid": flat, "row": flat, "col": flat, "population": flat, "lived": lived, "food": lived}
+    world |= {"changed": np.full((4, 3, 2), NEVER)}
+    forks = SimpleNamespace(env=Environment(config, rules), after=rules.replace(spawn_rate=changed.get("born", 0.0)))
+    forks.names, forks.labels, forks.horizon, forks.title = ("random",), ("random",), 4, lambda: "test"
+    lines = []
+    monkeypatch.setattr(counterfactual.fork_figures, "dependency", lambda *_: None)
+    monkeypatch.setattr(charts, "save", lambda out, name, figure: lines.extend(figure.axes[1].lines))
+    study = SimpleNamespace(forks=forks, cells=lambda: [SimpleNamespace(name="0")])
+    counterfactual.removals(study, tmp_path, {"0": world})
+    told = "Nothing comes farther than" in (tmp_path / "report.md").read_text()
+    assert told == bool(lines) == (not changed)
 
 
 def test_rules_with_another_number_of_branches_are_refused(stage):

@@ -58,6 +58,8 @@ def test_a_run_is_evaluated_and_watched_in_the_world_of_its_systems(run, tmp_pat
     assert env.rules.named()["poison.damage"] == 3
     env, _ = Watch()._world((name,), [])
     assert [system.name for system in env.config.systems] == ["poison"]
+    watched, _ = Watch(set=(("poison.damage=3",),))._world((name,), [])
+    assert watched.rules.named()["poison.damage"] == 3 and watched.config == env.config
     assert Niches(policy=(name,))._filled().study(tmp_path).arms[0].config.systems == env.config.systems
 
 
@@ -68,6 +70,8 @@ def test_a_world_without_them_says_what_it_lacks(run, tmp_path, monkeypatch):
         load_policy(name, env=make("law", num_agents=16, num_populations=1))
     with pytest.raises(ValueError, match=told):
         Simulate(policy=(name,), agents=16, populations=1, out=tmp_path / "a").run()
+    with pytest.raises(ValueError, match=told):
+        Watch(policy=(name,), system=("rest:REST",))._source()
     with pytest.raises(ValueError, match=told):
         Tournament(policy=(name,))._filled().study(tmp_path)
     assert Tournament(policy=(name,), system=("poison:POISON",))._filled().study(tmp_path).env.config.systems

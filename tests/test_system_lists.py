@@ -12,6 +12,8 @@ from nmmo_jax import Action, Argument, Column, Config, Head, Leaf, Listing, Phas
 from nmmo_jax.actions import heads, number_of_things
 from nmmo_jax.components import empty_agents
 from nmmo_jax.observations import thing_at
+from nmmo_jax.play.players import players
+from nmmo_jax.systems.world import World
 from nmmo_jax.testing import WORLD, check_system
 from train.inputs import entries, inputs_of, shown
 from train.networks import NetworkOptions, make_network
@@ -38,7 +40,7 @@ def meal(env, **fruit):
 
 
 def test_fruit(fruit):
-    check_system(fruit, off={"fruit.falls": 0.0}, reach=8, ticks=16, **{"fruit.falls": 1.0})
+    check_system(fruit, off={"fruit.falls": 0.0}, reach=8, **{"fruit.falls": 1.0})
 
 
 def test_what_is_listed(env):
@@ -207,6 +209,22 @@ def test_networks_read_lists_and_choose_among_them(name, world):
     np.testing.assert_allclose(other["which"][..., 1:], first["which"][..., :0:-1], atol=1e-5)
 
 
+def test_random_play_chooses_what_systems_offer(world):
+    """All that is allowed, each as likely; the other scripts nothing."""
+    env, realm, obs = world
+    play = players(["random", "forager", "random"], env, None)
+    keys, many = (
+        jax.random.split(jax.random.key(0), 64),
+        jax.tree.map(lambda leaf: jnp.stack([leaf] * 64), (obs, realm)),
+    )
+    choices = jax.jit(lambda *given: play.act(play.params, *given, play.initial(64))[0].of)(keys, *many)
+    chosen = {name: np.unique(thing[:, 0]).tolist() for name, thing in choices.items()}
+    assert chosen["which"] == [-1, 2] and chosen["word"] == [0, 1, 2, 3, 4] and len(chosen["where"]) > 10
+    assert [np.unique(choices[name][:, 4]).tolist() for name in ("whom", "where", "which", "word")] == [[-1]] * 3 + [
+        [2]
+    ]
+
+
 def test_newborns_inherit_from_who_bears_them():
     def mark(world):
         return world.set(founder=jnp.where(world["founder"] == 0, world.agents.uid + 1, world["founder"]))
@@ -282,6 +300,16 @@ def test_declarations_that_cannot_be(make, told):
     assert told in str(error.value)
 
 
+def test_rows_go_by_number_or_by_flag_and_sums_do_not_wrap(env):
+    realm = meal(env, row=[1, 2, 3, 4], col=[5] * 4, age=[32_767] * 4)
+    nobody = jnp.zeros(12, bool)
+    world = World(env.config.systems[0], "end", realm, env.rules, env.config, nobody, nobody)
+    for rows in (jnp.array([3, -1, 1]), jnp.zeros(64, bool).at[jnp.array([1, 3])].set(True)):
+        assert world.remove("fruit", rows)["fruit"]["alive"][:5].tolist() == [True, False, True, False, False]
+    assert world.set(fruit={"age": world["fruit"]["age"] + 1})["fruit"]["age"][:5].tolist() == [32_767] * 4 + [0]
+    assert world.row("fruit", jnp.array([0, -1, 9]))["age"].tolist() == [32_767, 0, 0]
+
+
 def test_rows_are_told_what_they_do_wrong(env):
     table = Table("t", 4, [Column("x", low=0, high=9)])
 
@@ -297,6 +325,12 @@ def test_rows_are_told_what_they_do_wrong(env):
         ({"act": lambda world: world.add("t", there, y=1)}, r"w.t.y: its columns are alive, x"),
         ({"act": lambda world: world.add("t", there, x=0.5)}, r"w.t.x: float32: must be whole numbers"),
         ({"act": lambda world: world.add("t", there, alive=False)}, r"w.t.alive: new rows are alive"),
+        ({"act": lambda world: world.remove("t", there)}, r"w.t: flags of shape \(2,\): must be \(4,\), or numbers"),
+        (
+            {"act": lambda world: world.heal(jnp.array([2]), 1), "stats": ["health"]},
+            r"whom: int32 of shape \(1,\): must",
+        ),
+        ({"act": lambda world: world.set(x=world.rule.no)}, "rules of w: no: there are none"),
         (
             {"act": lambda world: world.set(**{"other.x": 1}), "needs": ["other"]},
             "columns of another system are its own",
@@ -312,7 +346,7 @@ def test_rows_are_told_what_they_do_wrong(env):
             r"rows of l: int32 of shape",
         ),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises((ValueError, AttributeError), match=told):
             wrong(**parts)
     with pytest.raises(ValueError, match=r"of\['fruit.fruit'\]: 65 rows: allowed are at most 64"):
         meal(env, row=[1] * 65)

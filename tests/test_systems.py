@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("example_systems")
 def test_poison():
     from poison import POISON
 
-    check_system(POISON, off={"poison.damage": 0}, reach=8)
+    check_system(POISON, off={"poison.damage": 0}, reach=8, **{"poison.damage": 9})
 
 
 def test_scent():
@@ -25,7 +25,7 @@ def test_scent():
 def test_rest():
     from rest import REST
 
-    check_system(REST, off={"rest.exhaustion": 0}, reach=8)
+    check_system(REST, off={"rest.exhaustion": 0}, reach=8, **{"rest.most": 8, "rest.exhaustion": 9})
 
 
 def test_all_together_one_after_another():

@@ -51,13 +51,14 @@ def test_a_hello_has_what_is_declared(play):
         f"manners.{name}": "" for name in ("friend", "gift", "place")
     }
     arguments = {one["name"]: one for one in header["arguments"]}
-    assert list(arguments) == ["move", "style", "target", "pose", "friend", "gift", "place"]
+    assert list(arguments) == ["move", "style", "target", "pose", "friend", "gift", "place", "leader"]
     assert arguments["move"]["labels"] == ["stay", "east", "south", "west", "north"]
     assert [arguments["pose"][name] for name in ("system", "size", "nothing", "among", "labels")] == [
         "manners", 3, 0, "", None,
     ]  # fmt: skip
     assert arguments["friend"]["among"] == "visible" and arguments["friend"]["size"] == 16
     assert [arguments["gift"][name] for name in ("among", "size", "columns")] == ["gifts", 4, ["kind"]]
+    assert [name for name, one in arguments.items() if one["agents"]] == ["target", "friend", "leader"]
     assert [one["name"] for one in header["stats"]] == ["health", "food", "water"]
     assert "immune" in header["agents"] and "alive" not in header["agents"]
 
@@ -101,6 +102,17 @@ def test_a_person_chooses_what_systems_offer(play, policies):
             place = mask["thing.place"].reshape(15, 15)[7]
             assert place[7] == -1 and place[8] == place[6] + 2
             await refused("gift 4: allowed are -1 to 3", do="act", choices={"gift": 4})
+            # Who is listed is known by uid: another may hold the slot when the choice comes.
+            listed, agents = mask["thing.leader"], frame.agents
+            assert listed[0] == -1 and listed[1] == uid and set(listed[2:]) - {-1} <= set(agents.uid[agents.alive])
+            leader = int(listed[listed >= 0][-1])
+            assert (where := slot_of(playback.view.replay, playback.newest, leader)) != leader
+            await do(do="act", choices={"leader": 2**31 - 1})  # nobody
+            frame, _ = await tick()
+            assert frame.choices["leader"][slot] == -1
+            await do(do="act", choices={"leader": leader})
+            frame, _ = await tick()
+            assert frame.choices["leader"][slot] == where
             await do(do="act", choices={"gift": 2, "place": int(place[8])})
             frame, mask = await tick()
             assert frame.of["manners"]["gift"][slot] == 2 and frame.of["manners"]["place"][slot] == place[8]

@@ -38,11 +38,15 @@ MANNERS = System(
         *(Column(name, "int32", empty=-1) for name in ("friend", "gift", "place")),
     ],
     tables=[Table("gifts", 4, [Column("kind", high=9)])],
-    observe=[Listing("gifts", "gifts", 3, ["kind"], rows=lambda world: jnp.full((16, 3), jnp.array([2, -1, 0])))],
+    observe=[
+        Listing("gifts", "gifts", 3, ["kind"], rows=lambda world: jnp.full((16, 3), jnp.array([2, -1, 0]))),
+        Listing("pack", "agents", 4, ["pose"]),
+    ],
     heads=[
         Head("pose", [Argument("pose", 3, mask=_poses, meaning="0 stand, 1 sit, 2 lie")]),
         Head("friend", [Argument("friend", among="visible", meaning="whom it greets")]),
         Head("give", [Argument("gift", among="gifts"), Argument("place", among="window")]),
+        Head("follow", [Argument("leader", among="pack")]),
     ],
     causes=["boredom"],
     phases=[Phase("act", _keep), Phase("end", _wrap)],

@@ -112,9 +112,10 @@ class VecEnv:
     def step(self, actions: Actions | Sequence[Actions]) -> tuple[Observations, Rewards, Dones, StepInfo]:
         """One tick of all realms.
 
-        Actions are integers by argument (``move``, ``style``, ``target``), in arrays that NumPy can read. ``target`` is
-        a position in the agent's list of visible agents, as in its mask. An argument that is left out, or out of range,
-        means nothing.
+        Actions are integers by argument (``move``, ``style``, ``target``, those of systems), in arrays that NumPy can
+        read. ``target`` is a position in the agent's list of visible agents, as in its mask. Positions, too, are the
+        arguments of systems among the visible, a list (0: nothing), or the tiles of the window (its middle: nothing).
+        An argument that is left out, or out of range, as -1 is, means nothing.
 
         - ``{"move": [n], ...}``: for all rows of the last observations, in their order;
         - ``{"realm": [k], "uid": [k], "move": [k], ...}``: for these agents, in any order; the others do nothing;

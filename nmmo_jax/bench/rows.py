@@ -103,9 +103,13 @@ def row(name: str, agents: int | None = None, populations: int | None = None, wo
 def _own(world: str) -> dict[str, Any]:
     try:
         given = json.loads(world or "{}")
-        return {**given, "systems": tuple(find_system(one) for one in given.get("systems", ()))}
+        own = {**given, "systems": tuple(find_system(one) for one in given.get("systems", ()))}
     except (json.JSONDecodeError, AttributeError, TypeError) as error:
         raise ValueError(f"world={world}: must be fields and their values as JSON: {error}") from None
+    for field in ("num_agents", "num_populations"):
+        if field in own:
+            raise ValueError(f"world={world}: {field}: use {field.removeprefix('num_')}")
+    return own
 
 
 def _crowd(overrides: dict[str, Any], tiles: np.ndarray, agents: int, populations: int) -> Row:

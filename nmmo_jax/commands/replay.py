@@ -127,9 +127,11 @@ def _facts(replay: Replay, size: int) -> dict[str, str]:
     lifetime = "" if config.max_lifetime is None else f", lives end at {config.max_lifetime:,} ticks"
     living = [int(replay.frames[index].agents.alive.sum()) for index in (0, -1)]
     per_tick = f", {size / len(replay):,.0f} per tick" if len(replay) else ""
+    systems = {"systems": ", ".join(about["config"]["systems"])} if config.systems else {}
     return {
         "title": about["title"] or "-",
         "world": f"{rows:,} x {columns:,} tiles, {config.num_agents:,} places, {order}{lifetime}",
+        **systems,
         "rules": f"version {about['rules_version']}; " + (", ".join(rules) or "those of chaos"),
         "ticks": f"{replay.frames[0].tick:,} to {replay.frames[-1].tick:,}",
         "living": f"{living[0]:,} at first, {living[1]:,} at last",

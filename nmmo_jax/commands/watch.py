@@ -28,9 +28,10 @@ from nmmo_jax.environment import Environment, make
 from nmmo_jax.play.players import labels, players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.references import reference
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
-from nmmo_jax.rules import Rules
+from nmmo_jax.rules import Rules, rule_fields
 from nmmo_jax.system import System
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.files import load_map
@@ -72,7 +73,8 @@ class Watch:
     """Any other field of the world's configuration and rules: regrowth_probability=0.05 attack_damage=10,2,1
     max_spawns=2."""
     system: Systems = ()
-    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module.
+    Default: those that the first trained policy was trained with, unless --game is given."""
     realms: int | None = None
     """Worlds to choose from; one is played at a time. Default: 4."""
     seed: int | None = None
@@ -218,7 +220,8 @@ class Watch:
         own: dict[str, Any] = {"num_agents": self.agents, "num_populations": self.populations}
         own |= {name: max(one.shape[axis] for one in maps) for name, axis in sides.items()}
         own = {name: value for name, value in own.items() if value is not None}
-        own |= parse_set(self.set, PLACES | NO_EFFECT, systems=self.system)
+        systems = self.system or tuple(map(reference, self._trained_with(names)))
+        own |= parse_set(self.set, PLACES | NO_EFFECT, systems=systems)
         trained = next((name for name in names if name not in POLICIES), None)
         if self.game is not None or trained is None:
             game = self.game or "chaos"
@@ -227,8 +230,11 @@ class Watch:
         if self.agents is not None:
             own.setdefault("population_cap", self.agents)
         fields = {field.name for field in dataclasses.fields(Config)}
-        rules = {**policy.rules.named(), **{name: own.pop(name) for name in [*own] if name not in fields}}
-        return Environment(dataclasses.replace(policy.config, **own), Rules.from_named(rules)), labels(names)[0]
+        given = {name: own.pop(name) for name in [*own] if name not in fields}
+        config = dataclasses.replace(policy.config, **own)
+        known = rule_fields(config)  # --system can be without a system that there was in training
+        rules = {name: value for name, value in policy.rules.named().items() if name in known}
+        return Environment(config, Rules.from_named({**rules, **given})), labels(names)[0]
 
     def _policies(self, kind: Any, env: Environment, names: tuple[str, ...]) -> Any:
         """The policies of the populations; where those of a replay cannot be found, of nobody trained."""

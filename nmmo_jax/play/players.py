@@ -10,8 +10,11 @@ import jax.numpy as jnp
 from nmmo_jax.actions import Action, complete
 from nmmo_jax.common.spelling import near
 from nmmo_jax.common.text import safe
+from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
-from nmmo_jax.policies.scripted import POLICIES, play
+from nmmo_jax.policies.scripted import POLICIES, offered, play
+
+_SYSTEMS = 2**30  # of the key for what systems offer; the policies have small numbers
 
 
 class Players(NamedTuple):
@@ -59,12 +62,20 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
     first = script is not None
     position = [kinds.index(networks[name]) + first if name in loaded else 0 for name in names]
 
+    def choose_any(keys, obs, realm):
+        any_of = jax.vmap(lambda key, obs: offered(fold_in(key, _SYSTEMS), obs, env.config))(keys, obs)
+        plays = jnp.asarray([name == "random" for name in names])[realm.agents.population % len(names)]
+        nothing = {one.name: one.no_choice for system in env.config.systems for one in system.arguments}
+        return {name: jnp.where(plays, choice, nothing[name]) for name, choice in any_of.items()}
+
     def act(params, keys, obs, realm, cores):
         each = zip(firsts, params, cores, strict=True)
         told = [policy.act(own, keys, obs, realm, core) for policy, own, core in each]
         actions = [action for action, _ in told]
         if script is not None:
             actions.insert(0, jax.vmap(script)(keys, obs, realm))
+            if env.config.systems and "random" in names:  # the other scripts do not know what systems offer
+                actions[0] = actions[0].replace(of=choose_any(keys, obs, realm))
         which = jnp.asarray(position)[realm.agents.population % len(names)]
         actions = [complete(action, env.config) for action in actions]
         return jax.tree.map(lambda *choices: jax.lax.select_n(which, *choices), *actions), [core for _, core in told]

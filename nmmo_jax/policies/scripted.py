@@ -12,8 +12,9 @@ from jaxtyping import Array, Int32, PRNGKeyArray
 from nmmo_jax.actions import Action
 from nmmo_jax.bits import count_bits, nth_bit, pack
 from nmmo_jax.components import Realm
+from nmmo_jax.config import Config
 from nmmo_jax.draws import bits, choose, fold_in, words
-from nmmo_jax.observations import FEATURES, Observation
+from nmmo_jax.observations import FEATURES, Observation, to_action
 from nmmo_jax.policies.foraging import MOVES, Mask, forage, heading, in_peace
 from nmmo_jax.policies.planner import planner
 from nmmo_jax.policies.windows import look, safe_moves
@@ -66,6 +67,17 @@ def fighter(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     reaches = jnp.take_along_axis(mask["target"], index[:, None, None], axis=2)[:, :, 0]
     move = forage(key, obs, look(obs, mask))
     return Action(move=move, style=jax.lax.argmax(reaches, 1, jnp.int32), target=slot_of(obs, index))
+
+
+def offered(key: PRNGKeyArray, obs: Observation, config: Config) -> dict[str, Int32[Array, "N"]]:
+    """Of every argument of systems one of what is allowed, each as likely, as ``Action.of`` takes it."""
+    slot, choices = jnp.arange(obs.self.shape[0], dtype=jnp.uint32), {}
+    for index, argument in enumerate(one for system in config.systems for one in system.arguments):
+        word, _ = words(key, slot, jnp.full_like(slot, index))
+        allowed = pack(obs.mask[argument.name].T)
+        choices[argument.name] = nth_bit(allowed, choose(word, count_bits(allowed).sum(axis=0, dtype=jnp.int32)))
+    action = to_action(choices, obs, config)
+    return {name: choice for name, choice in action.of.items() if choice is not None}
 
 
 def slot_of(obs: Observation, index: Int32[Array, "N"]) -> Int32[Array, "N"]:

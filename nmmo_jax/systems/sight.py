@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int16, Int32
 
-from nmmo_jax.actions import sized
 from nmmo_jax.components import Realm, lookup
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Argument, Leaf
@@ -46,8 +45,8 @@ def look(
     masks = {
         one.name: _mask(one, world, able)
         for world in worlds.values()
-        for head in world.system.heads
-        for one in sized(head, config).arguments
+        for head in config.heads[world.system.name]
+        for one in head.arguments
     }
     return shown, listed, masks
 
@@ -119,7 +118,7 @@ def _leaf(leaf: Leaf, world: World) -> Int16[Array, "N ..."]:
 
 
 def _mask(argument: Argument, world: World, able: Bool[Array, "N"]) -> Bool[Array, "N A"]:
-    """Which choices of a system's argument, sized as in ``heads``, do something; nothing is always allowed."""
+    """Which choices of a system's argument, as in ``Config.heads``, do something; nothing is always allowed."""
     config = world.config
     assert world.visible_slot is not None
     if argument.among == "visible":

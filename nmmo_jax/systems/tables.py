@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int32
+from jaxtyping import Array, Bool, Int32, Shaped
 
 from nmmo_jax.bits import first_set
 from nmmo_jax.components import lookup
@@ -76,10 +76,24 @@ def with_rows(table: Table, old: Columns, there: Bool[Array, "A"], new: Columns,
     return result
 
 
-def without_rows(table: Table, old: Columns, rows: Int32[Array, "*B"], told: str) -> dict[str, jax.Array]:
-    """A table without these rows; -1 for none."""
-    row = jnp.where(rows >= 0, rows, old["alive"].size)
-    return with_columns(table, old, {"alive": old["alive"].at[row].set(False, mode="drop")}, told)
+def without_rows(table: Table, old: Columns, rows: Shaped[Array, "*B"], told: str) -> dict[str, jax.Array]:
+    """A table without these rows: their numbers, -1 for none; or True for each that goes.
+
+    Raises:
+      ValueError: flags of another shape than the table's.
+    """
+    alive = old["alive"]
+    if rows.dtype == bool:
+        if rows.shape != alive.shape:
+            raise ValueError(f"{told}: flags of shape {rows.shape}: must be {alive.shape}, or numbers of rows")
+        return with_columns(table, old, {"alive": alive & ~rows}, told)
+    row = jnp.where(rows >= 0, rows, alive.size)
+    return with_columns(table, old, {"alive": alive.at[row].set(False, mode="drop")}, told)
+
+
+def widened(columns: Any) -> Any:
+    """Columns as int32, whose sums do not wrap as those of shorter types would; bool as it is."""
+    return jax.tree.map(lambda values: values if values.dtype == bool else values.astype(jnp.int32), columns)
 
 
 def take_rows(table: Table, columns: Columns, rows: Int32[Array, "*B"]) -> dict[str, jax.Array]:

@@ -9,12 +9,11 @@ else: all at once, or one after another where the configuration says so. What it
 
 import dataclasses
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Int32, UInt32
+from jaxtyping import Array, Bool, Int, Int32, Shaped, UInt32
 
 from nmmo_jax.components import NO_UID, Agents, Draws, Happening, Orders, Outcome, Realm, Tiles
 from nmmo_jax.config import Config
@@ -23,9 +22,20 @@ from nmmo_jax.draws import words
 from nmmo_jax.rules import Rules
 from nmmo_jax.system import System
 from nmmo_jax.systems.movement import can_enter
-from nmmo_jax.systems.tables import saturated, take_rows, whole, with_columns, with_rows, without_rows
+from nmmo_jax.systems.tables import saturated, take_rows, whole, widened, with_columns, with_rows, without_rows
 
 _LATE = ("end", "observe")  # points at which no stat can be changed any more
+
+
+class OwnRules:
+    """The rules of a system as attributes."""
+
+    def __init__(self, system: str, rules: dict[str, Any]):
+        self.__dict__.update(rules)
+        self._told = f"rules of {system}: {{}}: there are {', '.join(rules) or 'none'}"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(self._told.format(name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +89,7 @@ class World:
     @property
     def rule(self) -> Any:
         """The system's own rules as attributes, ``world.rule.damage``; the classic ones are ``world.rules``."""
-        return SimpleNamespace(**self.rules.of.get(self.system.name, {}))
+        return OwnRules(self.system.name, self.rules.of.get(self.system.name, {}))
 
     @property
     def place(self) -> Int32[Array, "N"]:
@@ -87,11 +97,12 @@ class World:
         return self.agents.row.astype(jnp.int32) * self.config.columns + self.agents.col.astype(jnp.int32)
 
     def __getitem__(self, name: str) -> Any:
-        """A column or table of the system, or ``"other.column"`` of another.
+        """A column or table of the system, or ``"other.column"`` of another: int32 (or bool), so that sums do not wrap.
 
         Columns of agents have their ``empty`` value where nobody is. A table is a dict of its columns.
         """
         system, column, values = self._find(name)
+        values = widened(values)
         if column in {one.name: one for one in system.agents}:
             here = self.turn if self.point == "observe" else self.agents.alive  # who has just left looks once more
             return jnp.where(here, values, jnp.asarray(_column(system, column).empty, values.dtype))
@@ -118,7 +129,8 @@ class World:
     def chosen(self, argument: str) -> Int32[Array, "N"]:
         """What agents chose of one of the system's arguments; who does not act: the choice that means nothing.
 
-        Of an argument among something: a slot, a row of a table, or the flat index of a tile; -1 for nothing.
+        Of an argument among something: a slot, a row of a table, or the flat index of a tile; -1 for nothing. An action
+        can name what an agent does not see: whether it is in reach, or still there, is for the system to check.
         """
         known = {one.name: one for one in self.system.arguments}
         if argument not in known:
@@ -145,7 +157,7 @@ class World:
     def row(self, table: str, rows: Int32[Array, "*B"]) -> dict[str, jax.Array]:
         """The columns of a table at these rows; where a row is -1, not alive and ``empty``."""
         system, name, columns = self._find(table)
-        return take_rows(self._table(system, name), columns, rows)
+        return take_rows(self._table(system, name), widened(columns), rows)
 
     def add(self, table: str, there: Bool[Array, "A"], /, **columns: Any) -> "World":
         """New rows of a table, for each that is ``there``, in order, while there is room.
@@ -155,8 +167,8 @@ class World:
         """
         return self._put_rows(table, with_rows, there, columns)
 
-    def remove(self, table: str, rows: Int32[Array, "*B"]) -> "World":
-        """Without these rows of a table; -1 for none."""
+    def remove(self, table: str, rows: Shaped[Array, "*B"]) -> "World":
+        """Without these rows of a table: their numbers, -1 for none; or True for each that goes."""
         return self._put_rows(table, without_rows, rows)
 
     def words(self, counter: int = 0) -> UInt32[Array, "N 2"]:
@@ -228,7 +240,7 @@ class World:
             raise self._error(f"tell({event!r})", f"its events are {', '.join(self.system.events) or 'none'}")
         outcome = self._outcome("tell")
         deeds, n = outcome.of[self.system.name], self.config.num_agents
-        old, who = deeds.events[event], self.turn & self.agents.alive & jnp.asarray(who, bool)
+        old, who = deeds.events[event], self.turn & self.agents.alive & self._who(who, f"tell({event!r})")
 
         def put(new: Any, before: jax.Array) -> jax.Array:
             return jnp.where(who, jnp.broadcast_to(whole(new, f"{self.system.name}: tell({event!r})"), n), before)
@@ -240,7 +252,7 @@ class World:
         if stat not in self.system.stats:
             raise self._error(f"{stat} is changed", f"declared is stats={self.system.stats!r}")
         outcome = self._outcome(f"{stat} is changed")
-        who = jnp.asarray(who, bool) & self.acting
+        who = self._who(who, f"{stat} is changed") & self.acting
         old = getattr(self.agents, stat).astype(jnp.int32)
         # Below 2^30, so that no sum of two wraps around.
         amount = jnp.clip(jnp.broadcast_to(whole(amount, f"{self.system.name}: {stat}"), old.shape), 0, 2**30)
@@ -253,6 +265,13 @@ class World:
         account = getattr(deeds, name)
         deeds = deeds.replace(**{name: {**account, stat: account[stat] + moved}})
         return self._with(realm=self.realm.replace(agents=agents))._with_deeds(outcome, deeds), moved
+
+    def _who(self, who: Any, what: str) -> Bool[Array, "#N"]:
+        who = jnp.asarray(who)
+        if who.dtype != bool or who.shape not in ((), (self.config.num_agents,)):
+            must = f"whom: {who.dtype} of shape {who.shape}: must be bool of shape ({self.config.num_agents},)"
+            raise self._error(what, must)
+        return who
 
     def _with_deeds(self, outcome: Outcome, deeds: Any) -> "World":
         return self._with(outcome=outcome.replace(of={**outcome.of, self.system.name: deeds}))

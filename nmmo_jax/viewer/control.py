@@ -5,6 +5,7 @@ import threading
 from nmmo_jax.actions import heads
 from nmmo_jax.play.playing import HumanActions
 from nmmo_jax.replay import Replay
+from nmmo_jax.viewer.protocol import is_of_agents
 from nmmo_jax.viewer.scene import slot_of
 
 
@@ -46,7 +47,8 @@ class Control:
     def next_actions(self, replay: Replay, index: int) -> HumanActions:
         """What was chosen, for the tick after a frame; it is forgotten, and so is who has died."""
         actions = HumanActions(replay.config)
-        of_agents = {one.name for head in heads(replay.config) for one in head.arguments if one.among == "visible"}
+        arguments = [argument for head in heads(replay.config) for argument in head.arguments]
+        of_agents = {argument.name for argument in arguments if is_of_agents(argument, replay.config)}
         with self._lock:
             for uid, choices in list(self._choices.items()):
                 slot = slot_of(replay, index, uid)

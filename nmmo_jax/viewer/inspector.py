@@ -113,6 +113,7 @@ class Inspector:
         if outputs.trained[slot]:
             fields["value"] = float(outputs.value[slot])
             arrays |= {f"probability.{name}": rows[slot] for name, rows in outputs.probabilities.items()}
+            arrays |= self._things(index, slot, outputs)
         return protocol.encode("agent", fields, **arrays)
 
     def mask(self, index: int, uid: int, cores: Any = None) -> bytes:
@@ -123,17 +124,19 @@ class Inspector:
             _, outputs = self._outputs(index, cores)
             arrays = {f"mask.{name}": rows[slot].astype(np.uint8) for name, rows in outputs.obs.mask.items()}
             arrays["visible"] = self._visible(index, slot, outputs)
-            arrays |= self._things(slot, outputs)
+            arrays |= self._things(index, slot, outputs)
         return protocol.encode("mask", {"uid": uid, "tick": int(self._replay.frames[index].tick)}, **arrays)
 
-    def _things(self, slot: int, outputs: PolicyOutputs) -> dict[str, np.ndarray]:
-        """Of arguments among tiles or lists: what each choice is, as in ``Action``, and what is shown of it."""
+    def _things(self, index: int, slot: int, outputs: PolicyOutputs) -> dict[str, np.ndarray]:
+        """Of arguments among tiles or lists: what each choice is, as ``act`` takes it, and what is shown of it."""
         config, obs, found = self._replay.config, outputs.obs, {}
         for argument in (argument for head in heads(config) for argument in head.arguments):
             if argument.among in ("", "visible"):
                 continue
             if argument.among in config.lists:
-                found[f"thing.{argument.name}"] = np.append(-1, obs.rows[argument.among][slot]).astype(np.int32)
+                rows = obs.rows[argument.among][slot]
+                things = self._uids(index, rows) if protocol.is_of_agents(argument, config) else rows
+                found[f"thing.{argument.name}"] = np.append(-1, things).astype(np.int32)
                 found[f"shown.{argument.name}"] = np.asarray(obs.of[argument.among][slot], np.int32)
                 continue
             own = dict(zip(FEATURES, obs.self[slot], strict=True))
@@ -144,8 +147,11 @@ class Inspector:
 
     def _visible(self, index: int, slot: int, outputs: PolicyOutputs) -> np.ndarray:
         """The uids of those whom an agent lists, -1 where its list ends."""
-        listed = outputs.obs.visible_slot[slot]
-        return np.where(listed >= 0, self._replay.frames[index].agents.uid[listed], -1).astype(np.int32)
+        return self._uids(index, outputs.obs.visible_slot[slot])
+
+    def _uids(self, index: int, slots: Any) -> np.ndarray:
+        """Who holds these slots; -1: nobody."""
+        return np.where(slots >= 0, self._replay.frames[index].agents.uid[slots], -1).astype(np.int32)
 
     def overlay(self, index: int, name: str, uid: int | None, cores: Any = None) -> bytes:
         """The values of an overlay.

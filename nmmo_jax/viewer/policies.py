@@ -105,7 +105,8 @@ class TrainedPolicies:
 
     def dependency(self, realm: Realm, slot: int) -> Float32[np.ndarray, "W W"]:
         """How much more an agent expects with another beside it, by where that one stands in its window; NaN where
-        nobody can stand. The other is a copy of the agent, of the next population.
+        nobody can stand. The other is a copy of the agent, of the next population. Only the nearest agents are there,
+        in other slots than in the realm: a column of a system that holds slots points at others.
         """
         population = int(realm.agents.population[slot])
         policy, params = self._one(population, self.env.config.view**2 + 1)

@@ -57,9 +57,14 @@ def choice_fields(config: Config) -> dict[str, Field]:
 
     def field(one: Argument) -> Field:
         low = -1 if one.among else 0
-        return Field(int, low) if one.among == "visible" else Field(int, low, number_of_things(one, config) - 1)
+        return Field(int, low) if is_of_agents(one, config) else Field(int, low, number_of_things(one, config) - 1)
 
     return {argument.name: field(argument) for head in heads(config) for argument in head.arguments}
+
+
+def is_of_agents(argument: Argument, config: Config) -> bool:
+    """Whether agents are chosen, the visible or those of a list: by uid, as their slots may be others' a tick later."""
+    return argument.among == "visible" or (argument.among in config.lists and config.lists[argument.among].rows is None)
 
 
 def encode(kind: str, fields: dict[str, Any] | None = None, **arrays: np.ndarray) -> bytes:

@@ -64,6 +64,7 @@ def _arguments(config: Config) -> list[dict[str, Any]]:
             "nothing": argument.nothing,
             "meaning": argument.meaning,
             "among": argument.among,
+            "agents": protocol.is_of_agents(argument, config),
             "columns": columns.get(argument.among, []),
             "labels": _LABELS.get(argument.name),
         }

@@ -234,9 +234,9 @@ def instead(one: Players, other: Players) -> Players:
 def reach(config: Config, rules: Rules, ticks: int) -> int:
     """How far apart two agents are at the fork, at most, of whom one can have changed the other after so many ticks.
 
-    In tiles, the larger of rows and columns; for policies that know no more than their agent's window, and without
-    births. In a tick a difference is seen by those up to a window's radius away; who acts otherwise moves by 1 tile, or
-    hits one who is as far from it as its attacks reach; and the other may have come 1 tile nearer.
+    In tiles, the larger of rows and columns; for policies that know no more than their agent's window, without births
+    and systems. In a tick a difference is seen by those up to a window's radius away; who acts otherwise moves by 1
+    tile, or hits one who is as far from it as its attacks reach; and the other may have come 1 tile nearer.
     """
     attack = min(int(np.max(np.asarray(rules.attack_range))), config.radius) if np.any(rules.attacks_enabled) else 0
     return ticks * (config.radius + attack + 2)

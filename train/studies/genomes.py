@@ -21,7 +21,7 @@ from nmmo_jax.declarations import Leaf
 from nmmo_jax.draws import choose, words
 from nmmo_jax.kinds import NUM_MATERIALS, Material
 from nmmo_jax.observations import FEATURES, Observation
-from nmmo_jax.policies.foraging import MOST, may_stand
+from nmmo_jax.policies.foraging import MOST
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.systems.sight import leaf_shape
 
@@ -32,7 +32,7 @@ INPUTS = (
     "forest_near",  # s / (1 + s) of the smell s at the tile, which is the sum of 2^-distance over what is seen
     "water_near",
     "agents_near",
-    "open",  # whether it can be entered and survived
+    "open",  # whether it can be entered and is not lava
     "lava",  # whether it is lava that can be entered
     "stay",  # whether it is the tile on which one stands
     "hunger",  # 0 full, 1 nothing left
@@ -70,7 +70,8 @@ def input_names(config: Config) -> tuple[str, ...]:
     """What the network of a genome reads: ``INPUTS``, and of systems their materials and what they show, by name.
 
     Of a material, whether the tile is of it; of what is shown in every tile of the view, what there is at the tile; of
-    single numbers, the agent's own. Other things that systems show are not read.
+    single numbers, the agent's own. Other things that systems show are not read, nor are categories, whose numbers are
+    names and no amounts.
     """
     new = [material.name for system in config.systems for material in system.materials]
     return (*INPUTS, *new, *(leaf.name for leaf in _leaves(config)))
@@ -123,7 +124,8 @@ def inputs_of(obs: Observation, config: Config) -> Float32[Array, "N 5 I"]:
     own = obs.self.astype(jnp.float32)
     needs = [1 - own[:, list(FEATURES).index(name)] / most for name, most in
              (("food", MOST), ("water", MOST), ("health", _HEALTH))]  # fmt: skip
-    of_move = [enters & may_stand(there), enters & (there == Material.LAVA), jnp.arange(5)[None] == 0]
+    lava = there == Material.LAVA
+    of_move = [enters & ~lava, enters & lava, jnp.arange(5)[None] == 0]
     of_agent = [*(need[:, None] for need in needs), 1.0]
     of_systems = [there == number for number in range(NUM_MATERIALS, len(config.material_names))]
     for leaf in _leaves(config):
@@ -208,7 +210,7 @@ def _leaves(config: Config) -> list[Leaf]:
     """What systems show that genomes read."""
     window = (config.view, config.view)
     leaves = [leaf for system in config.systems for leaf in system.leaves]
-    return [leaf for leaf in leaves if leaf_shape(leaf, config) in ((), window)]
+    return [leaf for leaf in leaves if leaf_shape(leaf, config) in ((), window) and not leaf.category]
 
 
 def _reached(window: Shaped[Array, "N W W"]) -> Shaped[Array, "N 5"]:

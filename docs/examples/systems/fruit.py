@@ -32,7 +32,7 @@ def eat(world):
     wanted = jnp.where(fruit["alive"] & near, wanted, -1)
     gets = world.winners(wanted)
     world = world.give(gets, "food", world.rule.food).tell("fruit_eaten", gets, world.rule.food)
-    return world.set(eaten=world["eaten"] + gets.astype(jnp.int16)).remove("fruit", jnp.where(gets, wanted, -1))
+    return world.set(eaten=world["eaten"] + gets.astype(jnp.int32)).remove("fruit", jnp.where(gets, wanted, -1))
 
 
 def has_eaten(before, after):

@@ -15,7 +15,7 @@ def tired(world):
 def spend(world):
     """A tick costs one unit of energy, or gives some to who sits; who has none is hurt."""
     sits = world.acting & tired(world) & (world.chosen("rest") == SIT)
-    energy = world["energy"].astype(jnp.int32)
+    energy = world["energy"]
     rested = jnp.minimum(energy + world.rule.recovery, world.rule.most)
     world = world.set(energy=jnp.where(sits, rested, energy - 1)).tell("rest", sits, rested - energy)
     return world.hurt(world["energy"] == 0, world.rule.exhaustion, "exhaustion")

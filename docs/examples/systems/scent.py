@@ -8,7 +8,7 @@ from nmmo_jax import Column, Leaf, Phase, Rule, System
 
 def spread(world):
     """Each trail fades by a share; where agents stand it is refreshed."""
-    trail = world["trail"].astype(jnp.int32)
+    trail = world["trail"]
     trail -= (trail * world.rule.fading + 99) // 100
     place = jnp.where(world.alive, world.place, trail.size)
     laid = trail.reshape(-1).at[place].add(world.rule.strength, mode="drop")

@@ -28,7 +28,9 @@ export class Choices {
         element("button", { onclick: () => this.take(row, k) }));
     } else {
       row.field = element("input", { type: "number", min: 0, max: argument.size - 1, "aria-label": argument.name });
-      row.field.addEventListener("change", () => this.take(row, Number(row.field.value)));
+      row.field.addEventListener("change", () => {
+        if (row.field.value !== "") this.take(row, Number(row.field.value)); // emptied, it would be 0
+      });
       options = [row.field];
     }
     const mark = () => (this.marked = this.rows.indexOf(row));
@@ -55,16 +57,9 @@ export class Choices {
     return false;
   }
 
-  /** What is at a position, as the server takes it: an agent, a row of a table, a tile; -1 for nothing. */
-  thing({ name, among, nothing }, k) {
-    if (!among) return k;
-    const things = this.message?.data[among === "visible" ? "visible" : `thing.${name}`];
-    return k === nothing ? -1 : (things?.[k] ?? -1);
-  }
-
   /** Whether there is something at a position. */
   there(argument, k) {
-    return !argument.among || k === argument.nothing || this.thing(argument, k) >= 0;
+    return !argument.among || k === argument.nothing || thing(argument, k, this.message?.data) >= 0;
   }
 
   /** Chooses the k-th: of what is listed, what is there. */
@@ -74,7 +69,7 @@ export class Choices {
     row.field?.reportValidity();
     if (!allowed) return;
     row.chosen = k;
-    this.choose({ [row.argument.name]: this.thing(row.argument, k) });
+    this.choose({ [row.argument.name]: row.argument.among ? thing(row.argument, k, this.message?.data) : k });
     this.draw();
   }
 
@@ -109,12 +104,27 @@ export class Choices {
   }
 
   label(argument, k) {
-    const { name, among, columns, nothing } = argument;
-    if (!among) return String(k);
-    if (k === nothing) return `${k} ${among === "visible" ? "nobody" : "nothing"}`;
-    if (among === "visible") return `${k} ${this.world.nameOf(this.thing(argument, k))}`;
-    const shown = this.message?.data[`shown.${name}`];
-    const told = columns.map((column, at) => `${column} ${shown?.[(k - 1) * columns.length + at]}`);
-    return [k, ...(shown ? told : [])].join(" ");
+    return argument.among ? `${k} ${told(argument, k, this.message?.data, this.world)}` : String(k);
   }
+}
+
+/** What is at a position, as the server takes it: an agent, a row of a table, a tile; -1 for nothing. */
+export function thing({ name, among, nothing }, k, data) {
+  const things = data?.[among === "visible" ? "visible" : `thing.${name}`];
+  return k === nothing ? -1 : (things?.[k] ?? -1);
+}
+
+/** What is at a position, in words, as far as the arrays of a message tell. */
+export function told(argument, k, data, world) {
+  const { name, among, agents, columns, nothing } = argument;
+  if (k === nothing) return agents ? "nobody" : "nothing";
+  if (among === "window") {
+    const middle = Math.floor(world.view / 2);
+    const signed = (places) => `${places < 0 ? "" : "+"}${places}`;
+    return `${signed(Math.floor(k / world.view) - middle)} row ${signed((k % world.view) - middle)} col`;
+  }
+  const at = thing(argument, k, data);
+  const shown = at >= 0 ? data[`shown.${name}`] : null;
+  const about = shown ? columns.map((column, i) => `${column} ${shown[(k - 1) * columns.length + i]}`) : [];
+  return [...(agents && at >= 0 ? [world.nameOf(at)] : []), ...about].join(" ");
 }

@@ -1,5 +1,6 @@
 // The inspector: who the selected agent is, how it stands, what it sees, wants and is worth.
 
+import { told } from "./choices.js";
 import { number, rgb } from "./colours.js";
 import { byId, element, fit, setText, symbol } from "./dom.js";
 
@@ -220,18 +221,23 @@ export class Inspector {
       for (let k = 0; k < given.length; k++) shares[k % size] += weights[Math.floor(k / size)] * given[k];
       rows.push(element("h4", { text: argument.name, title: argument.meaning }));
       if (argument.among === "visible") rows.push(...this.byAgent(argument, shares, data.visible));
-      else rows.push(...this.byChoice(argument, shares));
+      else rows.push(...this.byChoice(argument, shares, data));
       before = shares;
     }
     if (!rows.length) rows.push(element("p", { class: "note", text: "Not known in this tick." }));
     this.chances.replaceChildren(...rows);
   }
 
-  byChoice({ name, labels }, shares) {
-    const rows = shares.slice(0, CHOICES).map((share, k) => {
-      return chance(labels?.[k] ?? String(k), share, name === "style" ? this.world.styles[k].colour : null);
+  /** In their order; the most probable of many, and of what is somewhere or listed. */
+  byChoice(argument, shares, data) {
+    const { name, labels, among } = argument;
+    const known = [...shares.entries()].filter(([, share]) => share > 0 || !among);
+    if (among || known.length > CHOICES) known.sort((a, b) => b[1] - a[1]);
+    const label = (k) => (among ? told(argument, k, data, this.world) || String(k) : (labels?.[k] ?? String(k)));
+    const rows = known.slice(0, CHOICES).map(([k, share]) => {
+      return chance(label(k), share, name === "style" ? this.world.styles[k].colour : null);
     });
-    const more = shares.length - CHOICES;
+    const more = known.length - CHOICES;
     if (more > 0) rows.push(element("p", { class: "note", text: `and ${more} more` }));
     return rows;
   }

@@ -32,13 +32,16 @@ def removals(study: Removals, out: Path, results: Results) -> RenderableType:
         "beyond_reach": None,
         "strongest": strongest(worlds),
     }
-    if "planner" not in forks.names:  # it knows the whole map
-        step = reach(forks.env.config, forks.env.rules, 1)
-        numbers["beyond_reach"] = beyond_reach(worlds, step, forks.horizon)
+    config, born = forks.env.config, np.any(forks.after.spawn_rate)
+    born |= config.reproduction and np.any(forks.after.birth_probability)
+    tiles: list[int] = []
+    # The planner knows the whole map, and births, lists of systems and what they do at ``settle`` know no distance.
+    if "planner" not in forks.names and not born and not config.systems:
+        tiles = [reach(config, forks.env.rules, tick) for tick in range(forks.horizon + 1)]
+        numbers["beyond_reach"] = beyond_reach(worlds, tiles[1], forks.horizon)
     title = forks.title()
-    fork_figures.dependency(out, worlds[0], forks.labels, title, palette(forks.env.config))
-    tiles = [reach(forks.env.config, forks.env.rules, tick) for tick in range(forks.horizon + 1)]
-    fork_figures.distance(out, worlds, numbers["by_distance"], tiles, title)
+    fork_figures.dependency(out, worlds[0], forks.labels, title, palette(config))
+    fork_figures.distance(out, worlds, numbers["by_distance"], forks.horizon, tiles, title)
     write_json(out / "results.json", _json(numbers))
     heads = ("tiles away", "pairs", "of them changed", "share", "life", "life, absolute", "food, absolute")
     rows = [
@@ -46,7 +49,7 @@ def removals(study: Removals, out: Path, results: Results) -> RenderableType:
         + [str(row[name]) for name in ("changed", "lived", "lived_abs", "food_abs")]
         for row in numbers["by_distance"]
     ]
-    births = "go on" if np.any(forks.after.spawn_rate) else "stop at the fork"
+    births = "go on" if born else "stop at the fork"
     text = (
         f"# Without one agent\n\n{quoted(title)}. Births {births}. {numbers['living']} agents live at the fork. "
         "Intervals are over worlds.\n\nPairs (removed, other) in all futures, by their distance at the fork, in "

@@ -94,13 +94,14 @@ def _near(figure: Any, axes: Any, world: Result, mean: np.ndarray, chosen: int, 
 
 
 def distance(
-    out: Path, worlds: Sequence[Result], rows: Sequence[dict[str, Any]], tiles: Sequence[int], title: str
+    out: Path, worlds: Sequence[Result], rows: Sequence[dict[str, Any]], horizon: int, tiles: Sequence[int], title: str
 ) -> None:
     """distance.png: effects by the distance at the fork, and when a difference came how far.
 
     Args:
       rows: bins of distance, as ``train.studies.dependency.by_distance`` gives them.
-      tiles: how far a change can have come after 0, 1, 2 ... ticks.
+      horizon: ticks after the fork.
+      tiles: how far a change can have come after 0, 1, 2 ... ticks; empty: any distance.
     """
     figure, (first, second) = charts.figure(2, size=(5.6, 4.2))
     place = np.arange(len(rows))
@@ -123,20 +124,22 @@ def distance(
         others = ~np.eye(far.shape[0], dtype=bool)
         apart.append(np.broadcast_to(far[others], (one["changed"].shape[0], others.sum())).ravel())
         changed.append(one["changed"][:, 1:][:, others].ravel())
-    far, when, ticks = np.concatenate(apart), np.concatenate(changed), np.arange(len(tiles))
+    far, when, ticks = np.concatenate(apart), np.concatenate(changed), np.arange(horizon + 1)
     width = 2
     bins = int(far.max(initial=1)) // width + 1
     total = np.bincount(far // width, minlength=bins)
-    share = np.full((len(tiles), bins), np.nan)
+    share = np.full((horizon + 1, bins), np.nan)
     for tick in ticks:
         known = np.bincount(far[when <= tick] // width, minlength=bins)
         share[tick] = np.where(known > 0, known / np.maximum(total, 1), np.nan)  # nobody: left white
-    box = (0, bins * width, -0.5, len(tiles) - 0.5)
+    box = (0, bins * width, -0.5, horizon + 0.5)
     scale = {"cmap": "viridis", "norm": LogNorm(1e-4, 1)}
     image = second.imshow(share, origin="lower", aspect="auto", extent=box, interpolation="none", **scale)
-    second.plot(tiles, ticks, color=_WARM, linewidth=1.5, linestyle="--", label="the farthest that anything can come")
-    second.legend(frameon=False, fontsize="small", loc="lower right", bbox_to_anchor=(1, 0.12))
-    second.set(xlim=(0, bins * width), ylim=(0, len(tiles) - 1))
+    if tiles:
+        line = {"color": _WARM, "linewidth": 1.5, "linestyle": "--"}
+        second.plot(tiles, ticks, **line, label="the farthest that anything can come")
+        second.legend(frameon=False, fontsize="small", loc="lower right", bbox_to_anchor=(1, 0.12))
+    second.set(xlim=(0, bins * width), ylim=(0, horizon))
     figure.colorbar(image, ax=second, label="share of the others (white: nobody)")
     charts.plain(
         second, "who has been changed by then", xlabel="distance at the fork (tiles)", ylabel="ticks after the fork"
