@@ -37,7 +37,7 @@ def heads(config: Config) -> tuple[Head, ...]:
         among="visible",
     )
     classic = Head("move", (move,)), Head("attack", (style, target))
-    return (*classic, *(head for own in config.heads.values() for head in own))
+    return (*classic, *(head for own in config.own_heads.values() for head in own))
 
 
 def number_of_things(argument: Argument, config: Config) -> int:

@@ -152,7 +152,7 @@ class Config:
         return {one.listing.name: one for one in found}
 
     @functools.cached_property
-    def heads(self) -> dict[str, tuple[Head, ...]]:
+    def own_heads(self) -> dict[str, tuple[Head, ...]]:
         """The heads of each system, with the sizes that follow from what is chosen among."""
         return {one.name: tuple(map(self._sized, one.heads)) for one in self.systems}
 

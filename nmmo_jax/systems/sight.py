@@ -45,7 +45,7 @@ def look(
     masks = {
         one.name: _mask(one, world, able)
         for world in worlds.values()
-        for head in config.heads[world.system.name]
+        for head in config.own_heads[world.system.name]
         for one in head.arguments
     }
     return shown, listed, masks
@@ -118,7 +118,7 @@ def _leaf(leaf: Leaf, world: World) -> Int16[Array, "N ..."]:
 
 
 def _mask(argument: Argument, world: World, able: Bool[Array, "N"]) -> Bool[Array, "N A"]:
-    """Which choices of a system's argument, as in ``Config.heads``, do something; nothing is always allowed."""
+    """Which choices of a system's argument, as in ``Config.own_heads``, do something; nothing is always allowed."""
     config = world.config
     assert world.visible_slot is not None
     if argument.among == "visible":
