@@ -111,7 +111,7 @@ def test_a_new_argument_gets_an_output_of_its_own(monkeypatch):
 
     masks = random_masks(18) | {"word": np.ones((18, 4), bool)}
     params, logits, choices, numbers = jax.eval_shape(play, jax.random.key(0), random_inputs(), masks)
-    assert params["speak_encoder"]["word"]["kernel"].shape == (POPULATIONS, 32, 4)
+    assert params["speak_encoder"]["choose_word"]["kernel"].shape == (POPULATIONS, 32, 4)
     assert logits["word"].shape == (18, 4)
     assert choices["word"].shape == numbers.shape == (18,)
 

@@ -25,9 +25,10 @@ def test_scent():
 def test_rest():
     from rest import REST
 
-    check_system(REST, off={"rest.exhaustion": 0}, reach=8, **{"rest.most": 8, "rest.exhaustion": 9})
+    check_system(REST, off={"rest.exhaustion": 0}, reach=8, **{"rest.most": 8, "rest.exhaustion": 10})
 
 
+@pytest.mark.filterwarnings("ignore:.*not seen in")
 def test_all_together_one_after_another():
     from poison import POISON
     from rest import REST
@@ -85,6 +86,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*not seen in")
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_is_broken_is_found(what):
     parts, told = BROKEN[what]
