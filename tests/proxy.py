@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 
 PREFIX = "/user/somebody/proxy/8765/"
 
@@ -42,3 +43,23 @@ async def _pass_on(reader, writer):
             writer.write(some)
             await writer.drain()
     writer.close()
+
+
+@contextlib.contextmanager
+def front(port):
+    """A proxy, in a thread of its own; its port."""
+    loop, ready, end = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    known = []
+
+    async def run():
+        async with proxied(port) as own:
+            known.append(own)
+            ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    yield known[0]
+    loop.call_soon_threadsafe(end.set)
+    thread.join(20)

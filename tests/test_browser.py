@@ -3,16 +3,13 @@
 Pictures are left in .cache/screenshots. Needs Chromium; software rendering will do.
 """
 
-import asyncio
-import contextlib
 import shutil
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from proxy import PREFIX, proxied
+from proxy import PREFIX, front
 from watched import MANNERS, begun, played
 
 from nmmo_jax import make
@@ -309,26 +306,6 @@ def step(page, playback):
     page.keyboard.press(".")
     until(page, f"window.nmmo.state.tick === {before + 1}")
     return playback.view.replay.frames[before + 1]
-
-
-@contextlib.contextmanager
-def front(port):
-    """A proxy, in a thread of its own; its port."""
-    loop, ready, end = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    known = []
-
-    async def run():
-        async with proxied(port) as own:
-            known.append(own)
-            ready.set()
-            await end.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
-    thread.start()
-    assert ready.wait(20)
-    yield known[0]
-    loop.call_soon_threadsafe(end.set)
-    thread.join(20)
 
 
 def test_with_a_token_and_behind_a_proxy(browser, served):

@@ -6,17 +6,14 @@ import time
 
 import numpy as np
 import pytest
-from watched import begun, played, until
+from watched import begun, played, served, until
 from websockets.asyncio.client import connect
 
 from nmmo_jax.viewer import playback as playback_module
 from nmmo_jax.viewer import protocol
-from nmmo_jax.viewer.access import Access
-from nmmo_jax.viewer.hub import Hub
 from nmmo_jax.viewer.playback import Playback
 from nmmo_jax.viewer.policies import TrainedPolicies
 from nmmo_jax.viewer.scene import slot_of
-from nmmo_jax.viewer.server import start_server
 
 NAMES = ("random",)
 TICKS = 10
@@ -35,23 +32,6 @@ def policies(play):
 @pytest.fixture(scope="module")
 def replay(play):
     return played(play, TICKS)
-
-
-def served(play, policies, session, seconds=0.02):
-    """Runs ``session(playback, port)`` beside a server of a world."""
-
-    async def run():
-        playback = Playback(play, 2, policies, seconds)
-        hub = Hub(playback, ["#000000"] * 2, {"can": {}})
-        server = await start_server(hub, Access())
-        try:
-            async with asyncio.timeout(60):
-                await session(playback, server.sockets[0].getsockname()[1])
-        finally:
-            server.close()
-            playback.close()
-
-    asyncio.run(run())
 
 
 def test_a_browser_sees_goes_back_and_plays(play, replay, policies):

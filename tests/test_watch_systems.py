@@ -1,22 +1,17 @@
 """The viewer in a world with a game system: what it is sent follows from declarations, and people can choose."""
 
-import asyncio
 import json
 import threading
 
 import numpy as np
 import pytest
-from watched import MANNERS, begun, played, until
+from watched import MANNERS, begun, played, served, until
 from websockets.asyncio.client import connect
 
 from nmmo_jax.viewer import protocol, scene
-from nmmo_jax.viewer.access import Access
-from nmmo_jax.viewer.hub import Hub
 from nmmo_jax.viewer.inspector import Inspector
-from nmmo_jax.viewer.playback import Playback
 from nmmo_jax.viewer.policies import TrainedPolicies
 from nmmo_jax.viewer.scene import slot_of
-from nmmo_jax.viewer.server import start_server
 
 NAMES = ("wanderer",)
 
@@ -65,6 +60,7 @@ def test_a_hello_has_what_is_declared(play):
 
 def test_a_person_chooses_what_systems_offer(play, policies):
     async def session(playback, port):
+        playback.set_pace(paused=True)
         async with connect(f"ws://127.0.0.1:{port}/ws", max_size=None) as socket:
 
             async def do(**asked):
@@ -125,15 +121,4 @@ def test_a_person_chooses_what_systems_offer(play, policies):
             others = np.arange(len(frame.choices["pose"])) != slot
             assert not frame.choices["pose"][others].any()  # who plays by itself is not touched
 
-    async def run():
-        playback = Playback(play, 1, policies, 0.02)
-        playback.set_pace(paused=True)
-        server = await start_server(Hub(playback, ["#000000"] * 2, {"can": {}}), Access())
-        try:
-            async with asyncio.timeout(60):
-                await session(playback, server.sockets[0].getsockname()[1])
-        finally:
-            server.close()
-            playback.close()
-
-    asyncio.run(run())
+    served(play, policies, session, realms=1)

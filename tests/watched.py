@@ -10,6 +10,10 @@ from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.system import System
 from nmmo_jax.viewer import protocol
+from nmmo_jax.viewer.access import Access
+from nmmo_jax.viewer.hub import Hub
+from nmmo_jax.viewer.playback import Playback
+from nmmo_jax.viewer.server import start_server
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named
 
@@ -75,3 +79,19 @@ async def until(socket, wanted, seconds=20.0):
             header, arrays = protocol.decode(await socket.recv())
             if wanted(header, arrays):
                 return header, arrays
+
+
+def served(play, policies, session, seconds=0.02, realms=2):
+    """Runs ``session(playback, port)`` beside a server of a world."""
+
+    async def run():
+        playback = Playback(play, realms, policies, seconds)
+        server = await start_server(Hub(playback, ["#000000"] * 2, {"can": {}}), Access())
+        try:
+            async with asyncio.timeout(60):
+                await session(playback, server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
+            playback.close()
+
+    asyncio.run(run())
