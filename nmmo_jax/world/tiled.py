@@ -182,8 +182,8 @@ class _Tilesets:
             raise ValueError(f"{path}: names no tileset")
         if override is not None and len(elements) > 1:
             raise ValueError(f"{path}: has {len(elements)} tilesets: tileset={override} can stand for one only")
-        self._materials = {name: number for number, name in enumerate(config.material_names)}
-        self._materials = {**self._materials, **_ALIASES, **self._materials}
+        names = {name: number for number, name in enumerate(config.material_names)}
+        self._materials = {**_ALIASES, **names}
         self.sets = []
         for element in elements:
             if override is not None:
