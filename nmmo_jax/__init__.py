@@ -8,7 +8,7 @@ from nmmo_jax.actions import Action, Argument, Head, heads
 from nmmo_jax.autoreset import Episode, autoreset
 from nmmo_jax.components import Agents, Births, Cause, Draws, Realm, Tiles, observed_material
 from nmmo_jax.config import RULES_VERSION, Config
-from nmmo_jax.declarations import Column, Leaf, Listing, NewMaterial, Phase, Rule, Table
+from nmmo_jax.declarations import Column, Goal, Leaf, Listing, NewMaterial, Phase, Rule, Table
 from nmmo_jax.digest import digest, digest_hex
 from nmmo_jax.draws import draw
 from nmmo_jax.environment import Environment, Info, make, transition
@@ -38,6 +38,7 @@ __all__ = [
     "Episode",
     "Event",
     "Events",
+    "Goal",
     "Head",
     "Info",
     "Leaf",

@@ -10,7 +10,9 @@ from nmmo_jax.actions import Action, heads, number_of_things
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.environment import Info
+from nmmo_jax.goals import goals, with_steps
 from nmmo_jax.observations import Observation, thing_at
+from nmmo_jax.paths import FAR
 from nmmo_jax.system import System
 
 
@@ -57,9 +59,16 @@ def exercised(
     if obs is None or info is None or config is None:
         names = {"event": system.events, "death by": system.causes, "change of": system.stats}
         names["choice of"] = tuple(one.name for one in system.arguments)
+        names["goal"] = tuple(goal.name for goal in system.goals)
         return {f"{what} {name}" for what, some in names.items() for name in some}
     deeds, causes = info.outcome.of[system.name], np.unique(np.asarray(info.cause))
     found = {f"event {name}" for name, one in deeds.events.items() if np.asarray(one.happened).any()}
     found |= {f"death by {config.cause_names[cause]}" for cause in causes}
     found |= {f"change of {stat}" for some in (deeds.gained, deeds.lost) for stat, one in some.items() if one.any()}
+    if system.goals:
+        steps = np.asarray(_with_steps(obs, config).steps)
+        found |= {f"goal {one.name}" for index, one in enumerate(goals(config)) if (steps[:, index] < FAR).any()}
     return found | {f"choice of {one.name}" for one in system.arguments if (obs.mask[one.name].sum(axis=-1) > 1).any()}
+
+
+_with_steps = jax.jit(with_steps, static_argnums=1)

@@ -30,7 +30,8 @@ _TAKEN = {
     "events": [one.name.lower() for one in Event],
     "heads": ("move", "attack", "value"),
     "arguments": (*ARGUMENTS, "value", "realm", "uid"),  # outputs of networks, columns of actions in ``VecEnv``
-    "observe": ("tiles", "self", "visible", "visible_slot", "mask", "window"),
+    "observe": ("tiles", "self", "visible", "visible_slot", "mask", "window", "steps"),
+    "goals": ("forest", "own_forest", "claimed_forest", "left_forest", "shore", "others"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a game system can declare: its rules, columns, tables, materials, what agents see and choose, and phases.
+"""What a game system can declare: its rules, columns, tables, materials, what agents see, seek and choose, and phases.
 
 ``nmmo_jax.system.System`` puts them together; ``docs/systems.md`` is the tutorial.
 """
@@ -292,6 +292,23 @@ class Head:
     def __post_init__(self):
         check_name("head", self.name)
         keep(self, arguments=check_several(f"head {self.name}: arguments", self.arguments, Argument))
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """Places worth reaching or fleeing: who asks is told how many steps away the nearest is.
+
+    Attributes:
+      places: ``places(view)``, bits of the tiles in view that are such, made of what ``nmmo_jax.goals.View`` has.
+    """
+
+    name: str
+    places: Callable[..., Any]
+    meaning: str = ""
+
+    def __post_init__(self):
+        check_name("goal", self.name)
+        check_function(f"goal {self.name}", self.places)
 
 
 @dataclasses.dataclass(frozen=True)

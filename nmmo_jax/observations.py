@@ -55,6 +55,7 @@ class Observation(flax.struct.PyTreeNode):
     mask: dict[str, Bool[Array, "N ..."]]  # per argument of the action heads, True: allowed
     of: dict[str, Int16[Array, "N ..."]] = dataclasses.field(default_factory=dict)  # what systems show, by name
     rows: dict[str, Int32[Array, "N K"]] = dataclasses.field(default_factory=dict)  # of what they list; -1: nothing
+    steps: UInt8[Array, "N G 5"] | None = None  # to goals, where somebody asked: ``nmmo_jax.goals.with_steps``
 
 
 def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"] | None = None) -> Observation:

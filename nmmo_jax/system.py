@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from nmmo_jax.declarations import STATS, Argument, Column, Head, Leaf, Listing, NewMaterial, Phase, Rule, Table
+from nmmo_jax.declarations import STATS, Argument, Column, Goal, Head, Leaf, Listing, NewMaterial, Phase, Rule, Table
 from nmmo_jax.values import check_choice, check_function, check_int, check_name, check_several, check_unique
 
 
@@ -32,6 +32,7 @@ class System:
       events: kinds of event, by name.
       phases: what it does, and when.
       observe: what agents see of it: numbers, and lists of rows of tables.
+      goals: what is worth reaching or fleeing.
       heads: what agents can choose.
       needs: names of systems without which it cannot be.
       meaning: one sentence.
@@ -50,13 +51,14 @@ class System:
     events: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = ()
     observe: tuple[Leaf | Listing, ...] = ()
+    goals: tuple[Goal, ...] = ()
     heads: tuple[Head, ...] = ()
     needs: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_name("system", self.name)
         kinds = {"rules": Rule, "agents": Column, "tiles": Column, "tables": Table, "materials": NewMaterial}
-        kinds |= {"phases": Phase, "observe": Leaf | Listing, "heads": Head}
+        kinds |= {"phases": Phase, "observe": Leaf | Listing, "goals": Goal, "heads": Head}
         kinds |= dict.fromkeys(("stats", "causes", "events", "needs"), str)
         for field, kind in kinds.items():
             object.__setattr__(self, field, check_several(f"system {self.name}: {field}", getattr(self, field), kind))
@@ -127,7 +129,7 @@ def check_systems(systems: Any, taken: dict[str, Iterable[str]]) -> tuple[System
         for need in system.needs:
             if need not in names:
                 raise ValueError(f"systems: {system.name} needs {need}, which is not among {', '.join(names)}")
-    for kind in ("materials", "causes", "events", "heads", "arguments", "observe"):
+    for kind in ("materials", "causes", "events", "heads", "arguments", "observe", "goals"):
         found = [*taken.get(kind, ())]
         for system in systems:
             found += [one if isinstance(one, str) else one.name for one in getattr(system, kind)]

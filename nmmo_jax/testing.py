@@ -61,7 +61,7 @@ def check_system(
     are clean; the accounts of the ledger; a digest that sees every column; jit or not, one realm or many, played again
     from a recording: the same; every choice that a mask allows has its effect and no other has, of arguments that
     declare one. A warning tells what never happened: events, causes, stats that were not changed, arguments of which
-    nothing could be chosen.
+    nothing could be chosen, goals that nobody saw.
 
     Args:
       needs: other systems that it needs.

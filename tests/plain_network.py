@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES
+from nmmo_jax.paths import FAR
 from train.default import LIMIT
 
 
@@ -16,7 +18,16 @@ def plain_scaled(x: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.clip(value, -LIMIT, LIMIT) for name, value in result.items()}
 
 
-def plain_network(params, tiles, own, visible, listed) -> dict[str, np.ndarray]:
+def plain_approach(steps: np.ndarray) -> list[float]:
+    """Of one goal: the steps from one's own tile, and from those right, below, left and above."""
+    own, *beside = (int(one) for one in steps)
+    if own == FAR:
+        return [0, 0, 0, -2, -2, -2, -2]
+    nearer = [-2 if there == FAR else max(-2, min(2, own - there)) for there in beside]
+    return [1, own / 16, 1 / (1 + own), *nearer]
+
+
+def plain_network(params, tiles, own, visible, listed, steps) -> dict[str, np.ndarray]:
     """Of one agent."""
 
     def dense(name, x):
@@ -30,7 +41,9 @@ def plain_network(params, tiles, own, visible, listed) -> dict[str, np.ndarray]:
     weights = params["tiles"] * (2 * near / np.sqrt((near**2).mean()))[:, None]
     from_tiles = sum(weights[material, place] for place, material in enumerate(tiles[0].reshape(-1)))
     from_tiles = from_tiles + np.minimum(tiles[1].reshape(-1), 3) @ weights[-1] + params["tiles_bias"]
-    own = np.stack(list(plain_scaled(own).values()))
+    around = [tiles[0, 3, 3], tiles[0, 3, 4], tiles[0, 4, 3], tiles[0, 3, 2], tiles[0, 2, 3]]
+    footing = [float(Material.GRASS <= material <= Material.FOREST) for material in around]
+    own = np.concatenate([list(plain_scaled(own).values()), footing, *(plain_approach(goal) for goal in steps)])
     attributes = plain_scaled(visible)
     attributes["row"], attributes["col"] = np.abs(attributes["row_difference"]), np.abs(attributes["col_difference"])
     attributes = np.stack(list(attributes.values()), axis=-1)

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import nmmo_jax
+from nmmo_jax.goals import CLASSIC
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
+from nmmo_jax.paths import FAR
 from train.inputs import Inputs
 
 ENV = nmmo_jax.make("chaos", num_agents=12, num_populations=3, rows=36, columns=33, view=7, num_visible=5)
@@ -26,7 +28,8 @@ def random_inputs(rows: int = 6, seed: int = 0) -> Inputs:
     visible = rng.integers(low, high, (*shape, VISIBLE, NUM_FEATURES)).astype(np.int16)
     visible[..., 0, :] = own
     listed = np.arange(VISIBLE) < rng.integers(1, VISIBLE + 1, shape)[..., None]
-    return Inputs(tiles, own, visible, listed)
+    steps = rng.choice([0, 1, 2, 5, 12, FAR], (*shape, len(CLASSIC), 5)).astype(np.uint8)
+    return Inputs(tiles, own, visible, listed, steps=steps)
 
 
 def random_masks(rows: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -136,7 +136,6 @@ def pretrained(tmp_path, monkeypatch):
     Checkpoints(tmp_path / training.EXPERIMENT).save(0, {"params": params}, describe(small, levels))
     for module in (training, policy_module):
         monkeypatch.setattr(module, "PRETRAINED", tmp_path)
-    monkeypatch.setattr(training, "experiment", lambda name, **given: experiment("law16", **{**given, **TRAINED}))
     return params
 
 
@@ -151,7 +150,7 @@ def test_training_goes_on_from_the_policy_of_the_package(pretrained, monkeypatch
 
     monkeypatch.setattr(training, "compile_training", compiled)
     monkeypatch.setattr(training, "_AT_LEAST_ALIVE", 1)
-    record = training.main(Training(updates=3, repeats=2, warm_up=2))  # a program of tests/test_training.py, too
+    record = training.main(Training(realms=8, updates=3, repeats=2, warm_up=2))  # a program of test_training.py, too
     params, optimiser, update = begun[0]
     jax.tree.map(np.testing.assert_array_equal, params, jax.device_get(pretrained))
     assert update == 0 and not any(np.any(leaf) for leaf in jax.tree.leaves(optimiser))

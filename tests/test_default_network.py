@@ -50,7 +50,7 @@ def test_the_network_equals_the_plain_computation():
     assert core == ()
     for population, agent in itertools.product(range(POPULATIONS), range(6)):
         seen = one(inputs, (population, agent))
-        expected = plain_network(jax.tree.map(np.float64, one(params, population)), *seen[:4])
+        expected = plain_network(jax.tree.map(np.float64, one(params, population)), *seen[:4], seen.steps)
         assert_close(one(outputs, (population, agent)), {name: expected[name] for name in outputs})
 
 

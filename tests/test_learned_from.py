@@ -51,12 +51,16 @@ class Telling(Sword):
             "squared_raw": raw**2,
             "product": raw * batch.advantage,
         }
-        return loss, {name: (value * batch.weight).mean(axis=1) for name, value in told.items()}
+        return loss, {name: (value * batch.weight).reshape(len(raw), -1).mean(axis=1) for name, value in told.items()}
 
 
-@pytest.mark.slow
-def test_what_is_learned_from():
-    chosen = experiment("law16", **{**SMALL, **SETTINGS, "network": "default"})
+@pytest.mark.parametrize(
+    ("core", "sequence"), [pytest.param("gru", 1, marks=pytest.mark.slow), ("gru", 4), ("mingru", 4)]
+)
+def test_what_is_learned_from(core, sequence):
+    """Also in pieces, in which lives begin and end: from the core before a piece follows what was played in it."""
+    own = {"network": "default", "core": core, "sequence": sequence}
+    chosen = experiment("law16", **{**SMALL, **SETTINGS, **own})
     train = make_train(chosen, Trinity(sword=Telling), jax.devices()[:1])
     _, report = train.run(train.init(jax.random.key(0)), 5)
     told = {name: np.asarray(value, np.float64)[1:] for name, value in report.losses.items()}

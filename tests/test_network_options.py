@@ -14,6 +14,7 @@ from worlds import random_realm
 import train.default
 import train.distributions
 from nmmo_jax import actions
+from nmmo_jax.goals import with_steps
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
 from nmmo_jax.rules import RULE_FIELDS
 from train.distributions import entropy, log_prob, sample
@@ -27,8 +28,9 @@ from train.networks import (
 )
 
 
-def test_a_core_carries_and_clears():
-    made, params, apply = network(core="gru")
+@pytest.mark.parametrize("core", ["gru", "mingru"])
+def test_a_core_carries_and_clears(core):
+    made, params, apply = network(core=core)
     inputs, start = random_inputs(), made.initial((POPULATIONS, 6))
     assert start.shape == (POPULATIONS, 6, 16)
     assert make_network(CONFIG).initial((POPULATIONS, 6)) == ()
@@ -43,6 +45,18 @@ def test_a_core_carries_and_clears():
     assert_close(cleared["value"][fresh], first["value"][fresh])
     assert_close(cleared["value"][~fresh], second["value"][~fresh])
     assert clear((), fresh) == ()
+
+    # A piece of three ticks, at whose second some are new, is those ticks one after another.
+    ticks = [random_inputs(seed=seed) for seed in range(3)]
+    for tick, new in zip(ticks, (np.zeros_like(fresh), fresh, np.zeros_like(fresh)), strict=True):
+        tick.self[..., list(FEATURES).index("age")] = np.where(new, 0, 1 + tick.self[..., 0])
+    state, each = start + 0.5, []
+    for tick, new in zip(ticks, (np.zeros_like(fresh), fresh, np.zeros_like(fresh)), strict=True):
+        outputs, state = apply(params, tick, clear(state, new))
+        each.append(outputs)
+    piece, after = apply(params, jax.tree.map(lambda *leaves: np.stack(leaves, axis=2), *ticks), start + 0.5)
+    assert_close(piece, jax.tree.map(lambda *leaves: np.stack(leaves, axis=2), *each))
+    assert_close(after, state)
 
 
 def test_an_automatic_target_is_the_weakest_other_agent_in_range():
@@ -114,7 +128,7 @@ def test_rules_are_encoded_within_bounds_in_the_order_of_the_fields():
 
 def test_rules_as_an_input_change_what_is_done():
     made, params, apply = network(rules_input=True)
-    obs = jax.tree.map(lambda leaf: np.asarray(leaf), observed()[0])
+    obs = jax.tree.map(lambda leaf: np.asarray(leaf), with_steps(observed()[0], CONFIG))
     codes = [encode_rules(ENV.rules.replace(forage_amount=n), CONFIG) for n in (5, 25)]
     inputs = [split(inputs_of(obs, code), POPULATIONS) for code in codes]
     assert inputs[0].rules.shape == (POPULATIONS, CONFIG.num_agents // POPULATIONS, NUM_RULES)
@@ -151,7 +165,9 @@ def test_a_policy_does_what_the_masks_allow(options):
     [
         ("hidden", 2, "from 4"),
         ("hidden", 64.0, "whole numbers"),
-        ("core", "lstm", "none, gru"),
+        ("core", "lstm", "'none', 'gru', 'mingru'"),
+        ("near", -1, "from 0"),
+        ("steps_input", "yes", "True and False"),
         ("shared_weights", 1, "True and False"),
         ("auto_target", "yes", "True and False"),
     ],

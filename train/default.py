@@ -13,13 +13,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Int16
+from jaxtyping import Array, Bool, Float32, Int16, UInt8
 
 from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
+from nmmo_jax.goals import CLASSIC
 from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import FEATURES, NUM_FEATURES
-from train.inputs import NOBODY, NUM_RULES, Inputs, entries, layer_name, shown, tile_layer
+from train.cores import CORES
+from train.inputs import NOBODY, NUM_RULES, Inputs, approach, entries, footing, layer_name, shown, tile_layer
 
 CROWD = 3  # as many agents on a tile are a crowd
 LIMIT = 4.0  # of a scaled attribute
@@ -34,11 +36,15 @@ class Default(nn.Module):
       hidden: width of the dense layers and the core; the encoders of tiles and of oneself have half of it, that of
         the others a quarter.
       auto_target: whether choices among the visible are left out.
+      core: which of ``CORES`` agents remember with, or none.
+      near: how far from itself an agent reads tiles one by one; 0: all that is in view.
     """
 
     config: Config
     hidden: int = 64
     auto_target: bool = False
+    core: str = "none"
+    near: int = 0
 
     @nn.compact
     def __call__(self, inputs: Inputs, core: Any, value: bool = True) -> tuple[dict[str, Float32[Array, "*B A"]], Any]:
@@ -46,7 +52,8 @@ class Default(nn.Module):
 
         Args:
           inputs: its ``rules`` are read if they are there.
-          core: ``[*B, hidden]``, of a gated recurrent unit after the dense layers; the empty tuple: there is none.
+          core: ``[*B, hidden]``, of the recurrent core after the dense layers; of pieces of L ticks, ``*B`` without its
+            last axis, which they are; the empty tuple: there is none.
         """
         batch = inputs.self.shape[:-1]
         inputs = jax.tree.map(lambda leaf: leaf.reshape(math.prod(batch), *leaf.shape[len(batch) :]), inputs)
@@ -62,10 +69,13 @@ class Default(nn.Module):
             x += nn.Dense(self.hidden, use_bias=False, kernel_init=nn.initializers.zeros, name=f"see_{name}")(most)
         x = self._dense(self.hidden, math.sqrt(2), "trunk2")(nn.relu(x))
         x = nn.relu(x)
-        if not isinstance(core, tuple):
-            core, after = nn.GRUCell(self.hidden, name="gru")(core.reshape(x.shape), x)
-            core = core.reshape(*batch, self.hidden)
-            x += after
+        if self.core != "none":
+            ticks = math.prod(batch[core.ndim - 1 :])  # one, or those of a piece
+            fresh = (inputs.self[:, list(FEATURES).index("age")] == 0).reshape(-1, ticks)
+            remember = CORES[self.core](name=self.core)
+            after, told = remember(core.reshape(-1, self.hidden), x.reshape(-1, ticks, self.hidden), fresh)
+            core = after.reshape(core.shape)
+            x += told.reshape(x.shape)
 
         outputs = {"value": self._dense(1, 1.0, "value")(x)} if value else {}
         for argument in (argument for head in heads(self.config) for argument in head.arguments):
@@ -82,28 +92,37 @@ class Default(nn.Module):
         return {name: output.reshape(*batch, -1) for name, output in outputs.items()}, core
 
     def _encode(self, inputs: Inputs) -> Float32[Array, "B H"]:
-        config, width, area = self.config, self.hidden // 2, self.config.view**2
+        config, width, tiles = self.config, self.hidden // 2, self._near(inputs.tiles)
+        side = tiles.shape[-1]
         orthogonal = nn.initializers.orthogonal(math.sqrt(2), dtype=jnp.float32)
         own = scaled(inputs.self, config)
         if inputs.rules is not None:
             own = jnp.concatenate([own, inputs.rules[..., :NUM_RULES]], axis=-1)  # others: ``shown``
-        tiles = self.param("tiles", orthogonal, (NUM_MATERIALS + 1, area, width)) * _nearness(config)[:, None]
+        weights = self.param("tiles", orthogonal, (NUM_MATERIALS + 1, side**2, width)) * _nearness(side)[:, None]
         new = [
-            self.param(f"material_{material.name}", orthogonal, (1, area, width)) * _nearness(config)[:, None]
+            self.param(f"material_{material.name}", orthogonal, (1, side**2, width)) * _nearness(side)[:, None]
             for system in config.systems
             for material in system.materials
         ]
-        material, crowd = jnp.concatenate([tiles[:-1], *new]) if new else tiles[:-1], tiles[-1]
+        material, crowd = jnp.concatenate([weights[:-1], *new]) if new else weights[:-1], weights[-1]
         bias = self.param("tiles_bias", nn.initializers.zeros, (width,), jnp.float32)
         others = self.param("others", orthogonal, (NUM_FEATURES, self.hidden // 4))
+        if inputs.steps is not None:
+            steps = approach(inputs.steps[..., : len(CLASSIC), :])  # to systems' own goals: ``shown``
+            own = jnp.concatenate([own, footing(inputs.tiles, config), steps.reshape(len(steps), -1)], axis=-1)
         parts = [
-            bias + tile_layer(inputs.tiles, material, crowd, CROWD),
+            bias + tile_layer(tiles, material, crowd, CROWD),
             self._dense(width, math.sqrt(2), "self")(own),
             # The maximum of the others' hidden layers, where the observer's own attributes are added to each.
             self._dense(self.hidden // 4, 1.0, "observer")(own)
             + max_over_others(inputs.visible, inputs.listed, others, config),
         ]
         return nn.relu(jnp.concatenate(parts, axis=-1))
+
+    def _near(self, tiles: UInt8[Array, "B 2 W W"]) -> UInt8[Array, "B 2 S S"]:
+        """The tiles that the layer over tiles reads."""
+        cut = max(self.config.radius - self.near, 0) if self.near else 0
+        return tiles[..., cut : self.config.view - cut, cut : self.config.view - cut]
 
     def _dense(self, outputs: int, gain: float, name: str) -> nn.Dense:
         return nn.Dense(outputs, kernel_init=nn.initializers.orthogonal(gain), name=name)
@@ -139,13 +158,13 @@ def _scale(config: Config) -> tuple[np.ndarray, np.ndarray]:
     return scale.astype(np.float32), np.where(difference, 0, -1).astype(np.float32)
 
 
-def _nearness(config: Config) -> np.ndarray:
-    """What the weights of each tile are multiplied by, ``[W * W]``: most for the tiles close by (root mean square 2).
+def _nearness(side: int) -> np.ndarray:
+    """What the weights of each tile are multiplied by, ``[side * side]``: most for those close by (root mean square 2).
 
     What is near matters most, so its weights begin larger and are learned in larger steps. Measured: in imitation of
     a forager this halves the steps to the same loss.
     """
-    away = np.abs(np.arange(config.view) - config.radius)
+    away = np.abs(np.arange(side) - side // 2)
     near = 1 / (1 + np.maximum(away[:, None], away).reshape(-1))
     return (2 * near / np.sqrt((near**2).mean())).astype(np.float32)
 

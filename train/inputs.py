@@ -10,8 +10,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
 from nmmo_jax.config import ARGUMENTS, STYLES, Config
+from nmmo_jax.goals import CLASSIC, goals
+from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES, Observation
+from nmmo_jax.paths import FAR
 from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, Rules, as_rules, rule_fields, rule_ndim
+from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.systems.sight import bounds_of, leaf_shape
 
 # Networks play in layout ``blocks``, where nobody reproduces.
@@ -30,6 +34,7 @@ class Inputs(NamedTuple):
     rules: Float32[Array, "*B K"] | None = None  # of its realm, as ``encode_rules`` gives them
     of: dict[str, Int16[Array, "..."]] = {}  # noqa: RUF012 - what systems show, by name; never changed
     present: dict[str, Bool[Array, "*B K"]] = {}  # noqa: RUF012 - of what they list, whether it is something
+    steps: UInt8[Array, "*B G 5"] | None = None  # to the nearest of each goal, see ``nmmo_jax.goals``
 
 
 def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> Inputs:
@@ -41,7 +46,7 @@ def inputs_of(obs: Observation, rules: Float32[Array, "*R K"] | None = None) -> 
     if rules is not None:
         rules = jnp.broadcast_to(rules[..., None, :], (*obs.self.shape[:-1], rules.shape[-1]))
     present = {name: row >= 0 for name, row in obs.rows.items()}
-    return Inputs(obs.tiles, obs.self, obs.visible, obs.visible_slot >= 0, rules, obs.of, present)
+    return Inputs(obs.tiles, obs.self, obs.visible, obs.visible_slot >= 0, rules, obs.of, present, obs.steps)
 
 
 def encode_rules(rules: Rules, config: Config) -> Float32[Array, "K"]:
@@ -72,7 +77,8 @@ def num_rules(config: Config) -> int:
 def shown(inputs: Inputs, config: Config) -> dict[str, Float32[Array, "*B K"]]:
     """What systems show that is no list, by name: flat, in parts of the largest number that there can be; -1 to 1.
 
-    Where rules are an input those of a system are there as ``rules-poison``, which is no name that a system can give.
+    Where rules are an input those of a system are there as ``rules-poison``, where steps are, those to a goal as
+    ``steps-poison``: names that no system can give.
     """
     batch, result = inputs.self.shape[:-1], {}
     for leaf in (leaf for system in config.systems for leaf in system.leaves):
@@ -83,7 +89,30 @@ def shown(inputs: Inputs, config: Config) -> dict[str, Float32[Array, "*B K"]]:
         for system in (system for system in config.systems if system.rules):
             result[f"rules-{system.name}"] = inputs.rules[..., first : first + len(system.rules)]
             first += len(system.rules)
+    if inputs.steps is not None:
+        for index, goal in enumerate(goals(config)[len(CLASSIC) :], len(CLASSIC)):
+            result[f"steps-{goal.name}"] = approach(inputs.steps[..., index, :])
     return result
+
+
+def approach(steps: UInt8[Array, "*B 5"]) -> Float32[Array, "*B 7"]:
+    """How near a goal is, and where it lies: whether there is a way in sight, its length in parts of 16 steps, what is
+    left of nearness at that length, and of each of the four tiles beside one's own how many steps nearer it is.
+    """
+    known = steps < FAR
+    length = jnp.where(known, steps, 0).astype(jnp.float32)
+    own, there = length[..., :1], known[..., :1].astype(jnp.float32)
+    nearer = jnp.where(known[..., 1:] & known[..., :1], own - length[..., 1:], -2)
+    return jnp.concatenate([there, own / 16, there / (1 + own), jnp.clip(nearer, -2, 2)], axis=-1)
+
+
+def footing(tiles: UInt8[Array, "*B 2 W W"], config: Config) -> Float32[Array, "*B 5"]:
+    """Whether one's own tile and the four beside it can be entered and lived on, as far as one sees; 0 or 1."""
+    safe = np.array([number for number in config.walkable if number != Material.LAVA], np.uint8)
+    radius = config.radius
+    beside = [tiles[..., 0, radius + row, radius + col] for row, col in DIRECTIONS] if radius else [tiles[..., 0, 0, 0]]
+    known = (jnp.stack(beside, axis=-1)[..., None] == safe).any(axis=-1).astype(jnp.float32)
+    return jnp.pad(known, [(0, 0)] * (known.ndim - 1) + [(0, 5 - len(beside))])
 
 
 def entries(inputs: Inputs, config: Config) -> dict[str, Float32[Array, "*B K F"]]:

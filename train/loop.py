@@ -19,7 +19,7 @@ from train.metrics import Sums, nothing_visited
 from train.minibatches import AXIS, Rows, moments
 from train.rollouts import Rollout, Worlds, play
 from train.settings import Experiment
-from train.trinity import Trinity, check_params, sum_of_squares
+from train.trinity import Trinity, check_params, per_row, sum_of_squares
 
 SEEDS = "seeds"  # of the mesh of devices, beside AXIS
 WORLD, PLAY, NETWORK, RULES, SHUFFLE, EVOLVE = range(6)  # what a run's key is folded with
@@ -123,6 +123,7 @@ def make_train(
         rules = jax.vmap(levels.god.rules)(keys)
         tiles = None if pool is None else pool.tiles(jnp.arange(settings.realms, dtype=jnp.int32) % len(pool))
         obs, world = worlds_of(pool, settings.realms).reset(fold_in(key, WORLD), rules, tiles)
+        obs = levels.sword.see(obs)
         config = env.config
         shape = (config.num_populations, settings.realms, config.num_agents // config.num_populations)
         params = levels.sword.init(fold_in(key, NETWORK))
@@ -173,7 +174,7 @@ def make_train(
 
     def restored(kept):
         def see(worlds):
-            return worlds.replace(observed=ring(many.observe(worlds.realm, worlds.rules)))
+            return worlds.replace(observed=ring(levels.sword.see(many.observe(worlds.realm, worlds.rules))))
 
         return kept.replace(worlds=(see if seeds is None else jax.vmap(see))(kept.worlds))
 
@@ -213,12 +214,13 @@ def learn(
     target = advantage + steps.value
     number, mean, deviation = moments(advantage, steps.alive, config.num_populations)
     rows = Rows(experiment, steps.alive)
-    size = settings.minibatch // settings.groups or rows.alive.shape[-1]
+    size = settings.minibatch // settings.groups // settings.sequence or rows.alive.shape[-1]
 
     def step(index, carry):
         params, optimiser, order, total, skipped = carry
         batch = rows.batch(levels, order, index, size, worlds, steps, advantage, target)
-        batch = batch._replace(advantage=normalise(batch.advantage, mean[:, None], deviation[:, None]))
+        usual = (per_row(moment, batch.advantage) for moment in (mean, deviation))
+        batch = batch._replace(advantage=normalise(batch.advantage, *usual))
 
         def loss(params):
             each, told = levels.sword.loss(params, batch)
@@ -227,11 +229,11 @@ def learn(
         gradients, (each, told) = jax.grad(loss, has_aux=True)(params)
         share = jax.lax.axis_size(AXIS)  # every device divides by its own rows
         gradients = levels.pantheon.aggregate(jax.tree.map(lambda leaf: leaf / share, gradients), AXIS)
-        filled = jax.lax.psum(batch.weight.sum(axis=1), AXIS)
+        filled = jax.lax.psum(batch.weight.reshape(len(number), -1).sum(axis=1), AXIS)
         squares = sum_of_squares(gradients)
         finite = jnp.isfinite(squares) & jnp.isfinite(jax.lax.psum(each, AXIS))
         params, optimiser = levels.pantheon.update(params, optimiser, gradients, finite & (filled > 0))
-        told = {name: value * batch.weight.shape[1] for name, value in told.items()}
+        told = {name: value * batch.weight[0].size for name, value in told.items()}
         told["gradient_norm"] = jnp.sqrt(squares) * filled / share
         total = {name: total[name] + jnp.where(finite, value, 0) for name, value in told.items()}
         return params, optimiser, order, total, skipped + (~finite & (filled > 0))

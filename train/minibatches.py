@@ -13,15 +13,20 @@ AXIS = "realms"  # of the mesh of devices
 
 
 class Rows:
-    """The rows of a rollout on one device: numbered within each of G groups of realms and P populations."""
+    """The rows of a rollout on one device: numbered within each of G groups of realms and P populations.
+
+    A row is an agent's place at ``Settings.sequence`` ticks in a row, L; it is living if somebody lives there at one.
+    """
 
     def __init__(self, experiment: Experiment, alive: Bool[Array, "T R N"]):
         settings, config = experiment.settings, experiment.env.config
         ticks, realms, agents = alive.shape
         self.first_group = jax.lax.axis_index(AXIS) * (realms * settings.groups // settings.realms)
-        self.shape = (ticks, settings.realms // settings.groups, agents // config.num_populations)
+        self.sequence, self.living = settings.sequence, alive
+        self.shape = (ticks // self.sequence, settings.realms // settings.groups, agents // config.num_populations)
         self.groups, self.populations = realms // self.shape[1], config.num_populations
-        grouped = alive.reshape(ticks, self.groups, self.shape[1], self.populations, self.shape[2])
+        pieces = alive.reshape(self.shape[0], self.sequence, realms, agents).any(axis=1)
+        grouped = pieces.reshape(self.shape[0], self.groups, self.shape[1], self.populations, self.shape[2])
         self.alive = grouped.transpose(1, 3, 0, 2, 4).reshape(self.groups, self.populations, -1)
         self.number = self.alive.sum(axis=-1, dtype=jnp.int32)  # [G, P]
 
@@ -54,28 +59,35 @@ class Rows:
         advantage: Float32[Array, "T R N"],
         target: Float32[Array, "T R N"],
     ) -> Batch:
-        """The minibatch of that index, ``[P, G * size, ...]``."""
+        """The minibatch of that index, ``[P, G * size, ...]``; where L is more than 1, ``[P, G * size, L, ...]``."""
         _, realms, agents = self.shape
         row = jax.lax.dynamic_slice_in_dim(order, index * size, size, axis=2)
-        weight = (index * size + jnp.arange(size, dtype=jnp.int32) < self.number[..., None]).astype(jnp.float32)
+        filled = index * size + jnp.arange(size, dtype=jnp.int32) < self.number[..., None]
         group = jnp.arange(self.groups, dtype=jnp.int32)[:, None, None]
         population = jnp.arange(self.populations, dtype=jnp.int32)[:, None]
-        tick, realm = row // (realms * agents), row // agents % realms + group * realms
+        piece, realm = row // (realms * agents), row // agents % realms + group * realms
         slot = row % agents + population * agents
-        tick, realm, slot, weight = (
-            x.transpose(1, 0, 2).reshape(self.populations, -1) for x in (tick, realm, slot, weight)
+        piece, realm, slot, filled = (
+            x.transpose(1, 0, 2).reshape(self.populations, -1) for x in (piece, realm, slot, filled)
         )
+        tick = piece * self.sequence
+        core = jax.tree.map(lambda leaf: leaf[tick, population, realm, slot % agents], steps.core)
+        if self.sequence > 1:
+            realm, slot, filled = realm[..., None], slot[..., None], filled[..., None]
+            tick = tick[..., None] + jnp.arange(self.sequence, dtype=jnp.int32)
+        weight = (filled & self.living[tick, realm, slot]).astype(jnp.float32)
 
         def take(tree):
             return jax.tree.map(lambda leaf: leaf[tick, realm, slot], tree)
 
         obs = take(worlds.observed)
-        core = jax.tree.map(lambda leaf: leaf[tick, population, realm, slot % agents], steps.core)
         choices, log_prob, advantage, target = take((steps.choices, steps.log_prob, advantage, target))
         # Of one agent each, under the rules of its realm.
-        single = jax.tree.map(lambda leaf: leaf.reshape(-1, 1, *leaf.shape[2:]), obs)
-        rules = jax.tree.map(lambda leaf: leaf[realm].reshape(-1, *leaf.shape[1:]), worlds.rules)
-        inputs = jax.tree.map(lambda leaf: leaf.reshape(*slot.shape, *leaf.shape[2:]), levels.sword.read(single, rules))
+        single = jax.tree.map(lambda leaf: leaf.reshape(-1, 1, *leaf.shape[tick.ndim :]), obs)
+        realm = jnp.broadcast_to(realm, tick.shape).reshape(-1)
+        rules = jax.tree.map(lambda leaf: leaf[realm], worlds.rules)
+        inputs = levels.sword.read(single, rules)
+        inputs = jax.tree.map(lambda leaf: leaf.reshape(*tick.shape, *leaf.shape[2:]), inputs)
         return Batch(inputs, obs.mask, choices, log_prob, advantage, target, core, weight)
 
 

@@ -18,10 +18,12 @@ from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import for_jax
 from nmmo_jax.draws import split as split_key
+from nmmo_jax.goals import goals, with_steps
 from nmmo_jax.observations import FEATURES, NUM_FEATURES, Observation, to_action
 from nmmo_jax.systems.sight import leaf_shape
-from nmmo_jax.values import check_bool, check_int, keep_plain
+from nmmo_jax.values import check_bool, check_choice, check_int, keep_plain
 from train.classic import Classic
+from train.cores import CORES
 from train.default import Default
 from train.distributions import Logits, sample
 from train.inputs import Inputs, inputs_of, merge, num_rules, split
@@ -29,7 +31,6 @@ from train.inputs import Inputs, inputs_of, merge, num_rules, split
 Params = Any  # a tree of arrays [P, ...]; P = 1 with shared weights
 Core = Any  # a tree of arrays [P, *B, ...]; the empty tuple where there is none
 
-CORES = ("none", "gru")
 HIDDEN = (4, 65_536)
 
 
@@ -41,15 +42,18 @@ class Network(NamedTuple):
       apply: ``apply(params, inputs, core, value=True) -> (outputs, core)``. Outputs, by name, ``[P, *B, A]``: logits of
         every argument, not masked, and ``value`` (A = 1) unless it is not asked for; all float32, but int32 (an order
         of preference, see ``train.distributions``) for an argument that is not learned. The core is that after this
-        observation; ``clear`` it where a slot's next agent is another.
+        observation; ``clear`` it where a slot's next agent is another. Of pieces of lives the last of ``*B`` is their
+        ticks, and the core, which has no such axis, that before the first.
       initial: ``initial(shape) -> core``, the recurrent core's first state, for rows of that leading shape.
       floor: added to every probability when actions are drawn.
+      steps: whether it reads ``Inputs.steps``, see ``nmmo_jax.goals.with_steps``.
     """
 
     init: Callable[[PRNGKeyArray], Params]
     apply: Callable[..., tuple[Logits, Core]]
     initial: Callable[[tuple[int, ...]], Core]
     floor: float
+    steps: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,26 +62,31 @@ class NetworkOptions:
 
     Attributes:
       hidden: width of the network ``default``; ``classic`` is as wide as published.
-      core: ``"none"``, or ``"gru"``: agents remember.
+      core: ``"none"``, or what agents remember with: ``"gru"``, ``"mingru"``.
       shared_weights: one set of weights for all populations, the parameters' population axis is 1.
       shared_init: populations begin equal.
       auto_target: the target is not learned: the weakest other agent in range of the style that was chosen.
       rules_input: the rules of the realm are an input, ``Inputs.rules``.
+      steps_input: the steps to all goals are an input, ``Inputs.steps``.
+      near: how many tiles away, in each direction, the network ``default`` reads tile by tile; 0: all that is in view.
+        Beyond that it knows of the ground by the steps to goals.
     """
 
     hidden: int = 64
-    core: Literal["none", "gru"] = "none"
+    core: Literal["none", "gru", "mingru"] = "none"
     shared_weights: bool = False
     shared_init: bool = False
     auto_target: bool = False
     rules_input: bool = False
+    steps_input: bool = True
+    near: int = 3
 
     def __post_init__(self):
         keep_plain(self)
         check_int("hidden", self.hidden, *HIDDEN)
-        if self.core not in CORES:
-            raise ValueError(f"core={self.core!r}: must be one of {', '.join(CORES)}")
-        for name in ("shared_weights", "shared_init", "auto_target", "rules_input"):
+        check_int("near", self.near, 0, 127)
+        check_choice("core", self.core, ("none", *CORES))
+        for name in ("shared_weights", "shared_init", "auto_target", "rules_input", "steps_input"):
             check_bool(name, getattr(self, name))
 
 
@@ -87,7 +96,7 @@ class Kind(NamedTuple):
     Attributes:
       module: ``module(config, options)`` is that of one population.
       floor: as in ``Network``.
-      options: which of the fields ``core`` and ``rules_input`` it has.
+      options: which of the fields ``core``, ``rules_input`` and ``steps_input`` it has.
     """
 
     module: Callable[[Config, NetworkOptions], nn.Module]
@@ -100,10 +109,10 @@ def _classic(config: Config, options: NetworkOptions) -> nn.Module:
 
 
 def _default(config: Config, options: NetworkOptions) -> nn.Module:
-    return Default(config, options.hidden, options.auto_target)
+    return Default(config, options.hidden, options.auto_target, options.core, options.near)
 
 
-NETWORKS = {"default": Kind(_default, 0.0, ("core", "rules_input")), "classic": Kind(_classic, 1e-3)}
+NETWORKS = {"default": Kind(_default, 0.0, ("core", "rules_input", "steps_input")), "classic": Kind(_classic, 1e-3)}
 
 
 def make_network(config: Config, name: str = "default", options: NetworkOptions | None = None) -> Network:
@@ -123,10 +132,10 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
         if field not in kind.options and value != usual:
             raise ValueError(f"{field}={value!r}: must be {usual!r} for network={name!r}, which has no other")
     module = kind.module(config, options)
-    shared = options.shared_weights
+    shared, steps = options.shared_weights, options.steps_input and "steps_input" in kind.options
 
     def initial(shape: tuple[int, ...]) -> Core:
-        return jnp.zeros((*shape, options.hidden), jnp.float32) if options.core == "gru" else ()
+        return jnp.zeros((*shape, options.hidden), jnp.float32) if options.core != "none" else ()
 
     def forward(params: Params, rows: tuple[Inputs, Core], value: bool) -> tuple[Logits, Core]:
         inputs, core = rows
@@ -136,7 +145,7 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
 
     def init(key: PRNGKeyArray) -> Params:
         def of_one(key):
-            inputs, core = nothing_seen(config, options.rules_input), initial(())
+            inputs, core = nothing_seen(config, options.rules_input, steps), initial(())
             return module.init(key, *((inputs, core) if "core" in kind.options else (inputs,)))["params"]
 
         keys = for_jax(split_key(key, 1 if shared else config.num_populations))
@@ -147,14 +156,16 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
     def apply(params: Params, inputs: Inputs, core: Core = (), value: bool = True) -> tuple[Logits, Core]:
         if options.rules_input and inputs.rules is None:
             raise ValueError("inputs.rules=None: must be those of the realms, see inputs_of, with rules_input=True")
-        if not options.rules_input:
-            inputs = inputs._replace(rules=None)
+        if steps and inputs.steps is None:
+            raise ValueError("inputs.steps=None: must be those to all goals, see with_steps, with steps_input=True")
+        unread = {name: None for name, read in {"rules": options.rules_input, "steps": steps}.items() if not read}
+        inputs = inputs._replace(**unread)
         outputs, core = per_population(functools.partial(forward, value=value), params, (inputs, core), shared)
         if options.auto_target:
             outputs["target"] = weakest(inputs.visible)
         return outputs, core
 
-    return Network(init, apply, initial, kind.floor)
+    return Network(init, apply, initial, kind.floor, steps)
 
 
 def make_policy(
@@ -179,6 +190,7 @@ def make_policy(
             )
 
     def act(params: Params, key: PRNGKeyArray, obs: Observation, realm: Realm) -> Action:
+        obs = with_steps(obs, config) if network.steps else obs
         outputs, _ = network.apply(params, split(inputs_of(obs), config.num_populations), value=False)
         choices = sample(key, realm.agents.uid, merge(outputs), obs.mask, config, network.floor)
         return to_action(choices, obs, config)
@@ -222,7 +234,7 @@ def per_population(function: Callable[..., Any], params: Params, inputs: Any, sh
     return jax.lax.platform_dependent(params, inputs, cpu=in_turn, default=at_once)
 
 
-def nothing_seen(config: Config, rules: bool = False) -> Inputs:
+def nothing_seen(config: Config, rules: bool = False, steps: bool = True) -> Inputs:
     """The inputs of one agent that sees nothing: shapes and types."""
     view, visible = config.view, config.num_visible
     return Inputs(
@@ -238,4 +250,5 @@ def nothing_seen(config: Config, rules: bool = False) -> Inputs:
         }
         | {name: jnp.zeros((one.listing.most, len(one.columns)), jnp.int16) for name, one in config.lists.items()},
         present={name: jnp.zeros(one.listing.most, bool) for name, one in config.lists.items()},
+        steps=jnp.zeros((len(goals(config)), 5), jnp.uint8) if steps else None,
     )

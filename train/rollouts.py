@@ -110,6 +110,7 @@ def play(
 
             final = jax.lax.cond(info.horizon.any(), expected, lambda: jnp.zeros_like(reward)), info.horizon
             new, world, *_ = many.renew(key, result, rules)
+        new = trinity.sword.see(new)
         observed = jax.tree.map(
             lambda ring, new: jax.lax.dynamic_update_index_in_dim(ring, new, t + 1, 0), worlds.observed, new
         )

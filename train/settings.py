@@ -42,6 +42,9 @@ class Settings:
     learned does not depend on how many there are."""
     minibatch: int = 1_024
     """Living agent-steps per population and step of the optimiser, over all devices; 0: the whole rollout."""
+    sequence: int = 1
+    """Ticks in a row that an agent is learned from at once, and that gradients of a network with a core go back
+    through; divides ``ticks``."""
     epochs: int = 1
     """Times that a rollout is gone through."""
     discount: float = 0.99
@@ -54,6 +57,11 @@ class Settings:
     """Reward that a network's value of 1 stands for, so that errors of the value do not drown all else."""
     entropy_weight: float = 0.01
     learning_rate: float = 1e-3
+    learning_rate_end: float = 0.0
+    """To which it falls, in a straight line, over ``anneal``."""
+    anneal: int = 0
+    """Agent-steps that a population learns from, in minibatches that are full, until the learning rate is at its end;
+    0: it stays as it is."""
     epsilon: float = 1e-5
     """Of Adam, beside the root of the mean square of gradients."""
     weight_decay: float = 0.0
@@ -68,19 +76,25 @@ class Settings:
 
     def __post_init__(self):
         keep_plain(self)
-        for name in ("realms", "ticks", "groups", "epochs"):
+        for name in ("realms", "ticks", "groups", "sequence", "epochs"):
             check_int(name, getattr(self, name), 1)
-        for name, most in {"minibatch": None, "maps": MAX_MAPS, "seed": 2**32 - 1}.items():
+        for name, most in {"minibatch": None, "anneal": None, "maps": MAX_MAPS, "seed": 2**32 - 1}.items():
             check_int(name, getattr(self, name), 0, most)
         if self.realms % self.groups:
             raise ValueError(f"realms={self.realms}: must be divisible by groups={self.groups}")
-        if self.minibatch % self.groups:
-            raise ValueError(f"minibatch={self.minibatch}: must be divisible by groups={self.groups}")
+        if self.ticks % self.sequence:
+            raise ValueError(f"sequence={self.sequence}: must divide ticks={self.ticks}")
+        if self.minibatch % (self.groups * self.sequence):
+            each = f"groups={self.groups}" + (f" times sequence={self.sequence}" if self.sequence > 1 else "")
+            raise ValueError(f"minibatch={self.minibatch}: must be divisible by {each}")
+        if self.anneal and not self.minibatch:
+            raise ValueError(f"anneal={self.anneal}: must be 0 with minibatch=0, of which none is full")
         check_bool("sample_cap", self.sample_cap)
         if check_float("value_unit", self.value_unit, 0, 1e9) == 0:
             raise ValueError(f"value_unit={self.value_unit!r}: allowed are numbers above 0, to 1e9")
         limits = {"discount": 1, "decay": 1, "clip": 1e9, "value_weight": 1e9, "entropy_weight": 1e9}
-        limits |= dict.fromkeys(("learning_rate", "epsilon", "weight_decay", "max_norm", "max_gradient"), 1e9)
+        limits |= dict.fromkeys(("learning_rate", "learning_rate_end", "epsilon", "weight_decay"), 1e9)
+        limits |= dict.fromkeys(("max_norm", "max_gradient"), 1e9)
         for name, most in limits.items():
             check_float(name, getattr(self, name), 0, most)
         if not isinstance(self.options, NetworkOptions):
@@ -170,7 +184,8 @@ def experiment_of(about: Mapping[str, Any]) -> Experiment:
     """
     try:
         env = Environment(config_from_json(about["config"]), Rules.from_named(about["rules"]))
-        options = NetworkOptions(**about["settings"]["options"])
+        before = {"steps_input": False, "near": 0}  # as it was when there were no such options
+        options = NetworkOptions(**{**before, **about["settings"]["options"]})
         return Experiment(about["experiment"], env, Settings(**{**about["settings"], "options": options}))
     except (KeyError, TypeError) as error:
         raise ValueError(f"damaged, or of another version: {error}") from None

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray, UInt32
 from nmmo_jax.components import Realm
 from nmmo_jax.draws import choose, words
 from nmmo_jax.environment import Environment, Info
+from nmmo_jax.goals import with_steps
 from nmmo_jax.observations import Observation
 from nmmo_jax.rules import Rules
 from nmmo_jax.systems.lifecycle import uniform
@@ -41,7 +42,9 @@ class Decision(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Agent-steps to learn from, B per population. Arrays ``[P, B, ...]``."""
+    """Agent-steps to learn from, B per population. Arrays ``[P, B, ...]``; with ``Settings.sequence`` L more than 1 all
+    but ``core`` are ``[P, B, L, ...]``.
+    """
 
     inputs: Inputs
     mask: dict[str, jax.Array]
@@ -124,12 +127,19 @@ class Sword:
             terms = losses.ppo(new, batch.log_prob, batch.advantage, value, target, spread, settings.clip)
         else:
             terms = losses.policy_gradient(new, batch.advantage, value, target, spread)
-        policy, error, spread = ((term * batch.weight).mean(axis=1) for term in terms)
+        policy, error, spread = ((term * batch.weight).reshape(len(term), -1).mean(axis=1) for term in terms)
         total = policy + settings.value_weight * error - settings.entropy_weight * spread
         return total, {"policy_loss": policy, "value_loss": error, "entropy": spread}
 
+    def see(self, obs: Observation) -> Observation:
+        """Observations ``[R, N, ...]`` as they are kept to learn from: with the steps to all goals, found once per
+        tick, if the network reads them.
+        """
+        return with_steps(obs, self.config) if self.network.steps and obs.steps is None else obs
+
     def read(self, obs: Observation, rules: Rules) -> Inputs:
         """What the network reads of observations ``[R, N, ...]`` under the rules of their realms."""
+        obs = self.see(obs)
         if not self.settings.options.rules_input:
             return inputs_of(obs)
         return inputs_of(obs, jax.vmap(lambda rules: encode_rules(rules, self.config))(rules))
@@ -205,7 +215,11 @@ class Pantheon:
         if settings.max_norm:
             clip.append(optax.clip_by_global_norm(settings.max_norm))
         decay = optax.add_decayed_weights(settings.weight_decay)
-        return each_population(optax.chain(*clip, decay, optax.adam(settings.learning_rate, eps=settings.epsilon)))
+        rate: Any = settings.learning_rate
+        if settings.anneal:
+            steps = max(settings.anneal * settings.epochs // settings.minibatch, 1)
+            rate = optax.linear_schedule(rate, settings.learning_rate_end, steps)
+        return each_population(optax.chain(*clip, decay, optax.adam(rate, eps=settings.epsilon)))
 
     def aggregate(self, gradients: Any, axis: str) -> Any:
         """The gradients of all devices together; default: their sum, as each has its share of the rows."""

@@ -3,9 +3,9 @@
     taskset -c 0 python -m nmmo_jax.bench.training
     python -m nmmo_jax.bench.training --devices 2  # on a CPU a device is a core
 
-The experiment ``law128`` with the default network. What has not learned dies young, and leaves little to learn from: it
-goes on with the parameters of the policy that comes with the package, and a fresh optimiser. After the warm-up
-``--updates`` updates run in one call, repeated. Only the living are counted.
+The experiment ``law128``, with the network and the settings of the policy that comes with the package. What has not
+learned dies young, and leaves little to learn from: it goes on with that policy's parameters, and a fresh optimiser.
+After the warm-up ``--updates`` updates run in one call, repeated. Only the living are counted.
 """
 
 import dataclasses
@@ -23,9 +23,10 @@ from nmmo_jax.bench.profile import profile, profile_table
 from nmmo_jax.bench.rows import observation_bytes
 from nmmo_jax.bench.throughput import devices, rates
 from nmmo_jax.common.text import console
+from train.checkpoint import load_params
 from train.loop import State, make_train
 from train.policy import PRETRAINED, load_policy
-from train.settings import Experiment, Settings, experiment
+from train.settings import Experiment, Settings, experiment_of
 from train.trees import fit
 
 EXPERIMENT = "law128"  # and the name of its policy
@@ -122,22 +123,22 @@ def check(args: Training) -> Experiment:
             raise ValueError(f"{name}={value}: must be at least {least}")
     if not (PRETRAINED / EXPERIMENT).is_dir():
         raise ValueError(f"policy={EXPERIMENT!r}: must be in {PRETRAINED.parent.name}/{PRETRAINED.name}, and is not")
-    return experiment(EXPERIMENT, realms=args.realms, seed=args.seed, network="default")
+    shipped = experiment_of(load_params(PRETRAINED / EXPERIMENT)[1])
+    return dataclasses.replace(
+        shipped, settings=dataclasses.replace(shipped.settings, realms=args.realms, seed=args.seed)
+    )
 
 
 def compile_training(args: Training, learning: Experiment, chosen: list[Any]) -> Program:
     """Compiles the training for the chosen devices, and starts it; see ``Program``.
 
     Raises:
-      ValueError: the realms cannot be shared out, or the policy's parameters are of another network.
+      ValueError: the realms cannot be shared out.
     """
     train = make_train(learning, devices=chosen)
     params = load_policy(EXPERIMENT, env=learning.env).params
     state = train.init(jax.random.key(args.seed))
-    try:
-        params = fit(params, state.params)
-    except ValueError as error:
-        raise ValueError(f"policy={EXPERIMENT!r}: is not of the default network: {error}") from None
+    params = fit(params, state.params)
     state = state.replace(params=jax.tree.map(lambda new, old: jax.device_put(new, old.sharding), params, state.params))
     (pool,) = train.run.args
     began = time.perf_counter()

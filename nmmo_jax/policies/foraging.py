@@ -9,13 +9,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action
+from nmmo_jax.config import Config
 from nmmo_jax.draws import bits
+from nmmo_jax.goals import View
 from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES, Observation
+from nmmo_jax.paths import FAR, around, steps_to
 from nmmo_jax.systems.movement import DIRECTIONS
 
 MOVES = len(DIRECTIONS)
-FAR = 64  # a distance in steps that stands for "unknown or unreachable"
 MOST = 32  # food and water an agent can hold
 PORTION = 5  # food from a forest, water per tick beside water
 TURN_TICKS = 12  # how long an agent that explores keeps its heading
@@ -39,6 +41,27 @@ class Places(flax.struct.PyTreeNode):
     safe: Bool[Array, "N 5"]  # can be entered, and is not lava
     on_forest: Bool[Array, "N"]  # stands on a ready forest
     beside_water: Bool[Array, "N"]
+
+
+def look(obs: Observation, mask: Mask) -> Places:
+    """What a forager learns from its window. Forests that another agent reaches first or with it do not count."""
+    view = View(obs, Config())  # scripts know the classic materials
+    forest, shore = view.material("forest"), view.beside(view.material("water"))
+    goals = jnp.stack([view.mine(forest), shore, view.edge(heading(obs))])
+    food, water, away = jnp.moveaxis(steps_to(goals, view.ground), -1, 1).astype(jnp.int32)
+    return Places(
+        food=food,
+        water=water,
+        away=away,
+        safe=safe_moves(view, mask),
+        on_forest=(forest & view.here).any(axis=0),
+        beside_water=(shore & view.here).any(axis=0),
+    )
+
+
+def safe_moves(view: View, mask: Mask) -> Bool[Array, "N 5"]:
+    """Moves that succeed and do not end on lava, as far as one sees."""
+    return around(view.ground).T & mask["move"]
 
 
 def feature(obs: Observation, name: str) -> Int32[Array, "N"]:

@@ -14,10 +14,10 @@ from nmmo_jax.bits import count_bits, nth_bit, pack
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import bits, choose, fold_in, words
+from nmmo_jax.goals import View
 from nmmo_jax.observations import FEATURES, Observation, to_action
-from nmmo_jax.policies.foraging import MOVES, Mask, forage, heading, in_peace
+from nmmo_jax.policies.foraging import MOVES, Mask, forage, heading, in_peace, look, safe_moves
 from nmmo_jax.policies.planner import planner
-from nmmo_jax.policies.windows import look, safe_moves
 
 STRAY = 32  # in 256: how often a wanderer leaves its heading
 
@@ -41,7 +41,7 @@ def wanderer(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     """Walks about, mostly straight on, around stone and water, and never onto lava."""
     word = bits(key, (obs.self.shape[0], MOVES), jnp.uint8).astype(jnp.int32)
     ahead = (jnp.arange(MOVES, dtype=jnp.int32)[None] == heading(obs)[:, None]) & (word[:, :1] >= STRAY)
-    safe = safe_moves(obs, mask).at[:, 0].set(False)
+    safe = safe_moves(View(obs, Config()), mask).at[:, 0].set(False)
     score = jnp.where(safe, 1 + word + 256 * ahead.astype(jnp.int32), 0)
     return in_peace(jax.lax.argmax(score, 1, jnp.int32))
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from nmmo_jax import Argument, Column, Head, Listing, Phase, Rule, System, Table
+from nmmo_jax import Argument, Column, Goal, Head, Listing, Phase, Rule, System, Table
 from nmmo_jax.draws import choose, coin
 
 REACH = 1  # tiles
@@ -51,6 +51,7 @@ FRUIT = System(
     agents=[Column("eaten", low=0, meaning="fruit that it has eaten")],
     tables=[Table("fruit", 64, [Column("row"), Column("col"), Column("age", low=0)])],
     observe=[Listing("fruit_in_view", table="fruit", most=4, columns=["row", "col", "age"])],
+    goals=[Goal("fruit", lambda view: view.claimed(view.listed("fruit_in_view")), "fruit that nobody is nearer to")],
     heads=[
         Head("eat", [Argument("eat", among="fruit_in_view", mask=in_reach, effect=has_eaten, meaning="which fruit")])
     ],
