@@ -266,7 +266,7 @@ class Still(Sword):
 
 def test_a_sword_of_ones_own_acts_as_itself_beside_others_of_its_network(recurrent):
     """And is no reason to play its program for theirs."""
-    folder, chosen, _, params = recurrent
+    folder, chosen, _, _ = recurrent
     swords = {str(folder): Sword, f"{folder}/": Still}
     env = Environment(dataclasses.replace(chosen.env.config, num_populations=4), chosen.env.rules)
     one, other = (

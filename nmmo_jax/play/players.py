@@ -23,8 +23,8 @@ class Players(NamedTuple):
     """What the agents of many realms do; population p is played by policy p modulo their number.
 
     Attributes:
-      act: ``act(params, keys, obs, realm, core) -> (Action, core)`` for realms ``[R, ...]`` and keys of the tick, one
-        per realm. Pure.
+      act: ``act(params, keys, obs, realm, core, rules=None) -> (Action, core)`` for realms ``[R, ...]`` and keys of the
+        tick, one per realm. Pure. ``rules``: that policies who read them are told, where they are not the world's.
       params: of the trained ones.
       initial: ``initial(realms) -> core``: what agents remember, ``[R, N, ...]``, who have seen nothing yet.
       kind: equal for players that differ in their parameters only: one program serves them all.
@@ -70,9 +70,9 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
         which = [number + networks.index(alike[one]) if one in alike else scripts.index(one) for one in playing]
         return np.array(which, np.int32), [_rows(policies, playing, loaded) for policies in members]
 
-    def acts(index: int, params: Any, keys: Any, obs: Any, realm: Any, core: Any) -> Any:
+    def acts(index: int, params: Any, keys: Any, obs: Any, realm: Any, rules: Any, core: Any) -> Any:
         if index >= number:
-            action, core = members[index - number][0].act(params, keys, obs, realm, core)
+            action, core = members[index - number][0].act(params, keys, obs, realm, core, rules)
         else:
             action = jax.vmap(play((scripts[index],)))(keys, obs, realm)
             if env.config.systems and scripts[index] == "random":  # the other scripts do not know what systems offer
@@ -83,12 +83,12 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
     def idles(like: Callable[..., Any], core: Any) -> Any:
         return jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), jax.eval_shape(like, core)[0]), core
 
-    def act(params, keys, obs, realm, cores):
+    def act(params, keys, obs, realm, cores, rules=None):
         which, rows = params if any_seat else (fixed, params)
         which, told = jnp.asarray(which), []
         each = [((), ())] * number + list(zip(rows, cores, strict=True))
         for index, (own, core) in enumerate(each):
-            some = functools.partial(acts, index, own, keys, obs, realm)
+            some = functools.partial(acts, index, own, keys, obs, realm, rules)
             none = functools.partial(idles, some)
             told.append(jax.lax.cond((which == index).any(), some, none, core) if any_seat else some(core))
         plays = which[realm.agents.population]
