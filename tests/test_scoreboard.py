@@ -169,7 +169,7 @@ def test_what_fits_no_world_is_refused_or_told_of(own, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("args", "told"), [
-    ("nobody", "policy=nobody: must be random, "),
+    ("nobody", "POLICY nobody: must be random, "),
     ("random --beside random", "POLICY random random: each must be named once"),
     ("--beside", "POLICY: at least one must be named, with --beside and nobody"),
     ("--world law-17", "--world law-17: allowed are law-16-small, "),

@@ -167,7 +167,7 @@ def _rating(study: Scoreboard, out: Path, found: Found) -> None:
 def _lifetimes(study: Scoreboard, out: Path, found: Found) -> None:
     worlds = [world.name.replace("-", "\n", 1) for world in study.worlds]
     labels = [drawn(study.players[index].label, _MOST) for index in found.order]
-    alone = Interval(*np.moveaxis([one["lifetime"] for one in found.alone], 1, 0))
+    alone = Interval(*np.moveaxis(np.asarray([one["lifetime"] for one in found.alone]), 1, 0))
     panels = {"Mean lifetime alone (ticks)": alone, "Advantage where all meet": found.mixed["advantage"]}
     size = (1.6 + 0.85 * len(worlds), 1.5 + 0.55 * len(labels))
     made, axes = charts.figure(1, len(panels), size=size, squeeze=False)
