@@ -19,6 +19,7 @@ from nmmo_jax.commands.niches import Niches
 from nmmo_jax.commands.rare import Rare
 from nmmo_jax.commands.render import Render
 from nmmo_jax.commands.replay import Cut, Info, VerifyReplay
+from nmmo_jax.commands.scoreboard import Scoreboard
 from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.sweep import Sweep
 from nmmo_jax.commands.tournament import Tournament
@@ -46,6 +47,7 @@ Command = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Tournament, tyro.conf.subcommand("tournament")]
+    | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
     | Annotated[Experiment, tyro.conf.subcommand("experiment")]
     | Annotated[Fork, tyro.conf.subcommand("fork")]
     | Annotated[Rare, tyro.conf.subcommand("rare")]

@@ -20,13 +20,20 @@ RULES = Rules(
 )
 CONFIG = dataclasses.replace(SMALL, max_spawns=3)
 NAMES = ("random",)
+TOLD = []  # rules, as players have been told them
 
 
 @pytest.fixture(scope="module")
 def made():
     env = Environment(CONFIG)
     tiles = MapPool.generated(0, REALMS, CONFIG).tiles(jnp.arange(REALMS))
-    return Census(env, players(NAMES, env), REALMS, BINS), tiles
+    who = players(NAMES, env)
+
+    def act(params, keys, obs, realm, core, rules=None):
+        TOLD.append(rules)
+        return who.act(params, keys, obs, realm, core, rules)
+
+    return Census(env, who._replace(act=act), REALMS, BINS), tiles
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,10 @@ def plain(made):
         before, (realm, info) = realm, step(realm)
         found.append(jax.device_get((before, realm, info)))
     return found
+
+
+def test_players_are_told_the_rules_of_their_realms(counted):
+    assert TOLD[0] is not None and TOLD[0].population_cap.ndim == 1
 
 
 def test_counts_are_those_of_every_step(counted, plain):

@@ -20,6 +20,7 @@ from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.draws import fold_in
 from nmmo_jax.observations import to_action
 from nmmo_jax.play.players import labels, players
+from nmmo_jax.viewer.policies import TrainedPolicies
 from train import policy as policy_module
 from train.checkpoint import FOLDER, Checkpoints, load_params
 from train.networks import clear, make_network
@@ -236,6 +237,62 @@ def test_they_are_mixed_by_population(recurrent):
         np.testing.assert_array_equal(ours[population == 1], theirs[population == 1])
     np.testing.assert_array_equal(cores[0], core)
     assert (core != 0).any() and (alone.params, alone.initial(REALMS)) == ([], [])
+
+
+def test_whoever_sits_where_is_a_parameter_and_who_is_nowhere_does_nothing(recurrent):
+    folder, chosen, _, _ = recurrent
+    env = Environment(dataclasses.replace(chosen.env.config, num_populations=4), chosen.env.rules)
+    names = ("random", str(folder), "wanderer")
+    mixed = players(names, env, load_named, any_seat=True)
+    many, keys = vectorize(env, REALMS), jax.random.split(jax.random.key(1), REALMS)
+    obs, realm = jax.jit(many.reset, static_argnames="initial_population")(jax.random.key(0), initial_population=16)
+    act, core = jax.jit(mixed.act), jax.tree.map(lambda leaf: leaf + 0.5, mixed.initial(REALMS))
+    for seats in ((1, 2, 0, 1), (2, 2, 0, 2)):
+        fixed = players(tuple(names[seat] for seat in seats), env, load_named)
+        action, after = act(mixed.seat(seats), keys, obs, realm, core)
+        same, other = jax.jit(fixed.act)(fixed.params, keys, obs, realm, core if 1 in seats else [])
+        jax.tree.map(np.testing.assert_array_equal, action, same)
+        jax.tree.map(np.testing.assert_array_equal, after, other if 1 in seats else core)
+    assert act._cache_size() == 1
+
+
+class Still(Sword):
+    """Stays where it is."""
+
+    def act(self, params, keys, obs, realm, rules, core):
+        decision, core = super().act(params, keys, obs, realm, rules, core)
+        return decision._replace(choices={**decision.choices, "move": 0 * decision.choices["move"]}), core
+
+
+def test_a_sword_of_ones_own_acts_as_itself_beside_others_of_its_network(recurrent):
+    """And is no reason to play its program for theirs."""
+    folder, chosen, _, _ = recurrent
+    swords = {str(folder): Sword, f"{folder}/": Still}
+    env = Environment(dataclasses.replace(chosen.env.config, num_populations=4), chosen.env.rules)
+    one, other = (
+        players(names, env, lambda name, env: load_policy(name, env=env, sword=swords[name]))
+        for names in ((str(folder), f"{folder}/"), (f"{folder}/", str(folder)))
+    )
+    assert one.kind != other.kind and len(one.params) == 2
+    keys = jax.random.split(jax.random.key(1), REALMS)
+    obs, realm = jax.jit(vectorize(env, REALMS).reset, static_argnames="initial_population")(
+        jax.random.key(0), initial_population=16
+    )
+    for who, still in ((one, 1), (other, 0)):
+        move = np.asarray(jax.jit(who.act)(who.params, keys, obs, realm, who.initial(REALMS))[0].move)
+        stays = np.asarray(realm.agents.population) % 2 == still
+        assert not move[stays].any() and move[~stays & np.asarray(realm.agents.alive)].any()
+
+
+def test_what_those_of_one_network_remember_is_shown_for_each(recurrent):
+    folder, chosen, _, _ = recurrent
+    env = Environment(dataclasses.replace(chosen.env.config, num_populations=4), chosen.env.rules)
+    names = (str(folder), "random", f"{folder}/")
+    realm = jax.jit(env.reset, static_argnames="initial_population")(jax.random.key(0), initial_population=16)[1]
+    shown = TrainedPolicies(env, names, load_named)
+    core = players(names, env, load_named).initial(1)
+    assert len(core) == 1
+    np.testing.assert_array_equal(shown.forward(realm, core).value, shown.forward(realm).value)
 
 
 def test_the_simulator_plays_them(recurrent, tmp_path, monkeypatch):

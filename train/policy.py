@@ -56,6 +56,7 @@ class Policy(NamedTuple):
         other than those of the world, each with a realm axis or without.
       judge: ``judge(params, obs, realm, core, rules=None) -> (value [R, N], probabilities)``: what they expect, and of
         every choice, in the shapes of ``obs.mask``. Pure.
+      kind: equal for policies of one world that differ in their parameters only.
     """
 
     config: Config
@@ -65,6 +66,7 @@ class Policy(NamedTuple):
     initial: Callable[[int], Any]
     act: Callable[..., tuple[Action, Any]]
     judge: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+    kind: Any = None
 
 
 def load_policy(
@@ -133,16 +135,20 @@ def load_named(name: str, env: Environment | None = None) -> Policy:
 def check_name(name: str) -> None:
     """Refuses a name without separators that is no policy's and no folder's, with the nearest that is."""
     if Path(name).name == name and not find(name).is_dir():
-        shipped = sorted(path.name for path in PRETRAINED.glob("*") if path.is_dir())
-        known = [*POLICIES, *shipped]
+        known = [*POLICIES, *shipped()]
         told = f"must be {', '.join(known)}, or the folder of a trained run{near(name, known)}"
         raise ValueError(f"policy={name}: {told}")
 
 
+def shipped() -> list[str]:
+    """Names of the policies that come with the package."""
+    return sorted(path.name for path in PRETRAINED.glob("*") if path.is_dir())
+
+
 def find(name: Path | str) -> Path:
     """The folder of that name: one that comes with the package, if it is a string without separators; or a path."""
-    shipped = PRETRAINED / name
-    return shipped if isinstance(name, str) and Path(name).name == name and shipped.is_dir() else Path(name)
+    own = PRETRAINED / name
+    return own if isinstance(name, str) and Path(name).name == name and own.is_dir() else Path(name)
 
 
 def export(run: Path, out: Path, step: str | int = "best") -> Path:
@@ -206,8 +212,11 @@ class _Player:
 
 
 def _policy(sword: Sword, env: Environment, params: Any) -> Policy:
-    player = _Player(sword, env)
-    return Policy(env.config, env.rules, sword.settings, params, player.initial, player.act, player.judge)
+    player, settings = _Player(sword, env), sword.settings
+    # A Sword of one's own may read any setting, ours reads none but these.
+    ours, own = (settings.network, settings.options), (type(sword), dataclasses.replace(settings, seed=0))
+    kind = ours if type(sword) is Sword else own
+    return Policy(env.config, env.rules, settings, params, player.initial, player.act, player.judge, kind)
 
 
 def _per_realm(rule: jax.Array, ndim: int, realms: int) -> jax.Array:

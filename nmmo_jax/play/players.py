@@ -1,11 +1,13 @@
 """Who plays the populations of a command: scripted policies by name, and trained ones by the folder of their run."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nmmo_jax.actions import Action, complete
 from nmmo_jax.common.spelling import near
@@ -21,17 +23,19 @@ class Players(NamedTuple):
     """What the agents of many realms do; population p is played by policy p modulo their number.
 
     Attributes:
-      act: ``act(params, keys, obs, realm, core) -> (Action, core)`` for realms ``[R, ...]`` and keys of the tick, one
-        per realm. Pure.
+      act: ``act(params, keys, obs, realm, core, rules=None) -> (Action, core)`` for realms ``[R, ...]`` and keys of the
+        tick, one per realm. Pure. ``rules``: that policies who read them are told, where they are not the world's.
       params: of the trained ones.
       initial: ``initial(realms) -> core``: what agents remember, ``[R, N, ...]``, who have seen nothing yet.
       kind: equal for players that differ in their parameters only: one program serves them all.
+      seat: ``seat(seats) -> params`` with which population p is played by policy ``seats[p]``; where any can be.
     """
 
     act: Callable[..., tuple[Action, Any]]
     params: Any
     initial: Callable[[int], Any]
     kind: Any = None
+    seat: Callable[[Sequence[int]], Any] | None = None
 
 
 Load = Callable[[str, Environment], Any]
@@ -42,61 +46,81 @@ def scripted_only(name: str, env: Environment) -> Any:
     raise ValueError(f"policy={name}: must be {', '.join(POLICIES)}{near(name, POLICIES)}")
 
 
-def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only) -> Players:
+def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only, any_seat: bool = False) -> Players:
     """Policies by name, at least one: those of ``POLICIES``, and trained ones.
 
     Args:
       load: the trained policy of any other name, for a world, as ``train.policy.load_named`` finds it.
+      any_seat: whether who plays which population is a parameter, so that one program serves however they are seated;
+        what nobody plays is not computed.
 
     Raises:
       ValueError: a name that means nothing, or a trained policy that does not fit the world.
     """
-    scripted = [name for name in names if name in POLICIES]
+    populations = env.config.num_populations
     loaded = {name: load(name, env) for name in dict.fromkeys(names) if name not in POLICIES}
-    # Policies of one network act in one go, each population with its own parameters; all who are scripted, too.
-    networks = {name: _network(policy) or name for name, policy in loaded.items()}
-    kinds = list(dict.fromkeys(networks.values()))
-    firsts = [next(policy for name, policy in loaded.items() if networks[name] == kind) for kind in kinds]
-    params = [_rows([loaded[name] for name in names if networks.get(name) == kind], names, loaded) for kind in kinds]
-    script = play(tuple(name if name in POLICIES else scripted[0] for name in names)) if scripted else None
-    first = script is not None
-    position = [kinds.index(networks[name]) + first if name in loaded else 0 for name in names]
+    alike = groups(loaded, populations)
+    scripts = [name for name in dict.fromkeys(names) if name in POLICIES]
+    networks = list(dict.fromkeys(alike.values()))
+    members = [[loaded[name] for name in loaded if alike[name] == group] for group in networks]
+    number = len(scripts)
 
-    def choose_any(keys, obs, realm):
-        any_of = jax.vmap(lambda key, obs: offered(fold_in(key, _SYSTEMS), obs, env.config))(keys, obs)
-        plays = jnp.asarray([name == "random" for name in names])[realm.agents.population % len(names)]
-        nothing = {one.name: one.no_choice for system in env.config.systems for one in system.arguments}
-        return {name: jnp.where(plays, choice, nothing[name]) for name, choice in any_of.items()}
+    def seat(seats: Sequence[int]) -> Any:
+        playing = [names[index] for index in seats]
+        which = [number + networks.index(alike[one]) if one in alike else scripts.index(one) for one in playing]
+        return np.array(which, np.int32), [_rows(policies, playing, loaded) for policies in members]
 
-    def act(params, keys, obs, realm, cores):
-        each = zip(firsts, params, cores, strict=True)
-        told = [policy.act(own, keys, obs, realm, core) for policy, own, core in each]
-        actions = [action for action, _ in told]
-        if script is not None:
-            actions.insert(0, jax.vmap(script)(keys, obs, realm))
-            if env.config.systems and "random" in names:  # the other scripts do not know what systems offer
-                actions[0] = actions[0].replace(of=choose_any(keys, obs, realm))
-        which = jnp.asarray(position)[realm.agents.population % len(names)]
-        actions = [complete(action, env.config) for action in actions]
-        return jax.tree.map(lambda *choices: jax.lax.select_n(which, *choices), *actions), [core for _, core in told]
+    def acts(index: int, params: Any, keys: Any, obs: Any, realm: Any, rules: Any, core: Any) -> Any:
+        if index >= number:
+            action, core = members[index - number][0].act(params, keys, obs, realm, core, rules)
+        else:
+            action = jax.vmap(play((scripts[index],)))(keys, obs, realm)
+            if env.config.systems and scripts[index] == "random":  # the other scripts do not know what systems offer
+                of = jax.vmap(lambda key, obs: offered(fold_in(key, _SYSTEMS), obs, env.config))(keys, obs)
+                action = action.replace(of=of)
+        return complete(action, env.config), core
 
-    scripts = tuple(name if name in POLICIES else "" for name in names)
-    kind = (scripts, tuple(position), tuple((one.settings.network, one.settings.options) for one in firsts))
-    return Players(act, params, lambda realms: [one.initial(realms) for one in firsts], kind)
+    def idles(like: Callable[..., Any], core: Any) -> Any:
+        return jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), jax.eval_shape(like, core)[0]), core
+
+    def act(params, keys, obs, realm, cores, rules=None):
+        which, rows = params if any_seat else (fixed, params)
+        which, told = jnp.asarray(which), []
+        each = [((), ())] * number + list(zip(rows, cores, strict=True))
+        for index, (own, core) in enumerate(each):
+            some = functools.partial(acts, index, own, keys, obs, realm, rules)
+            none = functools.partial(idles, some)
+            told.append(jax.lax.cond((which == index).any(), some, none, core) if any_seat else some(core))
+        plays = which[realm.agents.population]
+        action = jax.tree.map(lambda *choices: jax.lax.select_n(plays, *choices), *(action for action, _ in told))
+        return action, [core for _, core in told[number:]]
+
+    def initial(realms: int) -> Any:
+        return [policies[0].initial(realms) for policies in members]
+
+    fixed, params = seat([population % len(names) for population in range(populations)])
+    kind = (*scripts, *(policies[0].kind for policies in members))
+    if any_seat:
+        return Players(act, (fixed, params), initial, kind, seat)
+    return Players(act, params, initial, (kind, *fixed.tolist()))
 
 
-def _network(policy: Any) -> Any:
-    """What is equal for policies that can act in one go; None: none can, as its populations share their weights."""
-    settings = policy.settings
-    return None if settings.options.shared_weights else (settings.network, settings.options)
+def groups(policies: Mapping[str, Any], populations: int) -> dict[str, Any]:
+    """Of trained policies what is equal for those that act in one go, with one core: all that differ in their
+    parameters only. Each population has its own; a policy whose populations share their weights acts by itself.
+    """
+
+    def own(policy: Any) -> bool:
+        return all(len(leaf) == populations for leaf in jax.tree.leaves(policy.params))
+
+    return {name: policy.kind if own(policy) else name for name, policy in policies.items()}
 
 
-def _rows(policies: list[Any], names: tuple[str, ...], loaded: dict[str, Any]) -> Any:
-    """Parameters of policies of one network: row p from that which population p plays, if it is one of them."""
-    if len({id(policy) for policy in policies}) == 1:
+def _rows(policies: list[Any], playing: Sequence[str], loaded: dict[str, Any]) -> Any:
+    """Parameters of policies of one group: row p from that which population p plays, if it is one of them."""
+    if len(policies) == 1:
         return policies[0].params
-    populations = policies[0].config.num_populations
-    plays = [loaded.get(names[p % len(names)]) for p in range(populations)]
+    plays = [loaded.get(name) for name in playing]
     which: list[Any] = [policy if any(policy is one for one in policies) else policies[0] for policy in plays]
     trees = [jax.tree.map(lambda leaf, p=p: leaf[p], policy.params) for p, policy in enumerate(which)]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

@@ -6,6 +6,7 @@ P populations, B bins, one per age in ticks (completed vitals), of which the las
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import flax.struct
 import jax
@@ -17,6 +18,8 @@ from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.environment import Info
 from nmmo_jax.kinds import WALKABLE, Material
+from nmmo_jax.rules import Rules
+from nmmo_jax.world.pool import MapPool
 
 
 class Tally(flax.struct.PyTreeNode):
@@ -172,6 +175,17 @@ def reachable(material: np.ndarray, spawn_tile: np.ndarray, walkable: Iterable[i
 def reachable_forests(material: np.ndarray, spawn_tile: np.ndarray, walkable: Iterable[int] = WALKABLE) -> int:
     """Number of forests that are ``reachable``."""
     return int((reachable(material, spawn_tile, walkable) & (material == Material.FOREST)).sum())
+
+
+def maps_of(pool: MapPool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Materials and spawn tiles of every map, as ``reachable`` takes them."""
+    material, spawn, number = (np.asarray(one) for one in (pool.material, pool.spawn_tile, pool.num_spawn_tiles))
+    return [(one, tiles[:some]) for one, tiles, some in zip(material, spawn, number, strict=True)]
+
+
+def food_per_tick(forests: Any, rules: Rules) -> Any:
+    """The food that so many forests yield per tick if each is harvested as soon as it is ready."""
+    return min(float(rules.forage_amount), float(rules.max_food)) * float(rules.regrowth_probability) * forests
 
 
 def food_yield(forests: int, ticks: int, amount: int, probability: float) -> float:

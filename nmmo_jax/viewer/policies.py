@@ -20,7 +20,7 @@ from nmmo_jax.declarations import STATS
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import is_walkable
 from nmmo_jax.observations import Observation, observe
-from nmmo_jax.play.players import Load, scripted_only
+from nmmo_jax.play.players import Load, groups, scripted_only
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.rules import Rules
 from nmmo_jax.systems.lifecycle import newborn_columns
@@ -64,7 +64,11 @@ class TrainedPolicies:
         Args:
           cores: what they remember, as ``Players.act`` returns it; None: nothing.
         """
-        cores = [policy.initial(1) for policy in self._policies] if cores is None else cores
+        if cores is None:
+            cores = [policy.initial(1) for policy in self._policies]
+        else:  # one for each group
+            alike = groups(dict(zip(self.trained, self._policies, strict=True)), self.env.config.num_populations)
+            cores = [cores[list(dict.fromkeys(alike.values())).index(alike[name])] for name in self.trained]
         value, probabilities, obs = jax.device_get(
             self._compiled([policy.params for policy in self._policies], realm, self.env.rules, cores)
         )

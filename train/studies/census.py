@@ -231,7 +231,7 @@ def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: 
         def tick(k: Any, carry: Any) -> Any:
             before, core, visited, counts, population, depleted = carry
             seen = world.observe(before, rules)
-            action, core = players.act(params, jax.vmap(fold_in)(keys, before.tick), seen, before, core)
+            action, core = players.act(params, jax.vmap(fold_in)(keys, before.tick), seen, before, core, rules)
             _, after, _, _, _, info = world.step(worlds.key, before, action, rules)
             visited, new = visit(visited, before, info.births)
             counts = jax.tree.map(jnp.add, counts, _of_tick(before, after, info, new, env.config, bins))

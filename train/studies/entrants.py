@@ -38,14 +38,23 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
     Raises:
       ValueError: a name twice, one that means nothing, or a trained policy that does not fit the world.
     """
-    if len(set(names)) < len(names):
-        raise ValueError(f"policy={' '.join(names)}: each must be named once")
-    found = [Entrant(label, replicates(name)) for label, name in zip(labels(tuple(names)), names, strict=True)]
+    found = named(names)
     for entrant in found:
         for one in entrant.replicates:
             if one not in POLICIES:
                 load_named(one, env)
     return found
+
+
+def named(names: Sequence[str]) -> list[Entrant]:
+    """``entrants`` of whatever world.
+
+    Raises:
+      ValueError: a name twice, or one that means nothing.
+    """
+    if len(set(names)) < len(names):
+        raise ValueError(f"policy={' '.join(names)}: each must be named once")
+    return [Entrant(label, replicates(name)) for label, name in zip(labels(tuple(names)), names, strict=True)]
 
 
 def replicates(name: str) -> tuple[str, ...]:
@@ -68,9 +77,9 @@ def in_package(name: str) -> bool:
     return name in POLICIES or find(name) != Path(name)
 
 
-def check_play(study: Any) -> None:
-    """Refuses what ``worlds``, ``settle`` and ``ticks`` of a study cannot be."""
-    for name, least, most in (("worlds", 1, MAX_MAPS), ("settle", 0, MAX_TICKS // 2), ("ticks", 1, MAX_TICKS // 2)):
+def check_play(study: Any, worlds: str = "worlds") -> None:
+    """Refuses what ``worlds`` (or what it is called), ``settle`` and ``ticks`` of a study cannot be."""
+    for name, least, most in ((worlds, 1, MAX_MAPS), ("settle", 0, MAX_TICKS // 2), ("ticks", 1, MAX_TICKS // 2)):
         if not least <= (value := getattr(study, name)) <= most:
             raise ValueError(f"{name}={value}: allowed are {least:,} to {most:,}")
 

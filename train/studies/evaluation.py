@@ -19,7 +19,7 @@ import numpy as np
 
 from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import Material
-from nmmo_jax.play.statistics import reachable, reachable_forests
+from nmmo_jax.play.statistics import food_per_tick, maps_of, reachable, reachable_forests
 from nmmo_jax.world.pool import MapPool
 from train.studies.census import median, survival
 from train.studies.entrants import Entrant, Programs, check_play
@@ -101,12 +101,9 @@ class Evaluation:
         """Of every world: ``forests`` and ``tiles`` that can be reached, ``yield`` in food per tick, ``capacity`` and
         ``mean_field`` in agents (NaN where agents need no food).
         """
-        pool, rules = self._pool(), self.env.rules
-        material, spawn = np.asarray(pool.material), np.asarray(pool.spawn_tile)
-        number, ways = np.asarray(pool.num_spawn_tiles), self.env.config.walkable
-        each = [(m, s[:n], ways) for m, s, n in zip(material, spawn, number, strict=True)]
-        forests = np.array([reachable_forests(*one) for one in each])
-        tiles = np.array([reachable(*one).sum() for one in each])
+        rules, ways, each = self.env.rules, self.env.config.walkable, maps_of(self._pool())
+        forests = np.array([reachable_forests(*one, ways) for one in each])
+        tiles = np.array([reachable(*one, ways).sum() for one in each])
         amount, need = min(float(rules.forage_amount), float(rules.max_food)), float(rules.food_metabolism)
         grow = float(rules.regrowth_probability) * forests
         share = forests / np.maximum(tiles, 1)
@@ -117,7 +114,7 @@ class Evaluation:
         return {
             "forests": forests,
             "tiles": tiles,
-            "yield": amount * grow,
+            "yield": food_per_tick(forests, rules),
             "capacity": np.where(need > 0, capacity, np.nan),
             "mean_field": np.where(need > 0, np.nan_to_num(field), np.nan),
         }

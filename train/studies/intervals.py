@@ -4,6 +4,7 @@ Agents of one world share its food and each other's company, so that they never 
 the units; where a unit has nothing to say (nobody died in a world) it is NaN, or 0 over 0, and left out.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -85,7 +86,9 @@ def bootstrap(
     generator = np.random.default_rng(seed)
     samples = [statistic(units[generator.integers(0, len(units), len(units))]) for _ in range(draws)]
     tail = (1 - level) / 2
-    low, high = np.nanquantile(np.asarray(samples, np.float64), [tail, 1 - tail], axis=0, method="inverted_cdf")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN")  # of what nothing is known
+        low, high = np.nanquantile(np.asarray(samples, np.float64), [tail, 1 - tail], axis=0, method="inverted_cdf")
     return Interval(found, low, high)
 
 

@@ -12,18 +12,15 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from openskill.models import PlackettLuce
 
 from nmmo_jax.environment import Environment
 from nmmo_jax.world.pool import MapPool
 from train.studies.entrants import Entrant, Programs, check_play
-from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
+from train.studies.intervals import Interval, mean_interval, over, ratio_interval
+from train.studies.ratings import ratings, ticks_per_death
 from train.studies.study import Cell, OnProgress, Result, Results
 
 _KEPT = ("aged", "deaths", "steps")
-_SHUFFLES, _SAMPLES = 2, 100  # of the order in which ratings hear of games; of the bootstrap
-_MOST_GAMES = 2_000  # that a rating hears of
-RATING_SCALE = 40.0  # ratings as usual for games: 1000 + 40 mu, where OpenSkill's sigma begins at 25 / 3
 
 
 class Match(NamedTuple):
@@ -191,10 +188,9 @@ class Tournament:
         return found
 
     def ratings(self, results: Results) -> Interval:
-        """OpenSkill ratings of all entrants ``[E]`` from worlds of the matches between different ones, as many as
-        ``_MOST_GAMES`` of them.
+        """Of all entrants ``[E]``, from the matches between different ones; see ``train.studies.ratings``.
 
-        Intervals are percentiles of a bootstrap over replicates; or over worlds, the same of all matches.
+        Units are replicates; or worlds, the same of all matches.
         """
         games: dict[int, list[Any]] = {}
         for match in self.matches():
@@ -203,27 +199,7 @@ class Tournament:
                 each = enumerate(scores) if self._single else [(match.replicate, scores)]
                 for unit, some in each:
                     games.setdefault(unit, []).append((match.entrants, some.reshape(-1, some.shape[-1])))
-        if not games:
-            return Interval(*np.full((3, len(self.entrants)), np.nan))
-        generator = np.random.default_rng(self.seed)
-
-        def rate(units: np.ndarray) -> np.ndarray:
-            told = [(who, score) for unit in units for who, scores in games[int(unit)] for score in scores]
-            return self._rate(told, generator)
-
-        return bootstrap(rate, np.array(sorted(games)), draws=_SAMPLES)
-
-    def _rate(self, told: list[Any], generator: np.random.Generator) -> np.ndarray:
-        model, mus = PlackettLuce(), []
-        for _ in range(_SHUFFLES):  # a rating depends on the order of the games
-            rating = [model.rating() for _ in self.entrants]
-            for index in generator.permutation(len(told))[:_MOST_GAMES]:
-                entrants, score = told[index]
-                rated = model.rate([[rating[e]] for e in entrants], scores=list(map(float, score)))
-                for entrant, (new,) in zip(entrants, rated, strict=True):
-                    rating[entrant] = new
-            mus.append([one.mu for one in rating])
-        return 1000 + RATING_SCALE * (np.mean(mus, axis=0) - model.mu)
+        return ratings(games, len(self.entrants), self.seed)
 
     @property
     def units(self) -> str:
@@ -260,7 +236,5 @@ def _sum(result: Result, name: str, worlds: bool) -> np.ndarray:
 
 
 def _scores(result: Result) -> np.ndarray:
-    """Agent-ticks per death in every world, ``[rotations, sizes, worlds, entrants]``: how long lives are if deaths come
-    at a constant rate. The living count as well; where nobody died, it is all their ticks.
-    """
-    return result["steps"] / np.maximum(result["deaths"].sum(axis=-1), 1)
+    """In every world, ``[rotations, sizes, worlds, entrants]``."""
+    return ticks_per_death(result["steps"], result["deaths"].sum(axis=-1))
