@@ -8,6 +8,7 @@ import jax
 import tyro
 
 import nmmo_jax
+from nmmo_jax.commands.ablate import Ablate
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.commands.collapse import Collapse
 from nmmo_jax.commands.evaluate import Evaluate
@@ -47,6 +48,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Tournament, tyro.conf.subcommand("tournament")]
     | Annotated[Experiment, tyro.conf.subcommand("experiment")]
+    | Annotated[Ablate, tyro.conf.subcommand("ablate")]
     | Annotated[Fork, tyro.conf.subcommand("fork")]
     | Annotated[Rare, tyro.conf.subcommand("rare")]
     | Annotated[Niches, tyro.conf.subcommand("niches")]

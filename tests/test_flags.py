@@ -9,6 +9,7 @@ import pytest
 
 from nmmo_jax import Config, Rules, cli
 from nmmo_jax.commands import (
+    ablate,
     collapse,
     evaluate,
     evolve,
@@ -249,6 +250,7 @@ def environments():
             {"agents": (16,)},
         ),
         ("niches", niches.Niches, lambda study: study.trainings["law-2-own"].env, small),
+        ("ablate", ablate.Ablate, lambda study: study.base.env, {}),
     ):
         yield name, lambda out, k=kind, look=look, m=more, **given: look(k(**given, **m)._filled().study(out))
 
