@@ -24,6 +24,7 @@ from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.sweep import Sweep
 from nmmo_jax.commands.tournament import Tournament
 from nmmo_jax.commands.train import Train
+from nmmo_jax.commands.tune import Tune
 from nmmo_jax.commands.verify import Verify
 from nmmo_jax.commands.watch import Watch
 from nmmo_jax.common import entry
@@ -49,6 +50,7 @@ Command = (
     | Annotated[Tournament, tyro.conf.subcommand("tournament")]
     | Annotated[Experiment, tyro.conf.subcommand("experiment")]
     | Annotated[Ablate, tyro.conf.subcommand("ablate")]
+    | Annotated[Tune, tyro.conf.subcommand("tune")]
     | Annotated[Fork, tyro.conf.subcommand("fork")]
     | Annotated[Rare, tyro.conf.subcommand("rare")]
     | Annotated[Niches, tyro.conf.subcommand("niches")]

@@ -1,7 +1,8 @@
 """Settings of training on the command line: all of them by name, and the values that a study gives one or several."""
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from nmmo_jax.commands.overrides import PROBES, WORLD, parse_set, types_of
 
@@ -69,3 +70,42 @@ def parse_factor(text: str) -> tuple[str, list[dict[str, Any]]]:
                 f"{told}: must be NAME=VALUE:VALUE, or NAME=VALUE,OTHER=VALUE of settings that go together"
             )
     return ", ".join(dict.fromkeys(key for one in found for key in one)), found
+
+
+def parse_dimension(text: str) -> Any:
+    """A ``train.studies.tuning.Dimension``: a setting and where it is searched, from ``NAME=LOW..HIGH``,
+    ``NAME=LOW..HIGH:log`` or ``NAME=a,b,c``.
+
+    >>> parse_dimension("learning_rate=0.0001..0.01:log")
+    Dimension(name='learning_rate', values=(0.0001, 0.01), ranged=True, log=True, whole=False)
+
+    Raises:
+      ValueError: not of that form, or as ``parse_changes``.
+    """
+    from train.studies.tuning import Dimension
+
+    told = f"--over {text}"
+    name, equals, given = (part.strip() for part in text.partition("="))
+    if not equals or not given:
+        raise ValueError(f"{told}: must be NAME=LOW..HIGH, NAME=LOW..HIGH:log or NAME=a,b,c")
+    parts, scale = given.partition(":")[0].split(".."), given.partition(":")[2].strip()
+    ranged = len(parts) > 1
+    if (":" in given and (scale != "log" or not ranged)) or len(parts) > 2:
+        raise ValueError(f"{told}: a range must be LOW..HIGH or LOW..HIGH:log, values a,b,c")
+    texts = parts if ranged else given.split(",")
+    values = [parse_changes([f"{name}={one.strip()}"], told)[name] for one in texts]
+    if len(set(map(repr, values))) < len(values) or len(values) < 2:
+        raise ValueError(f"{told}: must be at least two different values")
+    kind = of_training()[name]
+    kinds = get_args(kind) or (kind,)
+    if not ranged:
+        return Dimension(name, tuple(values))
+    low, high = values
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) for one in values):
+        raise ValueError(f"{told}: must be values a,b,c: {name} is no number")
+    if not low < high:
+        raise ValueError(f"{told}: LOW must be below HIGH")
+    if scale and low <= 0:
+        raise ValueError(f"{told}: a range in log must begin above 0")
+    whole = float not in kinds
+    return Dimension(name, (low, high) if whole else (float(low), float(high)), True, bool(scale), whole)
