@@ -21,6 +21,7 @@ from train.studies.study import Results
 from train.studies.tuning import RUNGS, Dimension, Trial, Tuning
 
 _BEST = "#D55E00"
+_BEHIND = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}  # of text that lines run through
 _MOST_ROWS = 10  # of the table on the terminal
 
 
@@ -147,7 +148,9 @@ def _parallel(study: Tuning, trials: list[Trial], order: list[int], out: Path) -
     made, axes = charts.figure(size=(2.2 + 1.8 * last, 4.2))
     for number in reversed(order):  # the best on top
         one, aside = trials[number], 0.03 * (number / max(len(trials) - 1, 1) - 0.5)  # so that equal ones are seen
-        heights = [_height(d, one.settings[d.name]) + (0 if d.ranged else aside) for d in study.dimensions]
+        heights = [
+            _height(d, one.settings[d.name]) + (0 if d.ranged and not d.whole else aside) for d in study.dimensions
+        ]
         if one.stopped:
             axes.plot(range(last), heights, color="0.75", linewidth=0.8, linestyle=":")
             continue
@@ -156,7 +159,9 @@ def _parallel(study: Tuning, trials: list[Trial], order: list[int], out: Path) -
     for place, one in enumerate(study.dimensions):
         told = one.values if not one.ranged else (one.values[0], _middle(one), one.values[1])
         for value, text in zip(told, _short(told), strict=True):
-            axes.text(place - 0.04, _height(one, value), text, ha="right", va="center", fontsize="x-small")
+            axes.text(
+                place - 0.05, _height(one, value), text, ha="right", va="center", fontsize="x-small", bbox=_BEHIND
+            )
         axes.axvline(place, color="0.3", linewidth=0.8)
     axes.axvline(last, color="0.3", linewidth=0.8)
     axes.set_xticks(range(last + 1), [*(drawn(one.name) for one in study.dimensions), "lifetime"])
