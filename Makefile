@@ -74,11 +74,11 @@ test-slow: $(STAMP)  ## run the tests that are marked slow
 	@$(PYTEST) -m slow $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 # What uses each library: checkpoints, networks and optimisers, the command line, tables, figures, pictures, films,
-# ratings, intervals, logs, the viewer's server, properties.
+# ratings, intervals, logs, the viewer's server, properties, searches.
 LOWEST := .cache/lowest
 LOWEST_TESTS ?= $(addprefix tests/test_,checkpoint.py networks.py distributions.py updates.py flags.py docs.py render.py \
 	simulate.py tournament.py statistics.py intervals.py loggers.py maps.py watch.py watch_access.py watch_server.py properties.py \
-	files.py damage.py)
+	files.py damage.py tune.py)
 test-lowest:  ## run a part of the tests with the lowest versions that pyproject.toml allows
 	$(need-python)
 	@"$(PYTHON)" -m venv --clear $(LOWEST)

@@ -8,6 +8,7 @@ import jax
 import tyro
 
 import nmmo_jax
+from nmmo_jax.commands.ablate import Ablate
 from nmmo_jax.commands.bench import Bench
 from nmmo_jax.commands.collapse import Collapse
 from nmmo_jax.commands.evaluate import Evaluate
@@ -24,6 +25,7 @@ from nmmo_jax.commands.simulate import Simulate
 from nmmo_jax.commands.sweep import Sweep
 from nmmo_jax.commands.tournament import Tournament
 from nmmo_jax.commands.train import Train
+from nmmo_jax.commands.tune import Tune
 from nmmo_jax.commands.verify import Verify
 from nmmo_jax.commands.watch import Watch
 from nmmo_jax.common import entry
@@ -49,6 +51,8 @@ Command = (
     | Annotated[Tournament, tyro.conf.subcommand("tournament")]
     | Annotated[Scoreboard, tyro.conf.subcommand("scoreboard")]
     | Annotated[Experiment, tyro.conf.subcommand("experiment")]
+    | Annotated[Ablate, tyro.conf.subcommand("ablate")]
+    | Annotated[Tune, tyro.conf.subcommand("tune")]
     | Annotated[Fork, tyro.conf.subcommand("fork")]
     | Annotated[Rare, tyro.conf.subcommand("rare")]
     | Annotated[Niches, tyro.conf.subcommand("niches")]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from nmmo_jax import Config, Rules, cli
 from nmmo_jax.commands import (
+    ablate,
     collapse,
     evaluate,
     evolve,
@@ -18,6 +20,7 @@ from nmmo_jax.commands import (
     simulate,
     sweep,
     tournament,
+    tune,
     watch,
 )
 from nmmo_jax.commands import (
@@ -249,6 +252,8 @@ def environments():
             {"agents": (16,)},
         ),
         ("niches", niches.Niches, lambda study: study.trainings["law-2-own"].env, small),
+        ("ablate", ablate.Ablate, lambda study: study.base.env, {}),
+        *([("tune", tune.Tune, lambda study: study.base.env, {})] if find_spec("optuna") else []),
     ):
         yield name, lambda out, k=kind, look=look, m=more, **given: look(k(**given, **m)._filled().study(out))
 

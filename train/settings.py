@@ -176,6 +176,26 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
     return Experiment(name, make(game, **world), Settings(**settings))
 
 
+def all_settings(experiment: Experiment) -> dict[str, Any]:
+    """The settings of an experiment and the options of its network, by the names that ``experiment`` takes them by."""
+    both = (experiment.settings, experiment.settings.options)
+    named = {field.name: getattr(one, field.name) for one in both for field in dataclasses.fields(one)}
+    return {name: value for name, value in named.items() if name != "options"}
+
+
+def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """The experiment with some of ``all_settings`` changed, in the same world.
+
+    Raises:
+      ValueError: names the field, the value and what is allowed.
+    """
+    settings = experiment.settings
+    names = {field.name for field in dataclasses.fields(NetworkOptions)}
+    options = dataclasses.replace(settings.options, **{n: v for n, v in changes.items() if n in names})
+    own = {name: value for name, value in changes.items() if name not in names}
+    return dataclasses.replace(experiment, settings=dataclasses.replace(settings, options=options, **own))
+
+
 def experiment_of(about: Mapping[str, Any]) -> Experiment:
     """The experiment that ``describe`` has described, in a run's config.json or beside a checkpoint.
 

@@ -75,7 +75,7 @@ def parse_set(
     own = find_systems(systems)
     found: dict[str, Any] = {"systems": own} if own else {}
     fields = {**fields, **types_of_rules(own)}
-    for text in _flat(given):
+    for text in flat(given):
         name, equals, value = (part.strip() for part in text.partition("="))
         told = f"{flag} {text}"
         if not equals or not name:
@@ -190,10 +190,11 @@ def named_by(command: Any, **others: str) -> dict[str, str]:
 
 def names_in(given: Iterable[str | Iterable[str]]) -> list[str]:
     """The fields that pairs are of."""
-    return [text.partition("=")[0].strip() for text in _flat(given)]
+    return [text.partition("=")[0].strip() for text in flat(given)]
 
 
-def _flat(given: Iterable[str | Iterable[str]]) -> Iterator[str]:
+def flat(given: Iterable[str | Iterable[str]]) -> Iterator[str]:
+    """All pairs of a flag that was given once or several times."""
     for some in given:
         yield from (some,) if isinstance(some, str) else some
 

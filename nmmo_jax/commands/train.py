@@ -8,7 +8,8 @@ import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax.commands.overrides import WORLD, Overrides, Systems, flags_named, named_by, parse_set, types_of
+from nmmo_jax.commands.overrides import Overrides, Systems, flags_named, named_by, parse_set
+from nmmo_jax.commands.settings import fields
 from nmmo_jax.common.formats import Format, check_formats
 from nmmo_jax.common.hidden import check_train
 from nmmo_jax.common.text import console as terminal
@@ -95,7 +96,7 @@ class Train:
             with flags_named(self._flags()):
                 chosen = experiment(
                     self.experiment or "law128",
-                    **{**published, **parse_set(self.set, {}, _fields(), systems=self.system)},
+                    **{**published, **parse_set(self.set, {}, fields(), systems=self.system)},
                 )
             out = self.out
         console = terminal()
@@ -146,15 +147,6 @@ def _levels(command: Train, base: Any) -> Any:
             except ValueError as error:
                 raise ValueError(f"{flag} {error}") from None
     return base._replace(**found)
-
-
-def _fields() -> dict[str, Any]:
-    """What ``train.settings.experiment`` takes by keyword, and the types."""
-    from train.networks import NetworkOptions
-    from train.settings import Settings
-
-    own = types_of(Settings) | types_of(NetworkOptions) | WORLD
-    return {name: kind for name, kind in own.items() if kind is not NetworkOptions}
 
 
 def _of_folder(folder: Path) -> Any:

@@ -86,6 +86,17 @@ def in_full(value: Any) -> str:
     return str(int(value)) if whole else repr(float(value))
 
 
+def typed(value: Any) -> str:
+    """A setting as it is typed after ``--set NAME=``.
+
+    >>> typed(True), typed(0.001), typed("gru")
+    ('true', '0.001', 'gru')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    return in_full(value) if isinstance(value, int | float) else str(value)
+
+
 def told_apart(values: Sequence[Any], least: int = 3, most: int = 9) -> list[str]:
     """Numbers side by side: in full, or, where that takes more than ``most`` characters, with as many digits, at least
     ``least``, as tell them apart.

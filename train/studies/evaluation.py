@@ -12,6 +12,7 @@ play and the scripted agents stand three arithmetic baselines:
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class Evaluation:
         """A cell for every replicate of every entrant."""
 
         def cell(index: int, number: int, policy: str) -> Cell:
-            return Cell(f"policy-{index}-seed-{number}", 1.0, lambda on_progress: self._play(policy, on_progress))
+            return Cell(f"policy-{index}-seed-{number}", 1.0, lambda on_progress: self.play(policy, on_progress))
 
         return [
             cell(index, number, policy)
@@ -69,7 +70,8 @@ class Evaluation:
     def _pool(self) -> MapPool:
         return MapPool.generated(self.seed, self.worlds, self.env.config, split="held_out")
 
-    def _play(self, policy: str, on_progress: OnProgress) -> dict[str, Any]:
+    def play(self, policy: str, on_progress: OnProgress) -> dict[str, Any]:
+        """What a policy by name does there, counted by world."""
         pool = self._pool()
         census, params = self._programs.census((policy,))
         stride = -(-(self.settle + self.ticks) // _MOST_POINTS)
@@ -130,6 +132,16 @@ class Evaluation:
                 of_seeds = [self._over_worlds(one, known) for one in each]
                 found.append({name: _over_seeds([one[name].mean for one in of_seeds]) for name in of_seeds[0]})
         return found
+
+    @functools.cached_property
+    def _yield(self) -> float:
+        """Food per tick, of all worlds together."""
+        return float(self.arithmetic()["yield"].sum())
+
+    def lives(self, one: Result) -> tuple[float, float]:
+        """Of what ``play`` has counted: mean age at death (NaN: nobody died), and the share of the food harvested."""
+        lifetime = over(one["aged"].sum(), one["deaths"].sum())
+        return float(lifetime), float(over(one["forage"].sum(), self._yield * self.ticks))
 
     def _over_worlds(self, one: Result, known: dict[str, np.ndarray]) -> dict[str, Interval]:
         died, steps = one["deaths"].sum(axis=(1, 2)), one["steps"].sum(axis=1)

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from nmmo_jax.common.files import read_lines
 from nmmo_jax.environment import make
 from train.settings import EXPERIMENTS, experiment
 from train.studies.entrants import Entrant
 from train.studies.intervals import Interval, mean_interval
-from train.studies.seeds import LOG, Line, train_seeds
+from train.studies.seeds import learning_curve, train_seeds
 from train.studies.study import Cell, OnProgress
 from train.studies.tournament import Tournament
 
@@ -104,10 +103,3 @@ class Matrix:
         smallest, largest = np.roll(lifetimes[:, 0], 1, axis=-1), lifetimes[:, -1].copy()
         largest[:, -1] = np.roll(largest[:, -1], 1, axis=-1)
         return mean_interval(np.moveaxis(largest - smallest, -1, 0))
-
-
-def learning_curve(folder: Path) -> dict[str, np.ndarray]:
-    """From the log of a training: ``lifetime [K, S]`` (NaN: nobody died) and ``steps [K, S, P]`` learned from."""
-    lines = read_lines(folder / LOG, Line)
-    lifetime = np.array([line["lifetime"] for line in lines], np.float64)
-    return {"lifetime": lifetime, "steps": np.array([line["steps"] for line in lines], np.float64)}

@@ -6,7 +6,7 @@ As a program: ``python -m train.studies.seeds law16 --seeds 0 1 2 --budget 3_000
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,7 +17,7 @@ import tyro
 from rich.progress import BarColumn
 
 from nmmo_jax.common import entry
-from nmmo_jax.common.files import Count, Number, append_line, read_json, write_json
+from nmmo_jax.common.files import Count, Number, append_line, read_json, read_lines, write_json
 from nmmo_jax.common.folders import Folder, new_folder
 from nmmo_jax.common.program import run_program
 from nmmo_jax.common.progress import Shown
@@ -29,6 +29,7 @@ from train.loop import Report, make_train
 from train.metrics import means
 from train.runs import CONFIG, LOG, begins_anew, difference, forget_after
 from train.settings import Experiment, describe, experiment
+from train.studies.intervals import over
 from train.trinity import Trinity
 
 _ROWS_PER_CALL = 600_000  # places of agents times ticks: a few seconds on two cores
@@ -43,6 +44,7 @@ class Line(TypedDict):
     update: Count
     lifetime: list[Number | None]  # None: nobody died
     steps: list[list[Count]]
+    agent_steps_per_second: Count
 
 
 class Done(TypedDict):
@@ -147,6 +149,28 @@ def _train(
     _export(experiment, seeds, state.params, about, out)
     extinct = about.pop("extinct")
     return {"budget": budget, "reached": not extinct or _used(about, budget) >= 1, **about}
+
+
+def learning_curve(folder: Path) -> dict[str, np.ndarray]:
+    """From the log of a training: ``lifetime [K, S]`` (NaN: nobody died), ``steps [K, S, P]`` learned from, and
+    ``speed [K]``, agent-steps per second; of K calls.
+    """
+    lines = read_lines(folder / LOG, Line)
+    return {
+        "lifetime": np.array([line["lifetime"] for line in lines], np.float64),
+        "steps": np.array([line["steps"] for line in lines], np.float64),
+        "speed": np.array([line["agent_steps_per_second"] for line in lines], np.float64),
+    }
+
+
+def lifetime_at(curve: Mapping[str, np.ndarray], budget: int, share: float) -> np.ndarray:
+    """How long agents lived while they learned, ``[S]``, when a share of the budget was used: the mean over the calls
+    of the last eighth of the budget up to there. NaN: nobody died.
+    """
+    used = curve["steps"].mean(axis=(1, 2)) / budget
+    last = int(np.argmax(used >= share)) if used[-1] >= share else len(used) - 1
+    some = curve["lifetime"][: last + 1][used[: last + 1] > min(share - 1 / 8, used[last] - 1e-9)]
+    return over(np.nansum(some, axis=0), np.isfinite(some).sum(axis=0))
 
 
 def _used(about: dict[str, Any], budget: int) -> float:
