@@ -9,6 +9,7 @@ import tyro
 
 import nmmo_jax
 from nmmo_jax.commands.bench import Bench
+from nmmo_jax.commands.clone import Clone
 from nmmo_jax.commands.collapse import Collapse
 from nmmo_jax.commands.evaluate import Evaluate
 from nmmo_jax.commands.evolve import Evolve
@@ -47,6 +48,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Tournament, tyro.conf.subcommand("tournament")]
     | Annotated[Experiment, tyro.conf.subcommand("experiment")]
+    | Annotated[Clone, tyro.conf.subcommand("clone")]
     | Annotated[Fork, tyro.conf.subcommand("fork")]
     | Annotated[Rare, tyro.conf.subcommand("rare")]
     | Annotated[Niches, tyro.conf.subcommand("niches")]

@@ -95,7 +95,7 @@ class Train:
             with flags_named(self._flags()):
                 chosen = experiment(
                     self.experiment or "law128",
-                    **{**published, **parse_set(self.set, {}, _fields(), systems=self.system)},
+                    **{**published, **parse_set(self.set, {}, experiment_fields(), systems=self.system)},
                 )
             out = self.out
         console = terminal()
@@ -148,7 +148,7 @@ def _levels(command: Train, base: Any) -> Any:
     return base._replace(**found)
 
 
-def _fields() -> dict[str, Any]:
+def experiment_fields() -> dict[str, Any]:
     """What ``train.settings.experiment`` takes by keyword, and the types."""
     from train.networks import NetworkOptions
     from train.settings import Settings
