@@ -162,7 +162,8 @@ def test_the_same_is_what_does_the_same():
     ("--set seed=3", "--set seed=3: use --seed"), ("--set maps=3", "seeds that share maps are not independent"),
     ("--set horizon=30", "horizon=30: must be None to learn from a teacher"),
     ("--variant max_food=40", "--variant max_food=40: there is no max_food"),
-    ("--variant hidden=2,core=gru", "allowed are 4 to"), ("--variant core=gru --variant core=gru", "given once"),
+    ("--variant hidden=2,core=gru", "--variant hidden=2,core=gru: hidden=2: allowed are whole numbers from 4 to"),
+    ("--variant core=gru --variant core=gru", "given once"),
 ])  # fmt: skip
 def test_what_is_refused(flags, told, refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -202,7 +203,7 @@ def command(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seeds_module, "make_train", once)
         given = [f"{name}={value}" for name, value in {**SETTINGS, "start_food": 4, "start_water": 4}.items()]
-        own = Clone(("forager",), experiment="law16", set=(tuple(given),), out=out, **AMOUNT)
+        own = Clone(teacher=("forager",), experiment="law16", set=(tuple(given),), out=out, **AMOUNT)
         assert own.run() == 0
         yield own, out
 

@@ -98,12 +98,16 @@ class Cloning:
                 raise ValueError(f"{name}={value}: allowed are 1 to {most:,}")
         if not 0 <= self.mixture <= 1:
             raise ValueError(f"mixture={self.mixture}: allowed are 0 to 1")
-        self.experiments = [experiment(self.name, **{**self.given, **own}) for own in self.variants.values()]
-        for one in self.experiments:
-            if one.settings.maps:
-                raise ValueError(f"maps={one.settings.maps}: must be 0: seeds that share maps are not independent")
-            Cloner(one, self.teachers[0])  # says what does not go together
-        self.env = self.experiments[0].env
+        common = experiment(self.name, **self.given)
+        Cloner(common, self.teachers[0])  # says what does not go together
+        if common.settings.maps:
+            raise ValueError(f"maps={common.settings.maps}: must be 0: seeds that share maps are not independent")
+        self.env, self.experiments = common.env, []
+        for name, own in self.variants.items():
+            try:
+                self.experiments.append(experiment(self.name, **{**self.given, **own}))
+            except ValueError as error:
+                raise ValueError(f"--variant {name}: {error}") from None
         self.trainings = [one for index in range(len(self.experiments)) for one in self._planned(index)]
         self._programs: dict[tuple[int, str], Census] = {}
 
