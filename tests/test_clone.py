@@ -96,6 +96,11 @@ def test_choices_of_the_teacher_are_played_less_and_less(cloner):
         assert (move[~apart] == np.asarray(teacher["move"])[~apart]).all()
         shares.append((move == teacher["move"])[apart].mean())
     assert shares[0] == 1 and 0.3 < shares[1] < 0.7 and shares[2:] == [0, 0]
+    for wrong in ({"ticks": -1}, {"teacher": "planer"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Cloner(TINY, **wrong)
+    with pytest.raises(ValueError, match="temperature=0: must be above 0"):
+        Tempered(TINY, 0)
 
 
 def test_the_loss_is_that_of_the_teachers_choices(cloner):
@@ -208,17 +213,18 @@ def command(tmp_path_factory):
         yield own, out
 
 
+@pytest.mark.slow
 def test_the_study_tells_of_clones_and_what_becomes_of_them(command):
     _, out = command
     told = json.loads((out / "results.json").read_text())
     (variant,) = told["variants"]
     names = [one["policy"] for one in variant["policies"]]
     assert names == [
-        "forager", "its clone, temperature 1", "temperature 0.5", "the most probable choice", "in the teacher's play",
-        "its clone, reinforced", "learned from nothing",
+        "forager", "its clone", "at temperature 0.5", "most probable only", "in its teacher's play",
+        "its clone, reinforced", "from nothing",
     ]  # fmt: skip
     policies = dict(zip(names, variant["policies"], strict=True))
-    assert policies["forager"]["lifetime"]["mean"] > policies["learned from nothing"]["lifetime"]["mean"] > 1
+    assert policies["forager"]["lifetime"]["mean"] > policies["from nothing"]["lifetime"]["mean"] > 1
     assert policies["forager"]["lifetime"]["high"] == policies["forager"]["lifetime"]["low"]  # seeds: the same play
     assert 0.5 < policies["forager"]["drawn"]["mean"] <= 1
     drawn = [policies[name]["drawn"]["mean"] for name in names[1:5]]
@@ -235,6 +241,7 @@ def test_the_study_tells_of_clones_and_what_becomes_of_them(command):
     assert "![lifetimes](lifetimes.png)" in text and (out / "lifetimes.png").stat().st_size > 5_000
 
 
+@pytest.mark.slow
 def test_a_clone_is_a_policy_as_any_other_and_says_no_word_of_its_teacher(command):
     _, out = command
     folder = out / "runs" / "0-forager-clone"
@@ -244,6 +251,7 @@ def test_a_clone_is_a_policy_as_any_other_and_says_no_word_of_its_teacher(comman
     assert losses["teacher"] == "forager" and losses["trinity"]["sword"] == "train.cloning:Cloner"
 
 
+@pytest.mark.slow
 def test_reinforcement_begins_with_the_clone(command, tmp_path):
     own, out = command
     study = own._filled().study(out)
@@ -260,6 +268,7 @@ def test_reinforcement_begins_with_the_clone(command, tmp_path):
         reinforce(study.experiments[0], [0, 1], 600, tmp_path / "a", snapshots=(0.0, 1.0))
 
 
+@pytest.mark.slow
 def test_the_study_goes_on(command, monkeypatch):
     _, out = command
     told = (out / "results.json").read_text()

@@ -9,6 +9,7 @@ import pytest
 
 from nmmo_jax import Config, Rules, cli
 from nmmo_jax.commands import (
+    clone,
     collapse,
     evaluate,
     evolve,
@@ -249,6 +250,7 @@ def environments():
             {"agents": (16,)},
         ),
         ("niches", niches.Niches, lambda study: study.trainings["law-2-own"].env, small),
+        ("clone", clone.Clone, lambda study: study.env, {"experiment": "law16"}),
     ):
         yield name, lambda out, k=kind, look=look, m=more, **given: look(k(**given, **m)._filled().study(out))
 

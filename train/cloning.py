@@ -40,16 +40,16 @@ class Cloner(Sword):
 
     Args:
       teacher: one of ``POLICIES``.
-      ticks: of a realm in which the probability falls.
+      ticks: of a realm in which the probability falls; 0: only the learner's own are played.
 
     Raises:
-      ValueError: no such teacher, fewer than one tick, or a horizon: ticks are counted from the beginning of a realm.
+      ValueError: no such teacher, fewer than no ticks, or a horizon: ticks are counted from the beginning of a realm.
     """
 
-    def __init__(self, experiment: Experiment, teacher: str = "forager", ticks: int = 1):
+    def __init__(self, experiment: Experiment, teacher: str = "forager", ticks: int = 0):
         check_teacher(teacher)
-        if ticks < 1:
-            raise ValueError(f"ticks={ticks}: must be at least 1")
+        if ticks < 0:
+            raise ValueError(f"ticks={ticks}: must be at least 0")
         if (horizon := experiment.env.config.horizon) is not None:
             raise ValueError(f"horizon={horizon}: must be None to learn from a teacher")
         self.teacher, self.ticks = teacher, ticks
@@ -67,7 +67,8 @@ class Cloner(Sword):
         def share(key, uid):  # from 0 to 1, of each agent
             return (words(fold_in(key, _WHO), uid, jnp.zeros_like(uid))[0] >> 8).astype(jnp.float32) * 2.0**-24
 
-        mixed = jax.vmap(share)(keys, realm.agents.uid) < 1 - realm.tick[:, None].astype(jnp.float32) / self.ticks
+        left = (self.ticks - realm.tick[:, None]).astype(jnp.float32) / max(self.ticks, 1)
+        mixed = jax.vmap(share)(keys, realm.agents.uid) < left
         choices = {name: jnp.where(mixed, teacher[name], own) for name, own in decision.choices.items()}
         noted = {f"{_TAUGHT}{name}": choice for name, choice in teacher.items()}
         return decision._replace(choices={**choices, **noted}), core

@@ -275,7 +275,7 @@ def clone(
     """
     settings, config = experiment.settings, experiment.env.config
     # Where all places are taken the share is that; with fewer agents the steps take more ticks.
-    ticks = max(1, round(mixture * agent_steps / (settings.realms * config.num_agents)))
+    ticks = round(mixture * agent_steps / (settings.realms * config.num_agents))
     learner, asked = functools.partial(Cloner, teacher=teacher, ticks=ticks), {"teacher": teacher, "ticks": ticks}
     budget = -(-agent_steps // config.num_populations)
     return train_seeds(experiment, seeds, budget, out, on_progress, snapshots, learner=learner, asked=asked)

@@ -17,12 +17,12 @@ from train.studies.reports.text import markdown, table, write_report
 from train.studies.study import Results
 
 _TEACHER = len(TEMPERATURES)
-_PLAYED = ("temperature 1", *(f"temperature {one}" for one in TEMPERATURES[1:-1]), "the most probable choice")
-_HEADS = ("policy", "lifetime", "harvest", "agrees: drawn", "most probable")
+_PLAYED = ("its clone", *(f"at temperature {one}" for one in TEMPERATURES[1:-1]), "most probable only")
+_HEADS = ("policy", "lifetime", "harvest", "agrees", "most probable")
 _CAPTION = (
     "95 % intervals over seeds, or over worlds of one. agrees: share of the choices equal to the teacher's in the same "
-    "states, as drawn at the temperature of the play, and if the most probable were taken; of a teacher, with itself "
-    "asked again. in the teacher's play: in states that the teacher comes to."
+    "states, as played (a clone: at temperature 1), and if the most probable were taken; of a teacher, with itself "
+    "asked again. in its teacher's play: a clone in states that the teacher comes to."
 )
 
 
@@ -82,12 +82,11 @@ def _rows(study: Cloning, all_played: dict[str, Played], variant: int) -> list[R
         itself = own.last(own.agreement["teacher"], _TEACHER)
         found.append(row(teacher, own, _TEACHER, agrees=False))
         found[-1].numbers["drawn"] = itself
-        name = f"its clone, {_PLAYED[0]}"
-        found += [row(name if not who else _PLAYED[who], own, who) for who in range(_TEACHER)]
+        found += [row(_PLAYED[who], own, who) for who in range(_TEACHER)]
         there = {name: own.last(own.agreement[name], _TEACHER) for name in ("drawn", "likeliest")}
-        found.append(Row("in the teacher's play", there))
+        found.append(Row("in its teacher's play", there))
         found.append(row("its clone, reinforced", after))
-    return [*found, row("learned from nothing", all_played[f"{variant}-{SCRATCH}"], agrees=False)]
+    return [*found, row("from nothing", all_played[f"{variant}-{SCRATCH}"], agrees=False)]
 
 
 def _cells(row: Row) -> list[str]:
@@ -110,10 +109,10 @@ def _findings(study: Cloning, all_played: dict[str, Played], variant: int) -> li
         said.append(f"the clone of {teacher} lives {_percent(part)} as long as its teacher.")
         ends = after.last(after.lifetime)
         gap = mean_interval(ends - lives)
-        verdict = _verdict(gap, "it lives longer by that", "it lives shorter by that")
+        verdict = _verdict(study, gap, "it lives longer by that", "it lives shorter by that")
         said.append(f"reinforcement changes the lifetime of the clone of {teacher} by {gap} ticks: {verdict}.")
         gap = mean_interval(ends - nothing)
-        verdict = _verdict(gap, "cloning helps", "cloning does harm")
+        verdict = _verdict(study, gap, "cloning helps", "cloning does harm")
         said.append(
             f"after as many agent-steps in all, the reinforced clone of {teacher} lives {gap} ticks longer than who "
             f"learned from nothing: {verdict}."
@@ -121,10 +120,13 @@ def _findings(study: Cloning, all_played: dict[str, Played], variant: int) -> li
     return said
 
 
-def _verdict(gap: Interval, above: str, below: str) -> str:
+def _verdict(study: Cloning, gap: Interval, above: str, below: str) -> str:
     if not np.isfinite(gap.low):
-        return "one unit says nothing of chance"
-    return above if gap.low > 0 else below if gap.high < 0 else "the interval does not decide"
+        return "one world says nothing of chance" if study.seeds == 1 else "one seed says nothing of chance"
+    if gap.low <= 0 <= gap.high:
+        return "the interval does not decide"
+    found = above if gap.low > 0 else below
+    return f"{found}, as far as one training tells" if study.seeds == 1 else found
 
 
 def _lines(study: Cloning, all_played: dict[str, Played], variant: int) -> list[tuple[str, str, np.ndarray, Interval]]:
@@ -151,7 +153,7 @@ def _curves(study: Cloning, all_played: dict[str, Played], variant: int) -> list
 def _figure(study: Cloning, out: Path, all_played: dict[str, Played]) -> None:
     made, axes = charts.figure(len(study.variants), size=(6.5, 4.5), squeeze=False, sharey=True)
     colours = dict(zip(study.teachers, charts.COLOURS, strict=False))
-    labels = {CLONE: "clone of {}", AFTER: "its clone, reinforced", SCRATCH: "reinforcement from nothing"}
+    labels = {CLONE: "clone of {}", AFTER: "clone of {}, reinforced", SCRATCH: "reinforced from nothing"}
     for index, (variant, at) in enumerate(zip(study.variants, axes[0], strict=True)):
         for kind, teacher, steps, lives in _lines(study, all_played, index):
             colour, dashes = colours.get(teacher, "0.35"), "--" if kind == AFTER else "-"
