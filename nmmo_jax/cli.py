@@ -10,6 +10,7 @@ import tyro
 import nmmo_jax
 from nmmo_jax.commands.ablate import Ablate
 from nmmo_jax.commands.bench import Bench
+from nmmo_jax.commands.clone import Clone
 from nmmo_jax.commands.collapse import Collapse
 from nmmo_jax.commands.evaluate import Evaluate
 from nmmo_jax.commands.evolve import Evolve
@@ -53,6 +54,7 @@ Command = (
     | Annotated[Experiment, tyro.conf.subcommand("experiment")]
     | Annotated[Ablate, tyro.conf.subcommand("ablate")]
     | Annotated[Tune, tyro.conf.subcommand("tune")]
+    | Annotated[Clone, tyro.conf.subcommand("clone")]
     | Annotated[Fork, tyro.conf.subcommand("fork")]
     | Annotated[Rare, tyro.conf.subcommand("rare")]
     | Annotated[Niches, tyro.conf.subcommand("niches")]

@@ -92,11 +92,13 @@ def to_action(choices: Mapping[str, Int32[Array, "N"]], obs: Observation, config
     """The choices of one realm's agents, by argument, as an action: of a position in a list, what is there.
 
     Args:
-      choices: from 0, within the size of each argument (``heads(config)``).
+      choices: from 0, within the size of each argument (``heads(config)``). Those by other names, which a Sword may
+        note beside them, are passed over.
       obs: what they were made from.
     """
     arguments = {argument.name: argument for head in heads(config) for argument in head.arguments}
-    return Action.from_named({name: thing_at(choice, arguments[name], obs, config) for name, choice in choices.items()})
+    own = {name: choice for name, choice in choices.items() if name in arguments}
+    return Action.from_named({name: thing_at(choice, arguments[name], obs, config) for name, choice in own.items()})
 
 
 def thing_at(choice: Int32[Array, "*B"], argument: Argument, obs: Observation, config: Config) -> Int32[Array, "*B"]:

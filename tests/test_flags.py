@@ -11,6 +11,7 @@ import pytest
 from nmmo_jax import Config, Rules, cli
 from nmmo_jax.commands import (
     ablate,
+    clone,
     collapse,
     evaluate,
     evolve,
@@ -254,6 +255,7 @@ def environments():
         ("niches", niches.Niches, lambda study: study.trainings["law-2-own"].env, small),
         ("ablate", ablate.Ablate, lambda study: study.base.env, {}),
         *([("tune", tune.Tune, lambda study: study.base.env, {})] if find_spec("optuna") else []),
+        ("clone", clone.Clone, lambda study: study.env, {"experiment": "law16"}),
     ):
         yield name, lambda out, k=kind, look=look, m=more, **given: look(k(**given, **m)._filled().study(out))
 

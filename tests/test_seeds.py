@@ -211,7 +211,7 @@ def test_what_is_refused(tmp_path, monkeypatch, capsys):
     refused(r"seeds=\[\]", seeds=())
     refused(r"seeds=\[-1\]", seeds=(-1,))
     refused("budget=0: must be at least 1", budget=0)
-    refused(r"snapshots=\[0\.0\]: must be above 0", snapshots=(0.0,))
+    refused(r"snapshots=\[-0\.5\]: allowed are 0 to 1", snapshots=(-0.5,))
     refused("maps=2: must be 0", chosen=experiment("law16", **SETTINGS, maps=2))
     assert not (tmp_path / "new").exists()
     (tmp_path / "other").touch()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import jax
@@ -30,7 +31,8 @@ from train.metrics import means
 from train.runs import CONFIG, LOG, begins_anew, difference, forget_after
 from train.settings import Experiment, describe, experiment
 from train.studies.intervals import over
-from train.trinity import Trinity
+from train.trees import fit
+from train.trinity import Sword, Trinity
 
 _ROWS_PER_CALL = 600_000  # places of agents times ticks: a few seconds on two cores
 _LEAST_CALLS = 32  # in which the budget is used up, so that it is not overshot by much
@@ -64,6 +66,10 @@ def train_seeds(
     out: Path,
     on_progress: Callable[[float, str], None],
     snapshots: Sequence[float] = (1.0,),
+    *,
+    learner: Callable[[Experiment], Sword] = Sword,
+    begin: Any = None,
+    asked: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Trains all seeds until a population has learned from ``budget`` living agent-steps, on average over all of them.
 
@@ -76,7 +82,10 @@ def train_seeds(
     Args:
       on_progress: ``on_progress(fraction, words)`` is called every few seconds with how much of the budget is used, 0
         to 1. It may raise KeyboardInterrupt: the state is saved, and the exception goes on.
-      snapshots: fractions of the budget at which the parameters are kept; those at its end always are.
+      snapshots: fractions of the budget at which the parameters are kept, 0 to 1; those at its end always are.
+      learner: the Sword that learns, of the base class's network: what it has learned is played by that.
+      begin: parameters to begin with, arrays ``[seeds, P, ...]``; None: those of ``learner``, by seed.
+      asked: what else the training depends on, ready for JSON: kept in config.json, and the same at every call.
 
     Returns:
       What done.json holds: ``budget``; ``reached``, False where nobody was left to learn; ``update``; ``seconds`` of
@@ -88,10 +97,11 @@ def train_seeds(
     _check(experiment, seeds, budget, snapshots)
     there = (out / CONFIG).exists()
     with new_folder(out, overwrite=there, otherwise="it holds no training of seeds") as folder, Signals() as watch:
-        _open(out, experiment, seeds, budget, snapshots)
+        trinity = Trinity(sword=learner)
+        _open(out, experiment, seeds, budget, snapshots, trinity, asked)
         done = out / "done.json"
         if not done.exists():
-            write_json(done, _train(experiment, seeds, budget, folder, on_progress, snapshots, watch))
+            write_json(done, _train(experiment, seeds, budget, folder, on_progress, snapshots, watch, trinity, begin))
         return dict(read_json(done, Done))
 
 
@@ -103,14 +113,21 @@ def _train(
     on_progress: Callable[[float, str], None],
     snapshots: Sequence[float],
     watch: Signals,
+    trinity: Trinity,
+    begin: Any,
 ) -> dict[str, Any]:
     out, checkpoints = folder.path, Checkpoints(folder.path / FOLDER)
-    train = make_train(experiment, seeds=len(seeds))
+    train = make_train(experiment, trinity, seeds=len(seeds))
     if checkpoints.latest() is None:
         steps = np.zeros((len(seeds), experiment.env.config.num_populations), int)
         about = {"update": 0, "seconds": 0.0, "steps": steps.tolist(), "extinct": False}
         begins_anew(out)
         state = train.init(jnp.stack([jax.random.key(seed) for seed in seeds]))
+        if begin is not None:
+            where = jax.tree.map(lambda leaf: leaf.sharding, train.template.params)
+            state = state.replace(params=jax.device_put(fit(begin, state.params), where))
+        if 0 in snapshots:
+            _export(experiment, seeds, state.params, about, out)
         checkpoints.save(0, train.saved(state), about)  # so that a log without checkpoints has lost them
     else:
         kept, restored = checkpoints.restore(train.template)
@@ -231,15 +248,23 @@ def _check(experiment: Experiment, seeds: Sequence[int], budget: int, snapshots:
         raise ValueError(f"seeds={list(seeds)}: must be one or more different whole numbers from 0 to 2^32 - 1")
     if budget < 1:
         raise ValueError(f"budget={budget}: must be at least 1")
-    if not all(0 < snapshot <= 1 for snapshot in snapshots):
-        raise ValueError(f"snapshots={list(snapshots)}: must be above 0, and at most 1")
+    if not all(0 <= snapshot <= 1 for snapshot in snapshots):
+        raise ValueError(f"snapshots={list(snapshots)}: allowed are 0 to 1")
     if experiment.settings.maps:
         raise ValueError(f"maps={experiment.settings.maps}: must be 0: seeds that share maps are not independent")
 
 
-def _open(out: Path, experiment: Experiment, seeds: Sequence[int], budget: int, snapshots: Sequence[float]) -> None:
-    mine = {"seeds": list(seeds), "budget": budget, "snapshots": list(snapshots)}
-    mine |= describe(experiment, Trinity().of(experiment))
+def _open(
+    out: Path,
+    experiment: Experiment,
+    seeds: Sequence[int],
+    budget: int,
+    snapshots: Sequence[float],
+    trinity: Trinity,
+    asked: Mapping[str, Any],
+) -> None:
+    mine = {**asked, "seeds": list(seeds), "budget": budget, "snapshots": list(snapshots)}
+    mine |= describe(experiment, trinity.of(experiment))
     path = out / CONFIG
     if path.exists():
         there = read_json(path, dict[str, Any])
