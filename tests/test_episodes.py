@@ -30,7 +30,15 @@ from train.trinity import God, Trinity
 HORIZON, TICKS, MAPS, HIDDEN = 7, 12, 3, 16
 ANEW = experiment(
     "law16",
-    **{**SMALL, "network": "default", "hidden": HIDDEN, "core": "gru", "ticks": TICKS, "maps": MAPS},
+    **{
+        **SMALL,
+        "network": "default",
+        "hidden": HIDDEN,
+        "core": "gru",
+        "ticks": TICKS,
+        "maps": MAPS,
+        "shared_weights": False,
+    },
     **{"horizon": HORIZON, "max_lifetime": 5, "max_spawns": 3, "seed": EVALUATION["seed"]},
 )
 REALMS, POPULATIONS = ANEW.settings.realms, ANEW.env.config.num_populations

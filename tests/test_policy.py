@@ -34,7 +34,7 @@ REALMS, TICKS = 3, 24
 LIVELY = {**SMALL, "max_spawns": 3, "max_lifetime": 6, "hidden": 8}  # slots change hands all the time
 OPTIONS = {
     "classic": {"network": "classic"},
-    "recurrent": {"network": "default", "core": "gru", "rules_input": True},
+    "recurrent": {"network": "default", "core": "gru", "rules_input": True, "shared_weights": False},
     "shared": {"network": "default", "shared_weights": True, "auto_target": True},
 }
 

@@ -125,7 +125,7 @@ def test_signals_save_and_kill_loses_little(tmp_path):
         (["law17"], "law17: allowed are law16"),
         (["law16", "--set", "realms=7"], "--set realms=7: must be divisible by groups=8"),
         (["law16", "--set", "ticks=0"], "--set ticks=0: must be a whole number, at least 1"),
-        (["law16", "--set", "flying=1"], "--set flying=1: there is no flying; there are attack_damage"),
+        (["law16", "--set", "flying=1"], "--set flying=1: there is no flying; there are anneal, attack_damage"),
         (["law16", "--set", "realm=4"], "--set realm=4: there is no realm; did you mean realms?"),
         (["law16", "--set", "options=4"], "--set options=4: there is no options"),
         (["law16", "--set", "network=deep"], "--set network=deep: allowed are"),

@@ -214,7 +214,7 @@ def learn(
     target = advantage + steps.value
     number, mean, deviation = moments(advantage, steps.alive, config.num_populations)
     rows = Rows(experiment, steps.alive)
-    size = settings.minibatch // settings.groups // settings.sequence or rows.alive.shape[-1]
+    size = settings.minibatch // settings.groups // settings.piece or rows.alive.shape[-1]
 
     def step(index, carry):
         params, optimiser, order, total, skipped = carry

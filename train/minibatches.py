@@ -15,14 +15,14 @@ AXIS = "realms"  # of the mesh of devices
 class Rows:
     """The rows of a rollout on one device: numbered within each of G groups of realms and P populations.
 
-    A row is an agent's place at ``Settings.sequence`` ticks in a row, L; it is living if somebody lives there at one.
+    A row is an agent's place at ``Settings.piece`` ticks in a row, L; it is living if somebody lives there at one.
     """
 
     def __init__(self, experiment: Experiment, alive: Bool[Array, "T R N"]):
         settings, config = experiment.settings, experiment.env.config
         ticks, realms, agents = alive.shape
         self.first_group = jax.lax.axis_index(AXIS) * (realms * settings.groups // settings.realms)
-        self.sequence, self.living = settings.sequence, alive
+        self.sequence, self.living = settings.piece, alive
         self.shape = (ticks // self.sequence, settings.realms // settings.groups, agents // config.num_populations)
         self.groups, self.populations = realms // self.shape[1], config.num_populations
         pieces = alive.reshape(self.shape[0], self.sequence, realms, agents).any(axis=1)

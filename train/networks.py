@@ -131,7 +131,7 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
         value, usual = getattr(options, field), getattr(plain, field)
         if field not in kind.options and value != usual:
             raise ValueError(f"{field}={value!r}: must be {usual!r} for network={name!r}, which has no other")
-    module = kind.module(config, options)
+    module, has_core = kind.module(config, options), "core" in kind.options
     shared, steps = options.shared_weights, options.steps_input and "steps_input" in kind.options
 
     def initial(shape: tuple[int, ...]) -> Core:
@@ -139,14 +139,14 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
 
     def forward(params: Params, rows: tuple[Inputs, Core], value: bool) -> tuple[Logits, Core]:
         inputs, core = rows
-        if "core" in kind.options:
+        if has_core:
             return module.apply({"params": params}, inputs, core, value)  # pyright: ignore[reportReturnType]
         return module.apply({"params": params}, inputs, value), core  # pyright: ignore[reportReturnType]
 
     def init(key: PRNGKeyArray) -> Params:
         def of_one(key):
             inputs, core = nothing_seen(config, options.rules_input, steps), initial(())
-            return module.init(key, *((inputs, core) if "core" in kind.options else (inputs,)))["params"]
+            return module.init(key, *((inputs, core) if has_core else (inputs,)))["params"]
 
         keys = for_jax(split_key(key, 1 if shared else config.num_populations))
         if options.shared_init:

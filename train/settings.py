@@ -1,6 +1,7 @@
 """How it is learned: every number of a training run that is not of the world."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,11 +14,14 @@ from nmmo_jax.config import RULES_VERSION, Config
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.references import config_as_json, config_from_json, reference
 from nmmo_jax.rules import RULE_FIELDS, Rules, default_rules
-from nmmo_jax.values import check_bool, check_float, check_int, keep_plain
+from nmmo_jax.values import check_bool, check_float, check_int, keep, keep_plain
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.networks import NETWORKS, NetworkOptions, make_network
 
 LOSSES = ("ppo", "policy_gradient")
+OPTIMISERS = ("adam", "muon")
+OPTIONS: dict[str, dict[str, Any]] = {"default": {"shared_weights": True, "core": "mingru"}, "classic": {}}
+"""How networks are trained unless something else is asked for, where it is not as ``NetworkOptions`` has it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +30,12 @@ class Settings:
 
     network: Literal["default", "classic"] = "default"
     """default: ours. classic: as published."""
-    options: NetworkOptions = dataclasses.field(default_factory=NetworkOptions)
-    """Of the network; by keyword of ``experiment`` as if they were settings: hidden, core, shared_weights ..."""
+    options: NetworkOptions = None  # pyright: ignore[reportAssignmentType] - until it is made
+    """Of the network, default: as ``OPTIONS`` has them; by keyword of ``experiment`` as if they were settings: hidden,
+    core, shared_weights ..."""
     loss: Literal["ppo", "policy_gradient"] = "ppo"
     """policy_gradient: as published."""
-    realms: int = 32
+    realms: int = 16
     """Worlds side by side, shared out over the devices."""
     maps: int = 0
     """Generated maps that the realms share, dealt out in turn and drawn from at every horizon; 0: each realm has maps
@@ -40,11 +45,11 @@ class Settings:
     groups: int = 8
     """Parts of the realms, each with an equal share of every minibatch; devices hold whole groups, so that what is
     learned does not depend on how many there are."""
-    minibatch: int = 1_024
+    minibatch: int = 256
     """Living agent-steps per population and step of the optimiser, over all devices; 0: the whole rollout."""
-    sequence: int = 1
+    sequence: int = 0
     """Ticks in a row that an agent is learned from at once, and that gradients of a network with a core go back
-    through; divides ``ticks``."""
+    through; divides ``ticks``. 0: 1 without a core; with one as many as ticks and minibatch allow."""
     epochs: int = 1
     """Times that a rollout is gone through."""
     discount: float = 0.99
@@ -56,6 +61,9 @@ class Settings:
     value_unit: float = 20.0
     """Reward that a network's value of 1 stands for, so that errors of the value do not drown all else."""
     entropy_weight: float = 0.01
+    optimiser: Literal["adam", "muon"] = "muon"
+    """adam, or muon for all weights that are matrices: their changes are made orthogonal (Jordan et al., 2024), and the
+    root mean square of a change is the learning rate; what else there is has Adam."""
     learning_rate: float = 1e-3
     learning_rate_end: float = 0.0
     """To which it falls, in a straight line, over ``anneal``."""
@@ -76,15 +84,19 @@ class Settings:
 
     def __post_init__(self):
         keep_plain(self)
-        for name in ("realms", "ticks", "groups", "sequence", "epochs"):
+        if self.options is None and self.network in OPTIONS:
+            keep(self, options=NetworkOptions(**OPTIONS[self.network]))
+        for name in ("realms", "ticks", "groups", "epochs"):
             check_int(name, getattr(self, name), 1)
-        for name, most in {"minibatch": None, "anneal": None, "maps": MAX_MAPS, "seed": 2**32 - 1}.items():
+        for name, most in {"maps": MAX_MAPS, "seed": 2**32 - 1}.items():
             check_int(name, getattr(self, name), 0, most)
+        for name in ("minibatch", "sequence", "anneal"):
+            check_int(name, getattr(self, name), 0)
         if self.realms % self.groups:
             raise ValueError(f"realms={self.realms}: must be divisible by groups={self.groups}")
-        if self.ticks % self.sequence:
+        if self.sequence and self.ticks % self.sequence:
             raise ValueError(f"sequence={self.sequence}: must divide ticks={self.ticks}")
-        if self.minibatch % (self.groups * self.sequence):
+        if self.minibatch % (self.groups * max(self.sequence, 1)):
             each = f"groups={self.groups}" + (f" times sequence={self.sequence}" if self.sequence > 1 else "")
             raise ValueError(f"minibatch={self.minibatch}: must be divisible by {each}")
         if self.anneal and not self.minibatch:
@@ -101,15 +113,25 @@ class Settings:
             raise ValueError(
                 f"options={self.options!r}: must be NetworkOptions; each of its fields goes by its own name"
             )
-        for name, allowed in {"network": tuple(NETWORKS), "loss": LOSSES}.items():
+        for name, allowed in {"network": tuple(NETWORKS), "loss": LOSSES, "optimiser": OPTIMISERS}.items():
             if getattr(self, name) not in allowed:
                 value = getattr(self, name)
                 raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}{near(str(value), allowed)}")
+
+    @property
+    def piece(self) -> int:
+        """Ticks in a row that are learned from at once: ``sequence``, or what it stands for."""
+        if self.sequence:
+            return self.sequence
+        if self.options.core == "none":
+            return 1
+        return math.gcd(self.ticks, self.minibatch // self.groups or self.ticks)
 
 
 PUBLISHED = {
     "network": "classic",
     "loss": "policy_gradient",
+    "optimiser": "adam",
     "realms": 8,
     "ticks": 128,
     "minibatch": 0,
@@ -169,8 +191,8 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
     settings = {field: value for field, value in overrides.items() if field in of_settings}
     options = {field: value for field, value in overrides.items() if field in of_options}
     world = {field: value for field, value in overrides.items() if field not in of_settings | of_options}
-    if options:
-        settings["options"] = NetworkOptions(**options)
+    usual = OPTIONS.get(settings.get("network", Settings.network), {})
+    settings["options"] = NetworkOptions(**{**usual, **options})
     # As published: a population for every 16 agents.
     world = {"num_agents": agents, "num_populations": agents // 16, **world}
     return Experiment(name, make(game, **world), Settings(**settings))
@@ -196,6 +218,10 @@ def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     return dataclasses.replace(experiment, settings=dataclasses.replace(settings, options=options, **own))
 
 
+_BEFORE = {"options": {"steps_input": False, "near": 0}, "settings": {"optimiser": "adam", "sequence": 1}}
+"""What was meant before there were these."""
+
+
 def experiment_of(about: Mapping[str, Any]) -> Experiment:
     """The experiment that ``describe`` has described, in a run's config.json or beside a checkpoint.
 
@@ -204,9 +230,9 @@ def experiment_of(about: Mapping[str, Any]) -> Experiment:
     """
     try:
         env = Environment(config_from_json(about["config"]), Rules.from_named(about["rules"]))
-        before = {"steps_input": False, "near": 0}  # as it was when there were no such options
-        options = NetworkOptions(**{**before, **about["settings"]["options"]})
-        return Experiment(about["experiment"], env, Settings(**{**about["settings"], "options": options}))
+        options = NetworkOptions(**{**_BEFORE["options"], **about["settings"]["options"]})
+        settings = {**_BEFORE["settings"], **about["settings"], "options": options}
+        return Experiment(about["experiment"], env, Settings(**settings))
     except (KeyError, TypeError) as error:
         raise ValueError(f"damaged, or of another version: {error}") from None
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray, UInt32
 
 from nmmo_jax.components import Realm
@@ -42,7 +43,7 @@ class Decision(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Agent-steps to learn from, B per population. Arrays ``[P, B, ...]``; with ``Settings.sequence`` L more than 1 all
+    """Agent-steps to learn from, B per population. Arrays ``[P, B, ...]``; with ``Settings.piece`` L more than 1 all
     but ``core`` are ``[P, B, L, ...]``.
     """
 
@@ -209,7 +210,7 @@ class Pantheon:
         self.config, self.settings = experiment.env.config, experiment.settings
 
     def optimiser(self) -> optax.GradientTransformation:
-        """Of parameters with a leading population axis. Default: Adam, for each population by itself."""
+        """Of parameters with a leading population axis. Default: the settings' own, for each population by itself."""
         settings = self.settings
         clip = [optax.clip(settings.max_gradient)] if settings.max_gradient else []
         if settings.max_norm:
@@ -219,7 +220,10 @@ class Pantheon:
         if settings.anneal:
             steps = max(settings.anneal * settings.epochs // settings.minibatch, 1)
             rate = optax.linear_schedule(rate, settings.learning_rate_end, steps)
-        return each_population(optax.chain(*clip, decay, optax.adam(rate, eps=settings.epsilon)))
+        own = optax.adam(rate, eps=settings.epsilon)
+        if settings.optimiser == "muon":
+            own = optax.contrib.muon(rate, consistent_rms=1.0)
+        return each_population(optax.chain(*clip, decay, own))
 
     def aggregate(self, gradients: Any, axis: str) -> Any:
         """The gradients of all devices together; default: their sum, as each has its share of the rows."""

@@ -11,16 +11,21 @@ from nmmo_jax.commands.settings import base, parse_factor
 from nmmo_jax.commands.studying import StudyCommand
 
 FACTORS = (
-    "discount=0.95:0.995",
-    "decay=0.8:1",
-    "ticks=64,realms=16:ticks=128,realms=8",
-    "entropy_weight=0:0.03",
+    "steps_input=false,near=0",
+    "near=0",
+    "core=none:gru",
+    "sequence=1",
+    "shared_weights=false,minibatch=1024",
+    "optimiser=adam",
     "learning_rate=0.0003:0.003",
-    "epochs=2:4",
-    "minibatch=256:4096",
-    "shared_weights=true",
-    "core=gru",
-    "realms=8:64",
+    "discount=0.95:0.995",
+    "decay=0.8:0.98",
+    "ticks=16,realms=32:ticks=64,realms=8",
+    "realms=8:32",
+    "minibatch=1024",
+    "epochs=2",
+    "entropy_weight=0:0.03",
+    "hidden=128",
     "loss=policy_gradient",
 )
 _PLAY: dict[str, Any] = {"settle": 256, "ticks": 512}
