@@ -183,7 +183,7 @@ def test_variants_are_settings_beside_those_of_all(tmp_path):
     }
     study = Clone(experiment="law16", **given)._filled().study(tmp_path)
     plain, other = (one.settings.options for one in study.experiments)
-    assert (plain.hidden, plain.core, other.hidden, other.core, other.shared_weights) == (16, "none", 16, "gru", True)
+    assert (plain.hidden, plain.core, other.hidden, other.core, other.shared_weights) == (16, "mingru", 16, "gru", True)
     assert np.asarray(study.env.rules.attack_range).tolist() == [1, 2, 3]
     names = [one.name for one in study.trainings]
     assert len(names) == 10 and names[1:3] == ["0-forager-reinforced", "0-planner-clone"] and names[-1] == "1-scratch"

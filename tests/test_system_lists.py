@@ -11,6 +11,7 @@ import nmmo_jax
 from nmmo_jax import Action, Argument, Column, Config, Head, Leaf, Listing, Phase, Rule, System, Table, neighbours
 from nmmo_jax.actions import heads, number_of_things
 from nmmo_jax.components import empty_agents
+from nmmo_jax.goals import with_steps
 from nmmo_jax.observations import thing_at
 from nmmo_jax.play.players import players
 from nmmo_jax.systems.world import World
@@ -187,6 +188,7 @@ def test_networks_read_lists_and_choose_among_them(name, world):
     env, _, obs = world
     options = NetworkOptions(hidden=16) if name == "default" else None
     config, network = env.config, make_network(env.config, name, options)
+    obs = with_steps(obs, config)
     inputs = jax.tree.map(lambda leaf: leaf.reshape(3, 4, *leaf.shape[1:]), inputs_of(obs))
     assert entries(inputs, config)["whose"][0, 0, 0].tolist() == [1, 0, 1, 0, 0]
     assert shown(inputs, config)["mood"][0, 0].tolist() == [0, 1, 0]

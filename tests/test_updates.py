@@ -86,6 +86,7 @@ def test_the_loss_of_a_batch(kind):
 def test_steps_of_the_optimiser():
     """Clipped by element and by norm, decayed, then Adam: each population by itself, and one that waits stays."""
     chosen = {"max_gradient": 0.4, "max_norm": 0.9, "weight_decay": 0.1, "learning_rate": 0.01, "epsilon": 1e-3}
+    chosen["optimiser"] = "adam"
     pantheon = Pantheon(experiment("law16", **SMALL, **chosen))
     rng = np.random.default_rng(1)
     params = {"a": rng.normal(size=(2, 3)), "b": rng.normal(size=(2, 2, 2))}
@@ -106,6 +107,25 @@ def test_steps_of_the_optimiser():
             flat[p] -= 0.01 * corrected[0] / (np.sqrt(corrected[1]) + 1e-3)
         got = np.concatenate([np.asarray(leaf).reshape(2, -1) for leaf in params.values()], axis=1)
         np.testing.assert_allclose(got, flat, rtol=1e-5, atol=1e-6)
+
+
+def test_muon_changes_matrices_by_orthogonal_steps_as_large_as_the_learning_rate():
+    """Each population by itself, and one that waits stays; the learning rate falls to its end."""
+    chosen = {"optimiser": "muon", "learning_rate": 0.01, "learning_rate_end": 0.002, "anneal": 64, "max_norm": 0}
+    pantheon = Pantheon(experiment("law16", **SMALL, **chosen))  # minibatches of 32: at the end after two steps
+    rng = np.random.default_rng(0)
+    params = {"a": jnp.zeros((2, 12, 6)), "b": jnp.zeros((2, 6))}
+    state, sizes = pantheon.optimiser().init(params), []
+    for good in ([True, True], [True, False], [True, False]):
+        gradients = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), params)
+        after, state = pantheon.update(params, state, gradients, jnp.array(good))
+        change = after["a"] - params["a"]
+        assert good[1] or not change[1].any()
+        sizes.append(float(jnp.sqrt((change[0] ** 2).mean())))
+        values = np.linalg.svd(np.asarray(change[0]), compute_uv=False)
+        assert values.max() < 2.5 * values.min()  # as near to orthogonal as its five iterations come
+        params = after
+    np.testing.assert_allclose(sizes, [0.01, 0.006, 0.002], rtol=0.3)
 
 
 class Placed(Sword):

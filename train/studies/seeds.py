@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ class Line(TypedDict):
     update: Count
     lifetime: list[Number | None]  # None: nobody died
     steps: list[list[Count]]
-    agent_steps_per_second: Count
+    agent_steps_per_second: NotRequired[Count]  # before there was an ``ablate`` it was not told
 
 
 class Done(TypedDict):
@@ -176,7 +176,7 @@ def learning_curve(folder: Path) -> dict[str, np.ndarray]:
     return {
         "lifetime": np.array([line["lifetime"] for line in lines], np.float64),
         "steps": np.array([line["steps"] for line in lines], np.float64),
-        "speed": np.array([line["agent_steps_per_second"] for line in lines], np.float64),
+        "speed": np.array([line.get("agent_steps_per_second", np.nan) for line in lines]),
     }
 
 
