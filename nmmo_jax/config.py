@@ -146,6 +146,11 @@ class Config:
         own = [material for system in self.systems for material in system.materials]
         return (*map(int, WALKABLE), *(number for number, one in enumerate(own, len(Material)) if one.walkable))
 
+    @property
+    def livable(self) -> tuple[int, ...]:
+        """Of ``walkable`` all but lava."""
+        return tuple(number for number in self.walkable if number != Material.LAVA)
+
     @functools.cached_property
     def lists(self) -> dict[str, Listed]:
         """The lists that systems show, by name."""

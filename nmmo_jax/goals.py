@@ -16,7 +16,6 @@ from jaxtyping import Array, Bool, Int16, Int32
 
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Goal
-from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.paths import Bits, Race, middle, nearest_of, pack, reached_by_others, spread, steps_to
 
@@ -41,11 +40,7 @@ class View:
     @functools.cached_property
     def ground(self) -> Bits:
         """Where one can stand and live: all walkable tiles but lava."""
-        safe = [number for number in self.config.walkable if number != Material.LAVA]
-        first, last = min(safe), max(safe)
-        if safe == [*range(first, last + 1)]:
-            return pack((self._tiles[:, 0] >= first) & (self._tiles[:, 0] <= last))
-        return functools.reduce(jnp.bitwise_or, (pack(self._tiles[:, 0] == number) for number in safe))
+        return pack(functools.reduce(jnp.logical_or, (self._tiles[:, 0] == number for number in self.config.livable)))
 
     @functools.cached_property
     def here(self) -> Bits:
@@ -63,7 +58,7 @@ class View:
         names = self.config.material_names
         if name not in names:
             raise ValueError(f"material {name!r}: there are {', '.join(names)}")
-        return self._materials[name]
+        return pack(self._tiles[:, 0] == names.index(name))
 
     def beside(self, places: Bits) -> Bits:
         """Where one can stand at or beside those places."""
@@ -142,21 +137,6 @@ class View:
         race = Race(nobody, early, nobody).run(self.ground, LEAD).enter(self.here, first, equal & ~first)
         race = race.run(self.ground, LEAD).enter(nobody, nobody, late).run(self.ground, CLAIM_STEPS)
         return race.first | race.last
-
-    @functools.cached_property
-    def _materials(self) -> "_Materials":
-        return _Materials(self._tiles[:, 0], self.config.material_names)
-
-
-class _Materials(dict):
-    """Packs a material when it is first asked for."""
-
-    def __init__(self, tiles, names):
-        self._tiles, self._names = tiles, names
-
-    def __missing__(self, name: str) -> Bits:
-        self[name] = pack(self._tiles == self._names.index(name))
-        return self[name]
 
 
 CLASSIC = (

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from nmmo_jax.viewer.policies import TrainedPolicies
 from train import policy as policy_module
 from train.checkpoint import FOLDER, Checkpoints, load_params
 from train.networks import clear, make_network
-from train.policy import PRETRAINED, export, load_named, load_policy
+from train.policy import load_named, load_policy
 from train.rollouts import to_populations
 from train.settings import describe, experiment, experiment_of
 from train.trinity import Sword, Trinity
@@ -344,49 +343,3 @@ def test_names_that_mean_nothing(name, message, tmp_path, monkeypatch):
         Simulate(**WORLD, policy=(name,)).run()
     assert message.replace("/:", ":") in str(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
-
-
-def test_what_is_scripted_needs_nothing_of_training():
-    program = """
-import sys
-import nmmo_jax
-from nmmo_jax import cli
-from nmmo_jax.play.players import players
-players(("random", "forager"), nmmo_jax.make("law", num_agents=4, num_populations=2))
-print([name for name in ("train", "orbax.checkpoint", "optax") if name in sys.modules])
-"""
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.stdout.strip() == "[]", result.stderr
-
-
-@pytest.mark.parametrize("name", ["law128", "chaos128"])
-def test_the_package_has(name):
-    assert (PRETRAINED / name).is_dir(), f"make it with: python -m train.policy RUN --out train/pretrained/{name}"
-
-
-@pytest.mark.parametrize("name", ["law128", pytest.param("chaos128", marks=pytest.mark.slow)])
-def test_those_of_the_package_live_longer_than_at_random(name):
-    policy = load_policy(name)
-    env = Environment(policy.config, policy.rules)
-    mixed = players((name, "random"), env, load_named)
-    play = jax.jit(lambda params: played(env, mixed.act, params, mixed.initial(REALMS), 80)[1])
-    living = np.asarray(play(mixed.params) >= 0).reshape(80 * REALMS, policy.config.num_populations, -1)
-    trained, random = (living[:, first::2].sum() for first in (0, 1))
-    assert trained > 1.5 * random
-
-
-def test_half_of_the_bytes(tmp_path):
-    """What is written apart takes half of what its numbers would, and stays float32.
-
-    So many numbers that what is told of them, in files of which the number depends on how fast they are written, is
-    nothing beside them.
-    """
-    chosen = experiment("law16", **{**LIVELY, "hidden": 256, "num_populations": 1, "network": "default", "view": 15})
-    params = random_weights(Sword(chosen).init)
-    about = describe(chosen, Trinity().of(chosen))
-    Checkpoints(tmp_path / "run").save(1, {"params": params}, about)
-    export(tmp_path / "run", tmp_path / "out")
-    files = [[path for path in (tmp_path / name).rglob("*") if path.is_file()] for name in ("run", "out")]
-    sizes = [sum(path.stat().st_size for path in some) for some in files]
-    assert sizes[0] > 10 * 2**17 and sizes[1] < 0.6 * sizes[0]
-    assert {str(leaf.dtype) for leaf in jax.tree.leaves(load_params(tmp_path / "out")[0])} == {"float32"}

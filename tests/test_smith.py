@@ -124,6 +124,13 @@ def test_signals_save_and_kill_loses_little(tmp_path):
     [
         (["law17"], "law17: allowed are law16"),
         (["law16", "--set", "realms=7"], "--set realms=7: must be divisible by groups=8"),
+        (["law16", "--set", "sequence=3"], "--set sequence=3: must divide ticks=32"),
+        (["law16", "--set", "minibatch=64", "sequence=32"], "--set minibatch=64: must be divisible by groups=8 times"),
+        (["law16", "--set", "optimiser=moun"], "--set optimiser=moun: allowed are adam, muon; did you mean muon?"),
+        (["law16", "--set", "learning_rate_end=0.1"], "--set learning_rate_end=0.1: means nothing without anneal"),
+        (["law16", "--set", "anneal=8", "minibatch=0"], "--set anneal=8: must be 0 with --set minibatch=0"),
+        (["law16", "--set", "near=-1"], "--set near=-1: allowed are whole numbers from 0 to 127"),
+        (["law16", "--set", "core=lstm"], "--set core=lstm: allowed are"),
         (["law16", "--set", "ticks=0"], "--set ticks=0: must be a whole number, at least 1"),
         (["law16", "--set", "flying=1"], "--set flying=1: there is no flying; there are anneal, attack_damage"),
         (["law16", "--set", "realm=4"], "--set realm=4: there is no realm; did you mean realms?"),

@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
 
 from nmmo_jax.config import ARGUMENTS, STYLES, Config
 from nmmo_jax.goals import CLASSIC, goals
-from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES, Observation
 from nmmo_jax.paths import FAR
 from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, Rules, as_rules, rule_fields, rule_ndim
@@ -108,7 +107,7 @@ def approach(steps: UInt8[Array, "*B 5"]) -> Float32[Array, "*B 7"]:
 
 def footing(tiles: UInt8[Array, "*B 2 W W"], config: Config) -> Float32[Array, "*B 5"]:
     """Whether one's own tile and the four beside it can be entered and lived on, as far as one sees; 0 or 1."""
-    safe = np.array([number for number in config.walkable if number != Material.LAVA], np.uint8)
+    safe = np.array(config.livable, np.uint8)
     radius = config.radius
     beside = [tiles[..., 0, radius + row, radius + col] for row, col in DIRECTIONS] if radius else [tiles[..., 0, 0, 0]]
     known = (jnp.stack(beside, axis=-1)[..., None] == safe).any(axis=-1).astype(jnp.float32)

@@ -7,6 +7,7 @@ from typing import Any, NotRequired, TypedDict
 from nmmo_jax.common.files import Count, Number, line_of, read_json, read_lines, write
 from nmmo_jax.common.formats import Format
 from train.checkpoint import FOLDER, Checkpoints
+from train.settings import completed
 
 CONFIG, LOG = "config.json", "metrics.jsonl"
 PARTS = ("experiment", "config", "rules", "settings", "trinity")  # of config.json and of checkpoints, equal throughout
@@ -111,6 +112,7 @@ def difference(there: Any, mine: Any, names: tuple[str, str] = ("there", "given"
 
 def differing(there: Any, mine: Any, names: tuple[str, str] = ("there", "given")) -> str:
     """The first of ``PARTS`` in which two descriptions of a run differ, and how; empty: they are of the same."""
+    there, mine = completed(there), completed(mine)
     for part in PARTS:
         if there.get(part) != mine.get(part) and not (part == "trinity" and _alike(there.get(part), mine.get(part))):
             return f"{part} differs: {difference(there.get(part), mine.get(part), names)}"

@@ -71,7 +71,7 @@ class Settings:
     """Agent-steps that a population learns from, in minibatches that are full, until the learning rate is at its end;
     0: it stays as it is."""
     epsilon: float = 1e-5
-    """Of Adam, beside the root of the mean square of gradients."""
+    """Of ``optimiser=adam``, beside the root of the mean square of gradients."""
     weight_decay: float = 0.0
     """Added to the gradient for every unit of a weight, before Adam."""
     max_norm: float = 0.5
@@ -99,6 +99,8 @@ class Settings:
         if self.minibatch % (self.groups * max(self.sequence, 1)):
             each = f"groups={self.groups}" + (f" times sequence={self.sequence}" if self.sequence > 1 else "")
             raise ValueError(f"minibatch={self.minibatch}: must be divisible by {each}")
+        if self.learning_rate_end and not self.anneal:
+            raise ValueError(f"learning_rate_end={self.learning_rate_end}: means nothing without anneal")
         if self.anneal and not self.minibatch:
             raise ValueError(f"anneal={self.anneal}: must be 0 with minibatch=0, of which none is full")
         check_bool("sample_cap", self.sample_cap)
@@ -237,6 +239,23 @@ def experiment_of(about: Mapping[str, Any]) -> Experiment:
         raise ValueError(f"damaged, or of another version: {error}") from None
 
 
+def completed(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``describe`` has written, with the fields that came to be since; as it is where it cannot be read."""
+    try:
+        return {**about, **_parts(experiment_of(about))}
+    except ValueError:
+        return {**about}
+
+
+def _parts(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "experiment": experiment.name,
+        "config": config_as_json(experiment.env.config),
+        "rules": {name: np.asarray(value).tolist() for name, value in experiment.env.rules.named().items()},
+        "settings": dataclasses.asdict(experiment.settings),
+    }
+
+
 def _named(level: type) -> str:
     """A class of the three levels as files name it: ``module:Class``, of one that is its own level just ``Class``."""
     own = level.__module__ == "train.trinity" or "<locals>" in level.__qualname__  # of a function: nobody can find it
@@ -249,12 +268,8 @@ def describe(experiment: Experiment, levels: Any) -> dict[str, Any]:
     Args:
       levels: a ``train.trinity.Trinity`` of the experiment.
     """
-    rules = {name: np.asarray(value).tolist() for name, value in experiment.env.rules.named().items()}
     return {
-        "experiment": experiment.name,
-        "config": config_as_json(experiment.env.config),
-        "rules": rules,
-        "settings": dataclasses.asdict(experiment.settings),
+        **_parts(experiment),
         "trinity": {name: _named(type(level)) for name, level in levels._asdict().items()},
         "rules_version": RULES_VERSION,
         "nmmo_jax": __version__,

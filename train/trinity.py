@@ -220,10 +220,11 @@ class Pantheon:
         if settings.anneal:
             steps = max(settings.anneal * settings.epochs // settings.minibatch, 1)
             rate = optax.linear_schedule(rate, settings.learning_rate_end, steps)
-        own = optax.adam(rate, eps=settings.epsilon)
         if settings.optimiser == "muon":
-            own = optax.contrib.muon(rate, consistent_rms=1.0)
-        return each_population(optax.chain(*clip, decay, own))
+            step = optax.contrib.muon(rate, consistent_rms=1.0)
+        else:
+            step = optax.adam(rate, eps=settings.epsilon)
+        return each_population(optax.chain(*clip, decay, step))
 
     def aggregate(self, gradients: Any, axis: str) -> Any:
         """The gradients of all devices together; default: their sum, as each has its share of the rows."""

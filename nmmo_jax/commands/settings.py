@@ -1,10 +1,16 @@
 """Settings of training on the command line: all of them by name, and the values that a study gives one or several."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
-from nmmo_jax.commands.overrides import PROBES, WORLD, parse_set, types_of
+import tyro
+
+from nmmo_jax.commands.overrides import PROBES, WORLD, Overrides, Systems, parse_set, types_of
+from nmmo_jax.commands.studying import StudyCommand
+
+PLAY: dict[str, Any] = {"settle": 256, "ticks": 512}  # of every form
 
 _NOT = {"seed": "--seed", "maps": "must stay 0: seeds that share maps are not independent"}
 
@@ -23,11 +29,43 @@ def fields() -> dict[str, Any]:
     return of_training() | WORLD
 
 
-def base(name: str, given: Iterable[Any], systems: Iterable[str]) -> Any:
-    """The ``train.settings.Experiment`` that a study of settings begins with, of ``--set`` and ``--system``."""
-    from train.settings import experiment
+@dataclasses.dataclass
+class StudyOfSettings(StudyCommand):
+    """What commands share that train with different settings, and play what was learned on unseen maps."""
 
-    return experiment(name, **parse_set(given, _NOT | PROBES, fields(), systems=systems))
+    FLAGS: ClassVar[dict[str, str]] = {"experiment": "EXPERIMENT"}
+
+    experiment: tyro.conf.Positional[str] = "law128"
+    """law or chaos, and how many agents: law16, law32, law64, law128, chaos16 ... chaos128."""
+    seeds: int | None = None
+    """Trainings of each, from --seed on. Default: by form."""
+    agent_steps: int | None = None
+    """That a training learns from: of living agents, all populations together. Default: by form."""
+    worlds: int | None = None
+    """That what was learned is played in, every one on a map of its own not seen in training. Default: by form."""
+    settle: int | None = None
+    """Ticks of play before any are counted. Default: 256."""
+    ticks: int | None = None
+    """That are counted. Default: 512."""
+    set: Overrides = ()
+    """The base: any field of the training's settings, or of the world's configuration and rules, as in nmmo-jax train:
+    realms=16 hidden=32 regrowth_probability=0.05."""
+    system: Systems = ()
+    """Game systems to train and play with, and --set their rules: poison:POISON of poison.py here, or of an installed
+    module."""
+
+    def base(self) -> Any:
+        """The ``train.settings.Experiment`` that is changed."""
+        from train.settings import experiment
+
+        return experiment(self.experiment, **parse_set(self.set, _NOT | PROBES, fields(), systems=self.system))
+
+    def amounts(self) -> tuple[Any, ...]:
+        """Seeds, agent-steps, worlds, ticks to settle, ticks counted and the seed of maps, as the studies take them."""
+        assert self.seeds is not None and self.agent_steps is not None
+        assert self.worlds is not None and self.settle is not None and self.ticks is not None
+        seeds = tuple((self.seed + number) % 2**32 for number in range(self.seeds))
+        return seeds, self.agent_steps, self.worlds, self.settle, self.ticks, self.seed
 
 
 def parse_changes(pairs: Iterable[str], told: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from train.checkpoint import FOLDER, Checkpoints
 from train.loop import Report, make_train
 from train.metrics import means
 from train.runs import CONFIG, LOG, begins_anew, difference, forget_after
-from train.settings import Experiment, describe, experiment
+from train.settings import Experiment, completed, describe, experiment
 from train.studies.intervals import over
 from train.trees import fit
 from train.trinity import Sword, Trinity
@@ -267,7 +267,7 @@ def _open(
     mine |= describe(experiment, trinity.of(experiment))
     path = out / CONFIG
     if path.exists():
-        there = read_json(path, dict[str, Any])
+        there = completed(read_json(path, dict[str, Any]))
         for part in mine.keys() - _VERSIONS:
             if there.get(part) != mine[part]:
                 raise ValueError(f"out={out}: {part} differs: {difference(there.get(part), mine[part])}")
