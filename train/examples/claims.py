@@ -5,9 +5,9 @@ python -m train.examples.claims
 
 import jax
 import jax.numpy as jnp
-from rich.console import Console
 
 from nmmo_jax import goals, make
+from nmmo_jax.common.text import console
 from nmmo_jax.config import Config
 from nmmo_jax.paths import FAR, steps_to
 from nmmo_jax.policies.foraging import forage, in_peace, look
@@ -34,7 +34,7 @@ def claimant(left: bool):
 
 def main() -> None:
     """Plays them, and tells how long they live and what they harvest."""
-    console, env, hunger = Console(), make("law"), goals.HUNGER
+    out, env, hunger = console(), make("law"), goals.HUNGER
     rows = (
         ("nobody is there first within 3 steps: the forager", scripted("forager"), hunger),
         ("claimed, without regard to hunger", claimant(left=False), NOBODY),
@@ -44,7 +44,7 @@ def main() -> None:
     for name, act, difference in rows:
         goals.HUNGER = difference
         told = evaluate(env, act, (), (), **EVALUATION)
-        console.print(f"{told['lifetime']:6.1f} ticks  {100 * told['harvested']:5.1f} %  {name}")
+        out.print(f"{told['lifetime']:6.1f} ticks  {100 * told['harvested']:5.1f} %  {name}")
     goals.HUNGER = hunger
 
 
