@@ -16,6 +16,7 @@ SETTINGS = {
     "hidden": 8,
     "core": "gru",
     "max_lifetime": 3,
+    "optimiser": "adam",
     "learning_rate": 0.0,
     "epochs": 2,
     "discount": 0.5,

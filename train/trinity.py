@@ -33,6 +33,8 @@ from train.networks import make_network
 from train.rollouts import from_populations, to_populations
 from train.settings import Experiment
 
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Muon, as its authors have them; five turns of it
+
 
 class Decision(NamedTuple):
     """What agents chose. Arrays ``[R, N]``."""
@@ -221,7 +223,8 @@ class Pantheon:
             steps = max(settings.anneal * settings.epochs // settings.minibatch, 1)
             rate = optax.linear_schedule(rate, settings.learning_rate_end, steps)
         if settings.optimiser == "muon":
-            step = optax.contrib.muon(rate, consistent_rms=1.0)
+            # Told for every turn, the turns become a loop: written out, they take twice as long to compile as all else.
+            step = optax.contrib.muon(rate, (NEWTON_SCHULZ,) * 5, consistent_rms=1.0)
         else:
             step = optax.adam(rate, eps=settings.epsilon)
         return each_population(optax.chain(*clip, decay, step))
