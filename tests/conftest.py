@@ -13,9 +13,9 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 
 # The files that take longest, which begin first: else the last of them is waited for when all others are done.
 LONGEST = (
-    "systems", "system_lists", "browser", "trinity", "policy", "properties", "replay", "jax_settings", "scripted",
-    "simulate", "smith",
-    "equivalence", "training", "episodes", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs",
+    "system_lists", "browser", "policy", "systems", "learned_from", "trinity", "properties", "smith", "equivalence",
+    "recorded", "births", "replay", "goals", "episodes", "scripted", "benchmarks", "jax_settings", "simulate",
+    "training", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs",
 )  # fmt: skip
 
 

@@ -92,32 +92,35 @@ class Default(nn.Module):
         return {name: output.reshape(*batch, -1) for name, output in outputs.items()}, core
 
     def _encode(self, inputs: Inputs) -> Float32[Array, "B H"]:
-        config, width, tiles = self.config, self.hidden // 2, self._near(inputs.tiles)
-        side = tiles.shape[-1]
-        orthogonal = nn.initializers.orthogonal(math.sqrt(2), dtype=jnp.float32)
+        config = self.config
         own = scaled(inputs.self, config)
         if inputs.rules is not None:
             own = jnp.concatenate([own, inputs.rules[..., :NUM_RULES]], axis=-1)  # others: ``shown``
-        weights = self.param("tiles", orthogonal, (NUM_MATERIALS + 1, side**2, width)) * _nearness(side)[:, None]
-        new = [
-            self.param(f"material_{material.name}", orthogonal, (1, side**2, width)) * _nearness(side)[:, None]
-            for system in config.systems
-            for material in system.materials
-        ]
-        material, crowd = jnp.concatenate([weights[:-1], *new]) if new else weights[:-1], weights[-1]
-        bias = self.param("tiles_bias", nn.initializers.zeros, (width,), jnp.float32)
-        others = self.param("others", orthogonal, (NUM_FEATURES, self.hidden // 4))
+        others = self.param("others", _orthogonal(), (NUM_FEATURES, self.hidden // 4))
         if inputs.steps is not None:
             steps = approach(inputs.steps[..., : len(CLASSIC), :])  # to systems' own goals: ``shown``
             own = jnp.concatenate([own, footing(inputs.tiles, config), steps.reshape(len(steps), -1)], axis=-1)
         parts = [
-            bias + tile_layer(tiles, material, crowd, CROWD),
-            self._dense(width, math.sqrt(2), "self")(own),
+            self.ground(self._near(inputs.tiles)),
+            self._dense(self.hidden // 2, math.sqrt(2), "self")(own),
             # The maximum of the others' hidden layers, where the observer's own attributes are added to each.
             self._dense(self.hidden // 4, 1.0, "observer")(own)
             + max_over_others(inputs.visible, inputs.listed, others, config),
         ]
         return nn.relu(jnp.concatenate(parts, axis=-1))
+
+    def ground(self, tiles: UInt8[Array, "B 2 S S"]) -> Float32[Array, "B H/2"]:
+        """What is made of the tiles that are read, before the rectifier: weights of its own for every tile."""
+        side, width = tiles.shape[-1], self.hidden // 2
+        weights = self.param("tiles", _orthogonal(), (NUM_MATERIALS + 1, side**2, width)) * _nearness(side)[:, None]
+        new = [
+            self.param(f"material_{material.name}", _orthogonal(), (1, side**2, width)) * _nearness(side)[:, None]
+            for system in self.config.systems
+            for material in system.materials
+        ]
+        material, crowd = jnp.concatenate([weights[:-1], *new]) if new else weights[:-1], weights[-1]
+        bias = self.param("tiles_bias", nn.initializers.zeros, (width,), jnp.float32)
+        return bias + tile_layer(tiles, material, crowd, CROWD)
 
     def _near(self, tiles: UInt8[Array, "B 2 W W"]) -> UInt8[Array, "B 2 S S"]:
         """The tiles that the layer over tiles reads."""
@@ -126,6 +129,10 @@ class Default(nn.Module):
 
     def _dense(self, outputs: int, gain: float, name: str) -> nn.Dense:
         return nn.Dense(outputs, kernel_init=nn.initializers.orthogonal(gain), name=name)
+
+
+def _orthogonal() -> Any:
+    return nn.initializers.orthogonal(math.sqrt(2), dtype=jnp.float32)
 
 
 def scaled(features: Int16[Array, "*B F"], config: Config) -> Float32[Array, "*B F"]:

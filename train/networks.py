@@ -115,8 +115,16 @@ def _default(config: Config, options: NetworkOptions) -> nn.Module:
 NETWORKS = {"default": Kind(_default, 0.0, ("core", "rules_input", "steps_input")), "classic": Kind(_classic, 1e-3)}
 
 
-def make_network(config: Config, name: str = "default", options: NetworkOptions | None = None) -> Network:
+def make_network(
+    config: Config,
+    name: str = "default",
+    options: NetworkOptions | None = None,
+    module: Callable[[Config, NetworkOptions], nn.Module] | None = None,
+) -> Network:
     """The network of that name.
+
+    Args:
+      module: of one population, in place of that of this name, called as it is.
 
     Raises:
       ValueError: an unknown name, an option that this network does not have, or a layout in which populations have no
@@ -131,7 +139,7 @@ def make_network(config: Config, name: str = "default", options: NetworkOptions 
         value, usual = getattr(options, field), getattr(plain, field)
         if field not in kind.options and value != usual:
             raise ValueError(f"{field}={value!r}: must be {usual!r} for network={name!r}, which has no other")
-    module, has_core = kind.module(config, options), "core" in kind.options
+    module, has_core = (module or kind.module)(config, options), "core" in kind.options
     shared, steps = options.shared_weights, options.steps_input and "steps_input" in kind.options
 
     def initial(shape: tuple[int, ...]) -> Core:
