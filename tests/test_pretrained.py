@@ -70,7 +70,8 @@ def test_half_of_the_bytes(tmp_path):
 @pytest.mark.parametrize("name", ["law128", "chaos128"])
 def test_what_was_trained_before_there_were_other_settings_is_the_same(name):
     """A run of an older version goes on: what its files do not tell is as it was when there was no choice."""
-    about = load_params(PRETRAINED / name)[1]
+    now = experiment(name, shared_weights=False, core="none", steps_input=False, near=0, optimiser="adam")
+    about = describe(now, Trinity().of(now))
     older = {**about, "settings": {**about["settings"], "options": {**about["settings"]["options"]}}}
     for field in ("optimiser", "sequence", "anneal", "learning_rate_end"):
         older["settings"].pop(field, None)

@@ -14,7 +14,9 @@ from small import SMALL
 from nmmo_jax import Config, Environment
 from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
+from train.checkpoint import Checkpoints
 from train.policy import PRETRAINED, load_named
+from train.settings import describe, experiment
 from train.studies.census import Census
 from train.studies.entrants import Entrant, Programs, entrants
 from train.studies.matrix import Matrix
@@ -24,6 +26,7 @@ from train.studies.reports.matrix import report as report_matrix
 from train.studies.reports.tournament import report
 from train.studies.study import compute
 from train.studies.tournament import Tournament
+from train.trinity import Sword, Trinity
 
 NOBODY = [Entrant("a", ("a0", "a1")), Entrant("b", ("b0", "b1")), Entrant("c", ("c0", "c1"))]
 
@@ -206,16 +209,25 @@ def test_what_cannot_be(tmp_path):
         Matrix(tmp_path, ("law", "law"), (16,), (0, 1), 9, (16,), 1, 1, 1, 0)
 
 
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory):
+    """Two trained policies of one network, in which every population has weights of its own."""
+    chosen = experiment("law128", shared_weights=False, core="none", hidden=4)
+    about, init = describe(chosen, Trinity().of(chosen)), jax.jit(Sword(chosen).init)
+    folders = [tmp_path_factory.mktemp(name) for name in ("one", "other")]
+    for seed, folder in enumerate(folders):
+        Checkpoints(folder).save(1, {"params": init(jax.random.key(seed))}, about)
+    return [str(folder) for folder in folders]
+
+
 @pytest.mark.slow
-def test_programs_are_shared_by_who_differs_in_parameters_only():
-    """Not by those of whom another sits at a seat: the program of (law128, law128, a script) is not that of others."""
+def test_programs_are_shared_by_who_differs_in_parameters_only(alike):
+    """Not by those of whom another sits at a seat: the program of (one, one, a script) is not that of others."""
+    one, other = alike
     env = Environment(Config(num_agents=12, num_populations=3))
-    kinds = [
-        players(names, env, load_named).kind
-        for names in (("law128", "chaos128", "random"), ("chaos128", "law128", "random"))
-    ]
+    kinds = [players(names, env, load_named).kind for names in ((one, other, "random"), (other, one, "random"))]
     assert kinds[0] == kinds[1]
-    others = [("law128", "random", "chaos128"), ("law128", "chaos128", "forager"), ("law128", "law128", "law128")]
+    others = [(one, "random", other), (one, other, "forager"), (one, one, one)]
     assert all(players(names, env, load_named).kind != kinds[0] for names in others)
 
 
@@ -234,11 +246,11 @@ def test_a_study_goes_on_from_any_folder(tmp_path, monkeypatch):
     assert set(read) == {*one[0].replicates, "law128"}
 
 
-def test_policies_of_one_network_keep_their_own_parameters():
+def test_policies_of_one_network_keep_their_own_parameters(alike):
     """Population p plays with row p of policy p modulo their number."""
     env = Environment(Config(num_agents=16, num_populations=4))
-    both = players(("law128", "chaos128"), env, load_named).params[0]
-    alone = [players((name,), env, load_named).params[0] for name in ("law128", "chaos128")]
+    both = players(tuple(alike), env, load_named).params[0]
+    alone = [players((name,), env, load_named).params[0] for name in alike]
     for population in range(4):
         rows = (jax.tree.map(lambda leaf, p=population: leaf[p], tree) for tree in (both, alone[population % 2]))
         jax.tree.map(np.testing.assert_array_equal, *rows)
