@@ -1,4 +1,4 @@
-"""Why a trained policy fights: worlds shared with foragers or planners, as it learned to play and without attacks.
+"""Why a trained policy fights: worlds shared with scripts or its like, as it learned to play and without attacks.
 
 python -m train.examples.fighting chaos128 docs/figures/fighting
 """
@@ -101,25 +101,26 @@ def main() -> None:
     if len(sys.argv) != 3:
         sys.exit("usage: python -m train.examples.fighting POLICY FIGURE")
     name, path, env, out = sys.argv[1], Path(sys.argv[2]), make("chaos"), console()
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    lives, choices = figure.subplots(1, 2)
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    lives, choices = figure.subplots(1, 2, width_ratios=(3, 2))
     shown: list[tuple[str, Interval]] = []
-    for other in BESIDE:
+    for other in (*BESIDE, name):
         run = playing(env, players((name, other), env, load_named))
+        beside = "beside its like" if other == name else f"beside {other}s"
         for peaceful in (False, True):
             seen, how = run(peaceful), "without attacks" if peaceful else "as learned"
             lifetime = ratio_interval(seen.ages, seen.deaths)
-            shown.append((f"beside {other}s,\n{how}", lifetime))
+            shown.append((f"{beside},\n{how}", lifetime))
             food, hits = (100 * (one.sum(axis=0) / seen.ticks.sum(axis=0)) for one in (seen.foraged, seen.hits))
-            for group, label in enumerate((name, other)):
+            for group, label in enumerate((name, "the others")):
                 mean, low, high = (float(one[group]) for one in lifetime)
                 told = f"{mean:.1f} ({low:.1f} to {high:.1f}) ticks; food foraged in 100 ticks {food[group]:.1f}"
-                out.print(f"beside {other}s, {how}: {label}: {told}, hits {hits[group]:.1f}", soft_wrap=True)
+                out.print(f"{beside}, {how}: {label}: {told}, hits {hits[group]:.1f}", soft_wrap=True)
             if not peaceful:
                 could, did = seen.could.sum(axis=0), seen.did.sum(axis=0)
                 share = np.where(could >= LEAST, did / np.maximum(could, 1), np.nan)
                 for group, whom in enumerate(("other populations", "its own")):
-                    choices.plot(share[group], "-" if group == 0 else ":", label=f"{whom}, beside {other}s")
+                    choices.plot(share[group], "-" if group == 0 else ":", label=f"{whom}, {beside}")
     for group, label in enumerate((name, "the others")):
         mean, low, high = np.array([[one[group] for one in interval] for _, interval in shown]).T
         at = np.arange(len(shown)) + 0.4 * group - 0.2
