@@ -1,11 +1,14 @@
 """Programs of ``train.examples`` that nothing else tests: other encoders of tiles, and why trained policies fight."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nmmo_jax import make
+from nmmo_jax.common.program import run_program
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import players
@@ -58,3 +61,19 @@ def test_who_fights_is_counted_by_its_food(monkeypatch):
     assert fights.did.sum() == fights.hits[:, 0].sum()
     assert (fights.ticks.sum(axis=1) <= 2 * 24 * 16).all() and fights.ticks.min() > 0
     assert fights.deaths[:, 1].sum() > rests.deaths[:, 1].sum()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["forger", "figure"], "policy=forger: must be .*did you mean forager"),
+        (["forager", "nowhere/figure"], "FIGURE nowhere/figure: there is no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_played_or_drawn_is_said_in_a_line(given, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        run_program(fighting.Fighting, "train.examples.fighting", given)
+    told = capsys.readouterr()
+    assert ended.value.code == 2 and not told.out and told.err.count("\n") == 1
+    assert re.match(f"python -m train.examples.fighting: {said}", told.err)

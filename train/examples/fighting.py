@@ -3,7 +3,7 @@
 python -m train.examples.fighting chaos128 docs/figures/fighting
 """
 
-import sys
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +11,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tyro
 from jaxtyping import Array, Int32
 from matplotlib.figure import Figure
 
 from nmmo_jax import make
+from nmmo_jax.common import entry
 from nmmo_jax.common.drawing import write_figure
-from nmmo_jax.common.text import console
+from nmmo_jax.common.program import run_program
+from nmmo_jax.common.text import console, drawn
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import FEATURES
@@ -96,44 +99,59 @@ def playing(env: Environment, who: Players) -> Callable[[bool], Seen]:
     return lambda peaceful: jax.tree.map(np.asarray, run(peaceful))
 
 
+@dataclasses.dataclass
+class Fighting:
+    """Play a policy beside foragers, planners and its like, as it learned to and without attacks; tell, and draw."""
+
+    policy: tyro.conf.Positional[str]
+    """One that comes with the package, or the folder of a run in a world like chaos."""
+    figure: tyro.conf.Positional[Path]
+    """Where to write it, without a suffix."""
+
+    def run(self) -> None:
+        """Plays, tells and draws."""
+        name, path, env, out = self.policy, self.figure, make("chaos"), console()
+        players((name,), env, load_named)  # what cannot be played is said before anything is
+        if not path.parent.is_dir():
+            raise ValueError(f"FIGURE {path}: there is no folder {path.parent}")
+        figure = Figure(figsize=(12, 4), layout="constrained")
+        lives, choices = figure.subplots(1, 2, width_ratios=(3, 2))
+        shown: list[tuple[str, Interval]] = []
+        for other in (*BESIDE, name):
+            run = playing(env, players((name, other), env, load_named))
+            beside = "beside its like" if other == name else f"beside {other}s"
+            for peaceful in (False, True):
+                seen, how = run(peaceful), "without attacks" if peaceful else "as learned"
+                lifetime = ratio_interval(seen.ages, seen.deaths)
+                shown.append((f"{beside},\n{how}", lifetime))
+                food, hits = (100 * (one.sum(axis=0) / seen.ticks.sum(axis=0)) for one in (seen.foraged, seen.hits))
+                for group, label in enumerate((name, "the others")):
+                    mean, low, high = (float(one[group]) for one in lifetime)
+                    told = f"{mean:.1f} ({low:.1f} to {high:.1f}) ticks; food foraged in 100 ticks {food[group]:.1f}"
+                    out.print(f"{beside}, {how}: {label}: {told}, hits {hits[group]:.1f}", soft_wrap=True)
+                if not peaceful:
+                    could, did = seen.could.sum(axis=0), seen.did.sum(axis=0)
+                    share = np.where(could >= LEAST, did / np.maximum(could, 1), np.nan)
+                    for group, whom in enumerate(("other populations", "its own")):
+                        choices.plot(share[group], "-" if group == 0 else ":", label=f"{whom}, {beside}")
+        for group, label in enumerate((name, "the others")):
+            mean, low, high = np.array([[one[group] for one in interval] for _, interval in shown]).T
+            at = np.arange(len(shown)) + 0.4 * group - 0.2
+            lives.bar(at, mean, 0.38, yerr=(mean - low, high - mean), capsize=3, label=drawn(label))
+        lives.set_xticks(range(len(shown)), [label for label, _ in shown], fontsize="small")
+        lives.set_ylabel("lifetime, ticks")
+        lives.legend()
+        choices.set_xlabel("food that it has")
+        choices.set_ylabel("hits, of ticks with somebody of these in reach")
+        choices.set_ylim(0)
+        choices.legend(fontsize="small")
+        out.print(*map(str, write_figure(path, figure)))
+
+
 def main() -> None:
-    """Plays, tells and draws."""
-    if len(sys.argv) != 3:
-        sys.exit("usage: python -m train.examples.fighting POLICY FIGURE")
-    name, path, env, out = sys.argv[1], Path(sys.argv[2]), make("chaos"), console()
-    figure = Figure(figsize=(12, 4), layout="constrained")
-    lives, choices = figure.subplots(1, 2, width_ratios=(3, 2))
-    shown: list[tuple[str, Interval]] = []
-    for other in (*BESIDE, name):
-        run = playing(env, players((name, other), env, load_named))
-        beside = "beside its like" if other == name else f"beside {other}s"
-        for peaceful in (False, True):
-            seen, how = run(peaceful), "without attacks" if peaceful else "as learned"
-            lifetime = ratio_interval(seen.ages, seen.deaths)
-            shown.append((f"{beside},\n{how}", lifetime))
-            food, hits = (100 * (one.sum(axis=0) / seen.ticks.sum(axis=0)) for one in (seen.foraged, seen.hits))
-            for group, label in enumerate((name, "the others")):
-                mean, low, high = (float(one[group]) for one in lifetime)
-                told = f"{mean:.1f} ({low:.1f} to {high:.1f}) ticks; food foraged in 100 ticks {food[group]:.1f}"
-                out.print(f"{beside}, {how}: {label}: {told}, hits {hits[group]:.1f}", soft_wrap=True)
-            if not peaceful:
-                could, did = seen.could.sum(axis=0), seen.did.sum(axis=0)
-                share = np.where(could >= LEAST, did / np.maximum(could, 1), np.nan)
-                for group, whom in enumerate(("other populations", "its own")):
-                    choices.plot(share[group], "-" if group == 0 else ":", label=f"{whom}, {beside}")
-    for group, label in enumerate((name, "the others")):
-        mean, low, high = np.array([[one[group] for one in interval] for _, interval in shown]).T
-        at = np.arange(len(shown)) + 0.4 * group - 0.2
-        lives.bar(at, mean, 0.38, yerr=(mean - low, high - mean), capsize=3, label=label)
-    lives.set_xticks(range(len(shown)), [label for label, _ in shown], fontsize="small")
-    lives.set_ylabel("lifetime, ticks")
-    lives.legend()
-    choices.set_xlabel("food that it has")
-    choices.set_ylabel("hits, of ticks with somebody of these in reach")
-    choices.set_ylim(0)
-    choices.legend(fontsize="small")
-    out.print(*map(str, write_figure(path, figure)))
+    """Plays, and exits."""
+    run_program(Fighting, "train.examples.fighting")
 
 
 if __name__ == "__main__":
-    main()
+    entry.run("python -m train.examples.fighting", main)
