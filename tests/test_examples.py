@@ -1,4 +1,4 @@
-"""Programs of ``train.examples`` that nothing else tests: other encoders of tiles, and why trained policies fight."""
+"""Programs of ``train.examples`` that nothing else tests: encoders of tiles, why policies fight, how agents live."""
 
 import re
 
@@ -12,7 +12,8 @@ from nmmo_jax.common.program import run_program
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import players
-from train.examples import fighting, places
+from train.evaluate import evaluate
+from train.examples import fighting, habits, places
 from train.examples.places import Attending, Convolving, Iterating
 from train.networks import make_network, nothing_seen
 from train.settings import experiment
@@ -63,17 +64,50 @@ def test_who_fights_is_counted_by_its_food(monkeypatch):
     assert fights.deaths[:, 1].sum() > rests.deaths[:, 1].sum()
 
 
+def test_how_agents_live_and_die_is_counted(monkeypatch):
+    """Foragers of a small world: what is counted is what an evaluation of the same play tells."""
+    settle, ticks = 8, 240
+    for name, value in {"REALMS": 2, "SETTLE": settle, "TICKS": ticks, "YOUNG": 80, "OLD": 79}.items():
+        monkeypatch.setattr(habits, name, value)
+    env = make("law", num_agents=16, num_populations=1, rows=40, columns=40)
+    who = players(("forager",), env)
+    sums = habits.playing(env, who)()
+    told = evaluate(
+        env, who.act, who.params, who.initial(2), realms=2, settle=settle, ticks=ticks, seed=habits.SEED
+    )  # fmt: skip
+    amounts, counts = ({name: int(one[at].sum()) for name, one in sums.items()} for at in (0, 1))
+    assert counts["age at death"] == told["deaths"] > 10
+    assert counts["food held"] == told["agent_steps"] - told["deaths"]  # who dies of want does not act
+    assert amounts["age at death"] / counts["age at death"] == pytest.approx(told["lifetime"])
+    for cause, deaths in {"starvation": "starved: water left", "thirst": "died of thirst: age"}.items():
+        assert amounts[f"deaths: {cause}, %"] == 100 * counts[deaths]
+        share = told["populations"][f"deaths_{cause}"][0]
+        assert counts[deaths] / told["deaths"] == pytest.approx(share, abs=1e-5)
+    young, old = (amounts[f"deaths {when}, %"] for when in ("before the 80th tick", "after 79 ticks"))
+    assert young > 0 and old > 0 and young + old == 100 * told["deaths"]
+    assert 0 < amounts["starved: water left"] / counts["starved: water left"] < 33
+    mean = {name: amounts[name] / max(counts[name], 1) for name in sums}
+    assert 0 < mean["food held where it eats"] < mean["water held where it drinks"] < 33
+    assert 1 <= mean["steps to the nearest ready forest in sight"] < 14
+    assert amounts["eats, % of ticks"] == 100 * counts["food held where it eats"] > 0
+    assert amounts["drinks, % of ticks"] == 100 * counts["water held where it drinks"] > 0
+    assert mean["stands still, % of ticks"] < 50
+    assert mean["starved: one that nobody else claims, %"] <= mean["starved: a ready forest in sight, %"]
+
+
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("program", "given", "said"),
     [
-        (["forger", "figure"], "policy=forger: must be .*did you mean forager"),
-        (["forager", "nowhere/figure"], "FIGURE nowhere/figure: there is no folder nowhere"),
+        (fighting.Fighting, ["forger", "figure"], "policy=forger: must be .*did you mean forager"),
+        (fighting.Fighting, ["forager", "nowhere/figure"], "FIGURE nowhere/figure: there is no folder nowhere"),
+        (habits.Habits, ["forger"], "policy=forger: must be .*did you mean forager"),
+        (habits.Habits, ["forager", "--game", "lore"], "game.*lore.*law"),
     ],
 )
-def test_what_cannot_be_played_or_drawn_is_said_in_a_line(given, said, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_played_or_drawn_is_said_in_a_line(program, given, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        run_program(fighting.Fighting, "train.examples.fighting", given)
+        run_program(program, program.__module__, given)
     told = capsys.readouterr()
     assert ended.value.code == 2 and not told.out and told.err.count("\n") == 1
-    assert re.match(f"python -m train.examples.fighting: {said}", told.err)
+    assert re.match(f"python -m {program.__module__}: {said}", told.err)

@@ -26,6 +26,7 @@ from train.networks import (
     make_policy,
     weakest,
 )
+from train.settings import Settings, changed, experiment
 
 
 @pytest.mark.parametrize("core", ["gru", "mingru"])
@@ -184,3 +185,16 @@ def test_options_that_a_network_does_not_have_are_refused_by_name():
         make_network(CONFIG, "classic", NetworkOptions(rules_input=True))
     with pytest.raises(ValueError, match="core='gru'"):
         make_policy(CONFIG, options=NetworkOptions(core="gru"))
+
+
+def test_options_go_by_their_own_names():
+    for make in (
+        lambda options: experiment("law16", options=options),
+        lambda options: changed(experiment("law16"), {"options": options}),
+    ):
+        with pytest.raises(ValueError, match=r"options=.*each of its fields goes by its own name"):
+            make(NetworkOptions(hidden=256))
+    with pytest.raises(ValueError, match=r"network='clasic': allowed are .*did you mean classic"):
+        Settings(network="clasic")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"network=\['default'\]: allowed are"):
+        experiment("law16", network=["default"])

@@ -142,6 +142,7 @@ def test_signals_save_and_kill_loses_little(tmp_path):
         (["law16", "--every", "0"], "--every 0: allowed are whole numbers from 1"),
         (["--resume", "nowhere", "--published"], "--published: means nothing with --resume: a run goes on as it was"),
         (["law128", "--resume", "nowhere"], "EXPERIMENT: means nothing with --resume"),
+        (["--resume", "nowhere", "--system", "poison:POISON"], "--system: means nothing with --resume"),
         (["law16", "--minutes", "0"], "--minutes 0.0: must be above 0"),
         (["law16", "--minutes", "inf"], "--minutes inf: must be above 0, and at most"),
         (

@@ -163,6 +163,7 @@ def test_report(played):
 def test_matrix_reports_beside_the_published_table(tmp_path):
     """From made-up counts that are the published numbers, so that the order of rows and columns is held, too."""
     study = Matrix(tmp_path, ("law",), TRAINED, (0, 1), 1_000, (16, 128), 2, 1, 1, 0, {"max_spawns": 2})
+    assert not any(one.settings.options.shared_weights for one in study.trainings.values())  # as published
     assert [cell.name for cell in study.cells()][:5] == [*(f"train-law{n}" for n in TRAINED), "law-match-0-0-seed-0"]
     found = {}
     for match in study.tournaments["law"].matches():

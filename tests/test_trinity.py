@@ -250,6 +250,22 @@ def test_examples_are_programs(examples, tmp_path, monkeypatch, capsys):
     assert Checkpoints(tmp_path / "run" / "checkpoints").latest() == 2
 
 
+def test_populations_are_selected_where_each_has_a_network_of_its_own():
+    with pytest.raises(ValueError, match="shared_weights=True: must be False where populations are selected"):
+        Trinity(pantheon=PopulationBased).of(experiment("law32", shared_weights=True))
+    levels = Trinity(pantheon=PopulationBased).of(experiment("law32", shared_weights=False, hidden=8))
+    params = jax.eval_shape(levels.sword.init, jax.random.key(0))
+    state = jax.eval_shape(levels.pantheon.optimiser().init, params)
+    after, _ = jax.eval_shape(levels.pantheon.update, params, state, params, jnp.ones(2, bool))
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, params)
+
+
+def test_a_program_with_levels_of_its_own_takes_no_others(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.train(Trinity(sword=Own), ["law16", "--god", "nowhere:God"])
+    assert ended.value.code == 2 and "--god: means nothing here: python" in capsys.readouterr().err
+
+
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 @pytest.mark.parametrize("name", ["explorer", "own_network", "population_based", "selecting_god"])
 def test_examples_name_themselves(name, monkeypatch, capsys):

@@ -89,6 +89,8 @@ def make_train(
     settings = experiment.settings
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds={seeds}: must be at least 1, or None")
+    if devices is not None and not devices:
+        raise ValueError("devices=[]: must be at least one, or None")
 
     def per_seed(devices: int) -> int:
         return devices // math.gcd(devices, seeds or 1)

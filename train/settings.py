@@ -14,7 +14,7 @@ from nmmo_jax.config import RULES_VERSION, Config
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.references import config_as_json, config_from_json, reference
 from nmmo_jax.rules import RULE_FIELDS, Rules, default_rules
-from nmmo_jax.values import check_bool, check_float, check_int, keep, keep_plain
+from nmmo_jax.values import check_bool, check_choice, check_float, check_int, keep, keep_plain
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.networks import NETWORKS, NetworkOptions, make_network
 
@@ -73,7 +73,7 @@ class Settings:
     epsilon: float = 1e-5
     """Of ``optimiser=adam``, beside the root of the mean square of gradients."""
     weight_decay: float = 0.0
-    """Added to the gradient for every unit of a weight, before Adam."""
+    """Added to the gradient for every unit of a weight, before the optimiser."""
     max_norm: float = 0.5
     """The gradient of each population is scaled down to this norm; 0: not."""
     max_gradient: float = 0.0
@@ -84,7 +84,9 @@ class Settings:
 
     def __post_init__(self):
         keep_plain(self)
-        if self.options is None and self.network in OPTIONS:
+        for name, allowed in {"network": tuple(NETWORKS), "loss": LOSSES, "optimiser": OPTIMISERS}.items():
+            check_choice(name, getattr(self, name), allowed)
+        if self.options is None:
             keep(self, options=NetworkOptions(**OPTIONS[self.network]))
         for name in ("realms", "ticks", "groups", "epochs"):
             check_int(name, getattr(self, name), 1)
@@ -115,10 +117,6 @@ class Settings:
             raise ValueError(
                 f"options={self.options!r}: must be NetworkOptions; each of its fields goes by its own name"
             )
-        for name, allowed in {"network": tuple(NETWORKS), "loss": LOSSES, "optimiser": OPTIMISERS}.items():
-            if getattr(self, name) not in allowed:
-                value = getattr(self, name)
-                raise ValueError(f"{name}={value!r}: allowed are {', '.join(allowed)}{near(str(value), allowed)}")
 
     @property
     def piece(self) -> int:
@@ -185,6 +183,7 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
     of_settings, of_options, of_config = (
         {field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions, Config)
     )
+    _check_no_options(overrides)
     own = default_rules(Config(systems=overrides.get("systems", ()))).keys()
     known = of_settings | of_options | of_config | RULE_FIELDS.keys() | own
     for field in [field for field in overrides if field not in known]:
@@ -193,7 +192,9 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
     settings = {field: value for field, value in overrides.items() if field in of_settings}
     options = {field: value for field, value in overrides.items() if field in of_options}
     world = {field: value for field, value in overrides.items() if field not in of_settings | of_options}
-    usual = OPTIONS.get(settings.get("network", Settings.network), {})
+    network = settings.get("network", Settings.network)
+    check_choice("network", network, tuple(NETWORKS))
+    usual = OPTIONS[network]
     settings["options"] = NetworkOptions(**{**usual, **options})
     # As published: a population for every 16 agents.
     world = {"num_agents": agents, "num_populations": agents // 16, **world}
@@ -213,11 +214,17 @@ def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     Raises:
       ValueError: names the field, the value and what is allowed.
     """
+    _check_no_options(changes)
     settings = experiment.settings
     names = {field.name for field in dataclasses.fields(NetworkOptions)}
     options = dataclasses.replace(settings.options, **{n: v for n, v in changes.items() if n in names})
     own = {name: value for name, value in changes.items() if name not in names}
     return dataclasses.replace(experiment, settings=dataclasses.replace(settings, options=options, **own))
+
+
+def _check_no_options(given: Mapping[str, Any]) -> None:
+    if "options" in given:
+        raise ValueError(f"options={given['options']!r}: each of its fields goes by its own name, hidden=128")
 
 
 _BEFORE = {"options": {"steps_input": False, "near": 0}, "settings": {"optimiser": "adam", "sequence": 1}}

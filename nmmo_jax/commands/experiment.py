@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from nmmo_jax.commands.overrides import PLACES, PROBES, Overrides, Systems, parse_set
+from nmmo_jax.commands.settings import MOST_SEEDS
 from nmmo_jax.commands.studying import StudyCommand
+from nmmo_jax.values import check_int
 
 _OWN = {"num_populations": "is one for every 16 agents", "population_cap": "--sizes"}  # fields that cannot be set
 
@@ -63,7 +65,7 @@ class Experiment(StudyCommand):
 
         assert self.game is not None and self.seeds is not None and self.budget is not None
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
-        seeds = tuple(range(self.seeds))
+        seeds = tuple(range(check_int("seeds", self.seeds, 1, MOST_SEEDS)))
         play = (self.sizes, self.worlds, self.settle, self.ticks, self.seed)
         world = parse_set(self.set, {**PLACES, **PROBES, **_OWN}, systems=self.system)
         return Matrix(out, self.game, self.agents, seeds, self.budget, *play, world)

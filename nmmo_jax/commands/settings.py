@@ -9,9 +9,11 @@ import tyro
 
 from nmmo_jax.commands.overrides import PROBES, WORLD, Overrides, Systems, parse_set, types_of
 from nmmo_jax.commands.studying import StudyCommand
+from nmmo_jax.values import check_int
 
 PLAY: dict[str, Any] = {"settle": 256, "ticks": 512}  # of every form
 
+MOST_SEEDS = 1_000
 _NOT = {"seed": "--seed", "maps": "must stay 0: seeds that share maps are not independent"}
 
 
@@ -64,7 +66,8 @@ class StudyOfSettings(StudyCommand):
         """Seeds, agent-steps, worlds, ticks to settle, ticks counted and the seed of maps, as the studies take them."""
         assert self.seeds is not None and self.agent_steps is not None
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
-        seeds = tuple((self.seed + number) % 2**32 for number in range(self.seeds))
+        number = check_int("seeds", self.seeds, 1, MOST_SEEDS)
+        seeds = tuple((self.seed + index) % 2**32 for index in range(number))
         return seeds, self.agent_steps, self.worlds, self.settle, self.ticks, self.seed
 
 

@@ -87,6 +87,7 @@ class Train:
         minutes = 4.0 if (self.minutes, self.updates, self.resume) == (None, None, None) else self.minutes
         if self.resume is not None:
             given = {"EXPERIMENT": self.experiment, "--out": self.out, "--set": self.set, "--published": self.published}
+            given["--system"] = self.system
             for flag, value in given.items():
                 if value:
                     raise ValueError(f"{flag}: means nothing with --resume: a run goes on as it was configured")
@@ -101,6 +102,9 @@ class Train:
             out = self.out
         console = terminal()
         resume = self.resume is not None
+        for level in Trinity._fields if trinity else ():
+            if getattr(self, level) is not None:
+                raise ValueError(f"--{level}: means nothing here: {program} has levels of its own")
         trinity = trinity or _levels(self, Trinity())
         native = Native(chosen, trinity, out, minutes, self.updates, resume, every=self.every, loggers=self.log)
         native.figure_format = self.figure_format or ()

@@ -1,6 +1,6 @@
 """A Sword with a network of one's own: a convolution over the tiles, the maximum over the others, two dense layers.
 
-python -m train.examples.own_network law128 --minutes 4
+python -m train.examples.own_network law128 --minutes 4 --set shared_weights=false core=none
 
 What it gives is generated from the declaration of actions: a system that adds actions needs no change here.
 """

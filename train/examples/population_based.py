@@ -1,6 +1,6 @@
 """A Pantheon with population-based training: the worst population becomes a copy of the best, learning at another rate.
 
-python -m train.examples.population_based law128 --minutes 4
+python -m train.examples.population_based law128 --minutes 4 --set shared_weights=false
 
 Every ``EVERY`` updates the population with the fewest ticks lived per death takes over the parameters, the optimiser's
 state and the learning rate of that with the most, the rate times or divided by ``FACTOR``.
@@ -30,7 +30,14 @@ class Members(NamedTuple):
 
 
 class PopulationBased(Pantheon):
-    """The default optimiser with a rate for every population, and selection among them."""
+    """The default optimiser with a rate for every population, and selection among them, of networks of their own."""
+
+    def __init__(self, experiment):
+        if experiment.settings.options.shared_weights:
+            raise ValueError(
+                "shared_weights=True: must be False where populations are selected by what each has learned"
+            )
+        super().__init__(experiment)
 
     def optimiser(self):
         """Of which the state is ``Members``."""

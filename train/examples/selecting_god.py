@@ -1,6 +1,6 @@
 """A God that selects through births: newborns go to the populations whose agents live longest.
 
-python -m train.examples.selecting_god law128 --minutes 4
+python -m train.examples.selecting_god law128 --minutes 4 --set shared_weights=false
 
 A newborn joins a population with a probability in proportion to the ``PRESSURE``-th power of the mean age of its living
 agents, among those with room. Populations that do well thus have more of the world, and more to learn from; who has

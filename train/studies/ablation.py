@@ -7,7 +7,6 @@ same weights.
 """
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from nmmo_jax.environment import Environment
 from train.settings import Experiment, all_settings, changed
 from train.studies.entrants import Entrant
 from train.studies.evaluation import Evaluation
-from train.studies.intervals import Interval, bootstrap
+from train.studies.intervals import mean_interval
 from train.studies.seeds import learning_curve, lifetime_at, train_seeds
 from train.studies.study import Cell, OnProgress, Results
 
@@ -28,7 +27,6 @@ MEASURES = ("lifetime", "harvest")  # on maps not seen in training
 BASE = "base"
 _RUNS = "runs"  # of the study's folder
 _SPEED = 45_000  # agent-steps per second on two cores, roughly
-_DRAWS = 1_000  # of the bootstrap
 
 
 class Variant(NamedTuple):
@@ -149,28 +147,10 @@ class Ablation:
         """Lifetimes while learning at ``SHARES``, ``[variants, shares]``, means over seeds; NaN: nobody died."""
         curves = [results[f"train-{one.name}"] for one in self.variants]
         each = np.array([[lifetime_at(curve, self.budget, share) for share in SHARES] for curve in curves])
-        return np.asarray(_mean(np.moveaxis(each, -1, 0)))
+        return np.asarray(mean_interval(np.moveaxis(each, -1, 0)).mean)
 
     def speeds(self, results: Results) -> list[float]:
         """Living agent-steps per second of each variant, of all seeds together: the median over the calls, the first
         of which is also compiled.
         """
         return [float(np.median(results[f"train-{one.name}"]["speed"])) for one in self.variants]
-
-
-def interval(lives: np.ndarray) -> Interval:
-    """Mean over seeds ``[S, ...]``, with a bootstrap over them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN")  # nobody died
-        return bootstrap(_mean, lives, draws=_DRAWS)
-
-
-def difference(lives: np.ndarray, base: np.ndarray) -> Interval:
-    """How much more than the base's, both ``[S, ...]``: mean over seeds, and a paired bootstrap over them."""
-    return interval(lives - base)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    known = np.isfinite(values)
-    number = known.sum(axis=0)
-    return np.where(number > 0, np.where(known, values, 0).sum(axis=0) / np.maximum(number, 1), np.nan)

@@ -19,6 +19,8 @@ from train.studies.seeds import learning_curve, train_seeds
 from train.studies.study import Cell, OnProgress
 from train.studies.tournament import Tournament
 
+OWN = {"shared_weights": False}  # as published
+
 
 @dataclasses.dataclass
 class Matrix:
@@ -58,7 +60,7 @@ class Matrix:
         if self.budget < 1:
             raise ValueError(f"budget={self.budget}: must be at least 1")
         named = [f"{game}{number}" for game in self.games for number in self.agents]
-        self.trainings = {name: experiment(name, **self.world) for name in named}
+        self.trainings = {name: experiment(name, **OWN, **self.world) for name in named}
         self.tournaments = {game: self._tournament(game) for game in self.games}
 
     def _tournament(self, game: str) -> Tournament:

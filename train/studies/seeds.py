@@ -268,9 +268,9 @@ def _open(
     path = out / CONFIG
     if path.exists():
         there = completed(read_json(path, dict[str, Any]))
-        for part in mine.keys() - _VERSIONS:
-            if there.get(part) != mine[part]:
-                raise ValueError(f"out={out}: {part} differs: {difference(there.get(part), mine[part])}")
+        for part in sorted((mine.keys() | there.keys()) - {*_VERSIONS}):
+            if there.get(part) != mine.get(part):
+                raise ValueError(f"out={out}: {part} differs: {difference(there.get(part), mine.get(part))}")
     else:
         write_json(path, mine)
 

@@ -22,6 +22,7 @@ import numpy as np
 from nmmo_jax.common.extras import need
 from nmmo_jax.common.text import typed
 from nmmo_jax.environment import Environment
+from nmmo_jax.values import check_choice, check_int
 from train.settings import Experiment, all_settings, changed
 from train.studies.entrants import Entrant
 from train.studies.evaluation import Evaluation
@@ -125,9 +126,9 @@ class Tuning:
     pruner: str = "median"
 
     def __post_init__(self):
-        for name, least in {"trials": 2, "agent_steps": 1}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least {least}")
+        check_choice("pruner", self.pruner, PRUNERS)
+        for name, limits in {"trials": (2, 100_000), "agent_steps": (1, 10**12)}.items():
+            check_int(name, getattr(self, name), *limits)
         if not self.seeds:
             raise ValueError("seeds=0: must be at least 1")
         self._check()

@@ -9,8 +9,8 @@ from nmmo_jax.common.drawing import embedded
 from nmmo_jax.common.files import write_json
 from nmmo_jax.common.text import drawn, quoted, typed
 from train.settings import all_settings
-from train.studies.ablation import MEASURES, SHARES, Ablation, difference, interval
-from train.studies.intervals import Interval
+from train.studies.ablation import MEASURES, SHARES, Ablation
+from train.studies.intervals import Interval, mean_interval
 from train.studies.reports import charts
 from train.studies.reports.text import markdown, table, write_report
 from train.studies.study import Results
@@ -26,8 +26,8 @@ _BETTER, _WORSE, _UNSURE = "#009E73", "#D55E00", "0.45"
 def report(study: Ablation, out: Path, results: Results) -> RenderableType:
     """The figure ablation, results.json, report.md, and the table for the terminal."""
     lives = study.lives(results) * [1, 100]
-    means = [interval(one) for one in lives]
-    gains = [difference(one, lives[0]) for one in lives]
+    means = [mean_interval(one) for one in lives]
+    gains = [mean_interval(one - lives[0]) for one in lives]  # paired: the same seeds
     learning, speeds = study.learning(results), study.speeds(results)
     numbers = [
         [
@@ -81,8 +81,8 @@ def _words(study: Ablation) -> str:
         f"Each training learned from {study.agent_steps:,} living agent-steps in all; {len(study.seeds)} seeds. "
         "Lifetime (ages at death, in ticks) and harvest (% of the food that grows within reach) are of "
         f"{study.ticks:,} ticks of play without learning, after {study.settle:,} that are not counted, in "
-        f"{study.worlds} worlds on maps not seen in training, the same for all; ± is half of a 95 % bootstrap interval "
-        "over seeds. Differences are paired: seed k less seed k of the base, and the bootstrap draws pairs. Steps/s: "
+        f"{study.worlds} worlds on maps not seen in training, the same for all; ± is half of a 95 % interval over "
+        "seeds (Student's t). Differences are paired: seed k less seed k of the base. Steps/s: "
         "living agent-steps per second of training, all seeds together, the median over calls. 1/4, 1/2, end: lifetime "
         "while learning at these shares of the budget, each over the eighth of it that ends there; where many worlds "
         "are trained in for few ticks nobody can have grown old."
@@ -98,8 +98,7 @@ def _findings(study: Ablation, gains: list[Interval]) -> list[str]:
     return [
         f"Longer lives than the base, with an interval above 0: {', '.join(longer) or 'none'}.",
         f"Shorter: {', '.join(shorter) or 'none'}.",
-        f"Of {len(of)} compared, {len(of) * 0.05:.1f} are expected beyond their intervals by chance alone, and rather "
-        "more with few seeds.",
+        f"Of {len(of)} compared, {len(of) * 0.05:.1f} are expected beyond their intervals by chance alone.",
     ]
 
 
