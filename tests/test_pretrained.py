@@ -34,12 +34,14 @@ print([name for name in ("train", "orbax.checkpoint", "optax") if name in sys.mo
     assert result.stdout.strip() == "[]", result.stderr
 
 
-@pytest.mark.parametrize("name", ["law128", "chaos128"])
+@pytest.mark.parametrize("name", ["law128", "law-any", "chaos128"])
 def test_the_package_has(name):
     assert (PRETRAINED / name).is_dir(), f"make it with: python -m train.policy RUN --out train/pretrained/{name}"
 
 
-@pytest.mark.parametrize("name", ["law128", pytest.param("chaos128", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["law128", *(pytest.param(name, marks=pytest.mark.slow) for name in ("law-any", "chaos128"))]
+)
 def test_those_of_the_package_live_longer_than_at_random(name):
     policy = load_policy(name)
     env = Environment(policy.config, policy.rules)
