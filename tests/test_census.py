@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from small import SMALL
 
-from nmmo_jax import Environment, Rules, vectorize
+from nmmo_jax import Environment, Rules, make, vectorize
 from nmmo_jax.draws import fold_in
 from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
+from train.policy import load_named, load_policy
+from train.studies.agreement import watched
 from train.studies.census import Census, median, survival
+from train.studies.forks import instead
 
 REALMS, TICKS, BINS, SEED = 2, 30, 12, 3
 RULES = Rules(
@@ -135,3 +138,16 @@ def test_survival_by_hand():
 def test_rules_of_other_realms_are_refused(made):
     with pytest.raises(ValueError, match="population_cap: 3 values"):
         made[0].rules(Rules(population_cap=np.array([1, 2, 3])))
+
+
+def test_players_of_every_kind_can_be_counted():
+    """What a census plays is told of rules: those named, those of every other branch, those who are watched."""
+    env = make("law", num_agents=16, num_populations=2)
+    policy, key = load_policy("law128", env=env), jax.random.key(0)
+    named = players(("law128", "forager"), env, load_named)
+    obs, realm = jax.eval_shape(vectorize(env, REALMS).reset, key)
+    keys = jax.eval_shape(lambda key: jax.random.split(key, REALMS), key)
+    for who in (named, instead(named, players(("random",), env)), watched([policy], "forager", env.config)):
+        core = jax.eval_shape(lambda who=who: who.initial(REALMS))
+        given = (who.params, keys, obs, realm, core)
+        assert jax.eval_shape(who.act, *given, env.rules) == jax.eval_shape(who.act, *given)

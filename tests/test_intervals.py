@@ -58,3 +58,9 @@ def test_as_text():
     assert str(Interval(105.26, 100.0, 110.0)) == "105.3 ± 5.0"
     assert str(Interval(np.nan, np.nan, np.nan)) == "-"
     assert str(Interval(0.5, np.nan, np.nan)) == "0.500"
+
+
+def test_an_estimate_lies_within_its_interval():
+    """Of eight different units hardly a sample with replacement has eight, and none more."""
+    found = bootstrap(lambda units: np.array([len(np.unique(units)), -len(np.unique(units))]), np.arange(8))
+    assert found.mean.tolist() == [8, -8] and (found.low <= found.mean).all() and (found.mean <= found.high).all()

@@ -194,7 +194,8 @@ class God:
     def learners(self, realm: Realm) -> Bool[Array, "N"]:
         """Whose steps of this tick are learned from; of them, the living. Default: all the living.
 
-        The others play, are rewarded and counted as ever. A population of which nobody learns keeps its parameters, if they are its own.
+        The others play, are rewarded and counted as ever. A population of which nobody learns keeps its parameters, if
+        they are its own.
 
         Args:
           realm: as the agents observed it, before they act.

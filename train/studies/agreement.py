@@ -29,15 +29,15 @@ def watched(policies: Sequence[Policy], teacher: str, config: Config) -> Players
       teacher: one of ``POLICIES``.
     """
 
-    def act(params: Any, keys: Any, obs: Any, realm: Any, core: Any) -> Any:
+    def act(params: Any, keys: Any, obs: Any, realm: Any, core: Any, rules: Any = None) -> Any:
         (params, who), (memory, counts) = params, core
 
         def ask(again: int) -> Action:
             told = taught(teacher, keys, obs, realm, config, again)
             return jax.vmap(lambda choices, obs: to_action(choices, obs, config))(told, obs)
 
-        wanted, likeliest = ask(0), policies[-1].act(params, keys, obs, realm, memory)[0]
-        draws = [functools.partial(policy.act, params, keys, obs, realm, memory) for policy in policies]
+        wanted, likeliest = ask(0), policies[-1].act(params, keys, obs, realm, memory, rules)[0]
+        draws = [functools.partial(policy.act, params, keys, obs, realm, memory, rules) for policy in policies]
         teaches = who == len(policies)
         drawn, memory = jax.lax.switch(jnp.where(teaches, 0, who), draws)
         again = jax.lax.cond(teaches, lambda: ask(1), lambda: wanted)

@@ -222,9 +222,9 @@ def remove_each(
 def instead(one: Players, other: Players) -> Players:
     """Players of whom the first play the branches 0, 2, 4 ..., the others 1, 3, 5 ...; all remember, in a pair."""
 
-    def act(params, keys, obs, realm, cores):
+    def act(params, keys, obs, realm, cores, rules=None):
         each = zip((one, other), params, cores, strict=True)
-        (first, own), (second, new) = (who.act(weights, keys, obs, realm, core) for who, weights, core in each)
+        (first, own), (second, new) = (who.act(weights, keys, obs, realm, core, rules) for who, weights, core in each)
         odd = jnp.arange(realm.tick.size)[:, None] % 2 == 1
         return jax.tree.map(lambda a, b: jnp.where(odd, b, a), first, second), (own, new)
 

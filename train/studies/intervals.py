@@ -75,8 +75,8 @@ def bootstrap(
     draws: int = 500,
     seed: int = 0,
 ) -> Interval:
-    """What ``statistic`` makes of units ``[S, ...]``, with percentiles over samples of the units with replacement; of
-    one unit, no interval.
+    """What ``statistic`` makes of units ``[S, ...]``, with percentiles over samples of the units with replacement, and
+    the estimate within; of one unit, no interval.
 
     Source: Efron, Bootstrap methods: another look at the jackknife, Ann. Statist. 7 (1979).
     """
@@ -89,7 +89,8 @@ def bootstrap(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN")  # of what nothing is known
         low, high = np.nanquantile(np.asarray(samples, np.float64), [tail, 1 - tail], axis=0, method="inverted_cdf")
-    return Interval(found, low, high)
+    # Of few units an estimate may be beyond all but a few of its samples.
+    return Interval(found, np.minimum(low, found), np.maximum(high, found))
 
 
 def _t_interval(mean: np.ndarray, error: np.ndarray, number: np.ndarray, level: float) -> Interval:
