@@ -32,7 +32,7 @@ ENV = Environment(CONFIG, RULES)
 def standing(move: int) -> Players:
     """All make the same move, and attack nobody."""
 
-    def act(params, keys, obs, realm, core):
+    def act(params, keys, obs, realm, core, rules=None):
         nothing = jnp.zeros(realm.agents.alive.shape, jnp.int32)
         return Action(move=nothing + move, style=nothing, target=nothing - 1), core
 

@@ -64,7 +64,7 @@ def race():
         water_metabolism=0,
     )
 
-    def act(params, keys, obs, realm, core):
+    def act(params, keys, obs, realm, core, rules=None):
         nothing = jnp.zeros(realm.agents.alive.shape, jnp.int32)
         return Action(move=nothing, style=nothing, target=nothing - 1), core
 
