@@ -64,8 +64,8 @@ def test_what_is_no_range(text, told):
     ("--over realms=8..64", "--over realms=8..64: realms=9: must be divisible by groups=8; realms=a,b,c names values"),
     ("--over realms=8,16 groups=8,16", "--over: realms=8: must be divisible by groups=16; of realms=8 groups=16"),
     ("--over ticks=4,8 ticks=4,8", "--over ticks ticks: must be one or more settings, each once"),
-    ("--trials 1", "--trials 1: must be at least 2"), ("--seeds 0", "--seeds 0: must be at least 1"),
-    ("--agent-steps 0", "--agent-steps 0: must be at least 1"), ("--worlds 0", "--worlds 0: allowed are 1 to"),
+    ("--trials 1", "--trials 1: allowed are whole numbers from 2"), ("--seeds 0", "--seeds 0: allowed are whole"),
+    ("--agent-steps 0", "--agent-steps 0: allowed are whole numbers"), ("--worlds 0", "--worlds 0: allowed are 1 to"),
     ("--pruner medan", "--pruner medan: allowed are median, halving, none; did you mean median?"),
 ])  # fmt: skip
 def test_what_cannot_be_is_said_before_anything_is_compiled(flags, told, refused, tmp_path):
