@@ -55,8 +55,8 @@ def test_who_fights_is_counted_by_its_food(monkeypatch):
     for name, value in {"REALMS": 2, "SETTLE": 24, "TICKS": 24}.items():
         monkeypatch.setattr(fighting, name, value)
     env = make("chaos", num_agents=16, num_populations=2, rows=24, columns=24)
-    run = fighting.playing(env, players(("fighter", "forager"), env))
-    fights, rests = run(False), run(True)
+    who = players(("fighter", "forager"), env)
+    fights, rests = (fighting.played(env, who, peaceful) for peaceful in (False, True))
     assert fights.hits[:, 0].min() > 0 and not fights.hits[:, 1].any() and not rests.hits.any()
     assert (fights.did <= fights.could).all() and not rests.did.any() and rests.could.any()
     assert fights.did.sum() == fights.hits[:, 0].sum()
@@ -71,12 +71,13 @@ def test_how_agents_live_and_die_is_counted(monkeypatch):
         monkeypatch.setattr(habits, name, value)
     env = make("law", num_agents=16, num_populations=1, rows=40, columns=40)
     who = players(("forager",), env)
-    sums = habits.playing(env, who)()
+    sums = habits.played(env, who)
     told = evaluate(
         env, who.act, who.params, who.initial(2), realms=2, settle=settle, ticks=ticks, seed=habits.SEED
     )  # fmt: skip
     amounts, counts = ({name: int(one[at].sum()) for name, one in sums.items()} for at in (0, 1))
     assert counts["age at death"] == told["deaths"] > 10
+    assert amounts["agent-ticks per death"] == told["agent_steps"]
     assert counts["food held"] == told["agent_steps"] - told["deaths"]  # who dies of want does not act
     assert amounts["age at death"] / counts["age at death"] == pytest.approx(told["lifetime"])
     for cause, deaths in {"starvation": "starved: water left", "thirst": "died of thirst: age"}.items():
@@ -101,7 +102,8 @@ def test_how_agents_live_and_die_is_counted(monkeypatch):
         (fighting.Fighting, ["forger", "figure"], "policy=forger: must be .*did you mean forager"),
         (fighting.Fighting, ["forager", "nowhere/figure"], "FIGURE nowhere/figure: there is no folder nowhere"),
         (habits.Habits, ["forger"], "policy=forger: must be .*did you mean forager"),
-        (habits.Habits, ["forager", "--game", "lore"], "game.*lore.*law"),
+        (habits.Habits, ["forager", "--game", "lore"], "--game lore: allowed are law, chaos"),
+        (habits.Habits, ["forager", "--agents", "20"], "--agents 20: allowed are 16, 32, 64, 128"),
     ],
 )
 def test_what_cannot_be_played_or_drawn_is_said_in_a_line(program, given, said, tmp_path, monkeypatch, capsys):

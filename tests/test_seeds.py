@@ -17,6 +17,7 @@ from train.policy import load_policy
 from train.settings import experiment
 from train.studies import seeds as module
 from train.studies.seeds import main, train_seeds
+from train.trinity import Trinity
 
 UPDATES, CALLS = 3, 4  # per call, and in which a budget is used up where everyone lives
 ROWS = TINY.settings.realms * TINY.settings.ticks * TINY.env.config.num_agents
@@ -214,6 +215,10 @@ def test_what_is_refused(tmp_path, monkeypatch, capsys):
     refused(r"snapshots=\[-0\.5\]: allowed are 0 to 1", snapshots=(-0.5,))
     refused("maps=2: must be 0", chosen=experiment("law16", **SETTINGS, maps=2))
     assert not (tmp_path / "new").exists()
+    (tmp_path / "begun").mkdir()
+    of = (TINY, NUMBERS, BUDGET, (1.0,), Trinity())
+    module._open(tmp_path / "begun", *of, {"begin": "a clone"})  # is not gone on with from nothing
+    refused("begun: begin differs", out=tmp_path / "begun")
     (tmp_path / "other").touch()
     refused("is not empty; it holds no training of seeds", out=tmp_path)
     monkeypatch.setattr(

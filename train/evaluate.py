@@ -1,7 +1,7 @@
 """How long agents live: a policy played in worlds that it has not been trained in, without learning."""
 
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,10 @@ import numpy as np
 
 from nmmo_jax.actions import Action
 from nmmo_jax.common.files import Number
+from nmmo_jax.components import Realm
 from nmmo_jax.draws import fold_in
-from nmmo_jax.environment import Environment
+from nmmo_jax.environment import Environment, Info
+from nmmo_jax.observations import Observation
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.vectorized import vectorize
 from train.metrics import Sums, means, measure, nothing_visited, visit
@@ -49,29 +51,64 @@ def evaluate(
       ticks: that are counted; lives that end in them count.
       seed: of maps, births and play; other than that of training.
     """
-    many = vectorize(env, realms)
-    key = jax.random.key(seed)
-    index = jnp.arange(realms, dtype=jnp.int32)
 
-    def tick(carry, _):
-        params, obs, realm, core, visited = carry
+    def tell(visited, tick):
+        visited, first = visit(visited, tick.realm, tick.info.births)
+        unvalued = jnp.zeros_like(tick.reward)
+        return visited, measure(tick.realm, first, tick.info, tick.reward, unvalued, env.rules, env.config)
+
+    begin = nothing_visited(realms, env.config)
+    sums: Sums = totals(env, act, params, core, tell, begin, realms=realms, settle=settle, ticks=ticks, seed=seed)
+    return means(sums, {}, ticks * realms, env.config)
+
+
+class Tick(NamedTuple):
+    """A tick of many realms; leaves ``[R, ...]``."""
+
+    obs: Observation
+    realm: Realm  # before it
+    after: Realm
+    reward: Any  # float32 [R, N]
+    info: Info
+
+
+def totals(
+    env: Environment,
+    act: Act,
+    params: Any,
+    core: Any,
+    tell: Callable[[Any, Tick], tuple[Any, Any]],
+    kept: Any = (),
+    *,
+    realms: int,
+    settle: int,
+    ticks: int,
+    seed: int,
+) -> Any:
+    """Plays as ``evaluate`` does; sums of what is told of every tick that is counted, as NumPy.
+
+    Args:
+      tell: ``tell(kept, tick) -> kept, told`` of every tick, those before any are counted, too. Inside jit.
+      kept: what it is given at first.
+    """
+    many, key, index = vectorize(env, realms), jax.random.key(seed), jnp.arange(realms, dtype=jnp.int32)
+
+    def one(carry, time):
+        params, obs, realm, core, kept = carry
         keys = jax.vmap(lambda r, tick: fold_in(fold_in(fold_in(key, _PLAY), r), tick))(index, realm.tick)
         action, core = act(params, keys, obs, realm, core)
         seen, after, reward, _, _, info = many.step(key, realm, action)
-        visited, first = visit(visited, realm, info.births)
-        sums = measure(realm, first, info, reward, jnp.zeros_like(reward), env.rules, env.config)
-        return (params, seen, after, core, visited), sums
+        kept, told = tell(kept, Tick(obs, realm, after, reward, info))
+        told = jax.tree.map(lambda leaf: jnp.where(time < settle, jnp.zeros_like(leaf), leaf), told)
+        return (params, seen, after, core, kept), told
 
     @jax.jit
     def play(params, core):
-        obs, realm = many.reset(key)
-        carry = (params, obs, realm, core, nothing_visited(realms, env.config))
-        carry, _ = jax.lax.scan(tick, carry, length=settle)
-        _, sums = jax.lax.scan(tick, carry, length=ticks)
-        return jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), sums)
+        carry = (params, *many.reset(key), core, kept)
+        _, told = jax.lax.scan(one, carry, jnp.arange(settle + ticks, dtype=jnp.int32))
+        return jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), told)
 
-    sums: Sums = jax.tree.map(np.asarray, play(params, core))
-    return means(sums, {}, ticks * realms, env.config)
+    return jax.tree.map(np.asarray, play(params, core))
 
 
 def scripted(name: str) -> Act:

@@ -86,9 +86,8 @@ class Train:
             raise ValueError(f"--updates {self.updates}: must be at least 1")
         minutes = 4.0 if (self.minutes, self.updates, self.resume) == (None, None, None) else self.minutes
         if self.resume is not None:
-            given = {"EXPERIMENT": self.experiment, "--out": self.out, "--set": self.set, "--published": self.published}
-            given["--system"] = self.system
-            for flag, value in given.items():
+            given = {"EXPERIMENT": self.experiment, "--out": self.out, "--published": self.published}
+            for flag, value in {**given, "--set": self.set, "--system": self.system}.items():
                 if value:
                     raise ValueError(f"{flag}: means nothing with --resume: a run goes on as it was configured")
             out, chosen = self.resume, _of_folder(self.resume)

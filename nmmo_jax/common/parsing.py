@@ -85,7 +85,10 @@ def _flags(kind: type) -> tuple[set[str], dict[str, tuple[tuple[str, ...], bool]
             flags.add(f"--no-{name}")
         literals = [part for part in parts if get_origin(part) is Literal]
         if literals:
-            choices[f"--{name}"] = get_args(literals[0]), any(get_origin(part) is tuple for part in parts)
+            choices[f"--{name}"] = (
+                tuple(map(str, get_args(literals[0]))),
+                any(get_origin(part) is tuple for part in parts),
+            )
     return flags, choices
 
 

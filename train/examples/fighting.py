@@ -4,7 +4,6 @@ python -m train.examples.fighting chaos128 docs/figures/fighting
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,11 +19,10 @@ from nmmo_jax.common import entry
 from nmmo_jax.common.drawing import write_figure
 from nmmo_jax.common.program import run_program
 from nmmo_jax.common.text import console, drawn
-from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import FEATURES
 from nmmo_jax.play.players import Players, players
-from nmmo_jax.vectorized import vectorize
+from train.evaluate import totals
 from train.policy import load_named
 from train.studies.intervals import Interval, ratio_interval
 
@@ -49,18 +47,20 @@ class Seen(NamedTuple):
     did: Int32[Array, "R 2 F"]  # and was hit
 
 
-def playing(env: Environment, who: Players) -> Callable[[bool], Seen]:
-    """A program that plays worlds in which every second population is the trained one's; if asked, peacefully."""
-    many, key, index = vectorize(env, REALMS), jax.random.key(SEED), jnp.arange(REALMS)
+def played(env: Environment, who: Players, peaceful: bool) -> Seen:
+    """Worlds in which every second population is the trained one's; if asked, it attacks nobody."""
 
-    def tick(carry, time):
-        obs, realm, core, peaceful = carry
-        keys = jax.vmap(lambda r, tick: fold_in(fold_in(fold_in(key, 2**32 - 1), r), tick))(index, realm.tick)
-        action, core = who.act(who.params, keys, obs, realm, core)
-        trained = realm.agents.alive & (realm.agents.population % 2 == _OWN)
+    def own(realm):
+        return realm.agents.alive & (realm.agents.population % 2 == _OWN)
+
+    def act(params, keys, obs, realm, core):
+        action, core = who.act(params, keys, obs, realm, core)
         aimed = jnp.asarray(action.target)
-        action = action.replace(target=jnp.where(trained & peaceful, -1, aimed))
-        after, new, *_, info = many.step(key, realm, action)
+        return action.replace(target=jnp.where(own(realm) & peaceful, -1, aimed)), core
+
+    def tell(_, tick):
+        obs, realm, info = tick.obs, tick.realm, tick.info
+        trained = own(realm)
         groups = jnp.stack([trained, realm.agents.alive & ~trained], axis=1)
         hit = info.outcome.attack_target >= 0
 
@@ -78,7 +78,7 @@ def playing(env: Environment, who: Players) -> Callable[[bool], Seen]:
             which = jnp.stack([other, own], axis=1) & trained[:, None]
             return jnp.einsum("rgn,rnf->rgf", which.astype(jnp.int32), food)
 
-        seen = Seen(
+        return (), Seen(
             each(jnp.where(info.cause > 0, info.age, 0)),
             each((info.cause > 0).astype(jnp.int32)),
             each(jnp.ones_like(info.age)),
@@ -87,16 +87,9 @@ def playing(env: Environment, who: Players) -> Callable[[bool], Seen]:
             by_food((reach & ~same).any(axis=-1), (reach & same).any(axis=-1)),
             by_food(hit & ~kin, hit & kin),
         )
-        seen = jax.tree.map(lambda leaf: jnp.where(time < SETTLE, 0, leaf), seen)
-        return (after, new, core, peaceful), seen
 
-    @jax.jit
-    def run(peaceful):
-        carry = (*many.reset(key), who.initial(REALMS), peaceful)
-        _, seen = jax.lax.scan(tick, carry, jnp.arange(SETTLE + TICKS))
-        return jax.tree.map(lambda leaf: leaf.sum(axis=0), seen)
-
-    return lambda peaceful: jax.tree.map(np.asarray, run(peaceful))
+    worlds = {"realms": REALMS, "settle": SETTLE, "ticks": TICKS, "seed": SEED}
+    return totals(env, act, who.params, who.initial(REALMS), tell, **worlds)
 
 
 @dataclasses.dataclass
@@ -118,10 +111,10 @@ class Fighting:
         lives, choices = figure.subplots(1, 2, width_ratios=(3, 2))
         shown: list[tuple[str, Interval]] = []
         for other in (*BESIDE, name):
-            run = playing(env, players((name, other), env, load_named))
+            who = players((name, other), env, load_named)
             beside = "beside its like" if other == name else f"beside {other}s"
             for peaceful in (False, True):
-                seen, how = run(peaceful), "without attacks" if peaceful else "as learned"
+                seen, how = played(env, who, peaceful), "without attacks" if peaceful else "as learned"
                 lifetime = ratio_interval(seen.ages, seen.deaths)
                 shown.append((f"{beside},\n{how}", lifetime))
                 food, hits = (100 * (one.sum(axis=0) / seen.ticks.sum(axis=0)) for one in (seen.foraged, seen.hits))

@@ -4,7 +4,7 @@ python -m train.examples.habits law128 forager planner
 """
 
 import dataclasses
-from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,14 +17,13 @@ from nmmo_jax import make
 from nmmo_jax.common import entry
 from nmmo_jax.common.program import run_program
 from nmmo_jax.common.text import console, safe
-from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.goals import goals, with_steps
 from nmmo_jax.kinds import Cause
 from nmmo_jax.observations import FEATURES
 from nmmo_jax.paths import FAR
 from nmmo_jax.play.players import Players, players
-from nmmo_jax.vectorized import vectorize
+from train.evaluate import totals
 from train.policy import load_named
 from train.studies.intervals import Interval, ratio_interval
 
@@ -36,19 +35,14 @@ Sums = dict[str, tuple[np.ndarray, np.ndarray]]
 """By name, ``[R]`` each: what is counted, and of how many."""
 
 
-def playing(env: Environment, who: Players) -> Callable[[], Sums]:
-    """A program that plays worlds and counts."""
-    many, key, index = vectorize(env, REALMS), jax.random.key(SEED), jnp.arange(REALMS)
+def played(env: Environment, who: Players) -> Sums:
+    """Counts of the worlds in which all are of a policy."""
     names = [goal.name for goal in goals(env.config)]
     forest, own, shore, others = (names.index(name) for name in ("forest", "claimed_forest", "shore", "others"))
 
-    def tick(carry, time):
-        obs, realm, core = carry
-        keys = jax.vmap(lambda r, tick: fold_in(fold_in(fold_in(key, 2**32 - 1), r), tick))(index, realm.tick)
+    def tell(_, tick):
+        obs, realm, new, info, outcome = tick.obs, tick.realm, tick.after, tick.info, tick.info.outcome
         steps = jnp.asarray(with_steps(obs, env.config).steps)[..., 0]  # from where one stands
-        action, core = who.act(who.params, keys, obs, realm, core)
-        after, new, *_, info = many.step(key, realm, action)
-        outcome = info.outcome
         food, water = (obs.self[..., at].astype(jnp.int32) for at in (_FOOD, _WATER))
         lives, dies = info.acted, info.cause > 0
         starved, parched = (info.cause == cause for cause in (Cause.STARVATION, Cause.THIRST))
@@ -57,6 +51,7 @@ def playing(env: Environment, who: Players) -> Callable[[], Sums]:
         eats, drinks, sees = outcome.harvested, outcome.drink > 0, steps < FAR
         told = {
             "age at death": (jnp.where(dies, info.age, 0), dies),
+            "agent-ticks per death": (lives | dies, dies),
             "deaths: starvation, %": (100 * starved, dies),
             "deaths: thirst, %": (100 * parched, dies),
             f"deaths before the {YOUNG}th tick, %": (100 * (dies & (info.age < YOUNG)), dies),
@@ -81,15 +76,10 @@ def playing(env: Environment, who: Players) -> Callable[[], Sums]:
                 jnp.where(lives & sees[..., forest], steps[..., forest], 0), lives & sees[..., forest],
             ),
         }  # fmt: skip
-        told = jax.tree.map(lambda leaf: jnp.where(time < SETTLE, 0, leaf.astype(jnp.int32).sum(axis=-1)), told)
-        return (after, new, core), told
+        return (), jax.tree.map(lambda leaf: leaf.astype(jnp.int32).sum(axis=-1), told)
 
-    @jax.jit
-    def run():
-        _, told = jax.lax.scan(tick, (*many.reset(key), who.initial(REALMS)), jnp.arange(SETTLE + TICKS))
-        return jax.tree.map(lambda leaf: leaf.sum(axis=0), told)
-
-    return lambda: jax.tree.map(np.asarray, run())
+    worlds = {"realms": REALMS, "settle": SETTLE, "ticks": TICKS, "seed": SEED}
+    return totals(env, who.act, who.params, who.initial(REALMS), tell, **worlds)
 
 
 @dataclasses.dataclass
@@ -98,17 +88,19 @@ class Habits:
 
     policies: tyro.conf.Positional[tuple[str, ...]] = ("law128", "forager", "planner")
     """Policies that come with the package, scripts, or folders of runs."""
-    game: str = "law"
-    """law or chaos."""
+    game: Literal["law", "chaos"] = "law"
+    """law: no attacks. chaos: attacks."""
+    agents: Literal[16, 32, 64, 128] = 128
+    """Places in every world, a population for every 16."""
 
     def run(self) -> None:
         """Plays and tells."""
-        env, out = make(self.game), console()
+        env, out = make(self.game, num_agents=self.agents, num_populations=self.agents // 16), console()
         who = [players((name,), env, load_named) for name in self.policies]  # what cannot be played is said first
         found: list[dict[str, Interval]] = []
         for name, one in zip(self.policies, who, strict=True):
             out.print(f"{safe(name)} plays ...", markup=False)
-            found.append({what: ratio_interval(*sums) for what, sums in playing(env, one)().items()})
+            found.append({what: ratio_interval(*sums) for what, sums in played(env, one).items()})
         shown = Table("", *(safe(name) for name in self.policies), box=SIMPLE_HEAD)
         for what in found[0]:
             shown.add_row(what, *(str(one[what]) for one in found))
