@@ -2,19 +2,26 @@
 
 A window is kept as one word per row, a bit per tile: a step in all directions is five shifts of words, and a search of
 20 steps for 8,192 agents takes milliseconds. Arrays are ``[W, N]``, rows of the window and agents.
+
+An accelerator would write and read all of them at every step, 26 KB per agent and tick. There searches are made in
+``Words``, with an array for each: a step needs nothing from other places of the same array, so that several in a row
+are one kernel, and what is written and read is a fourth. A CPU is fastest with rows: words take it up to three times as
+long.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, UInt, UInt8
+from jaxtyping import Array, Bool, UInt, UInt8, UInt32
 
 from nmmo_jax.systems.movement import DIRECTIONS
 
 MAX_RADIUS = 15  # what a word holds; of larger windows the middle is used
 DETOUR = 6  # how much longer than straight across the window a way may be, in steps
 FAR = 64  # a distance in steps that stands for "unknown or unreachable"
+AT_ONCE = 4  # steps in a kernel, where searches are made in words
 
 Bits = UInt[Array, "W N"]
 
@@ -35,30 +42,111 @@ def pack(tiles: Bool[Array, "N W W"]) -> Bits:
     return (tiles.astype(word) << jnp.arange(width, dtype=word)[None, None]).sum(axis=-1, dtype=word).T
 
 
-def spread(bits: UInt[Array, "*F W N"]) -> UInt[Array, "*F W N"]:
-    """The tiles and those beside them; may set bits beyond the window's last column."""
+@jax.tree_util.register_pytree_node_class
+class Words:
+    """Windows as words of 32 bits, each an array ``[*F, N]``: rows of at most 16 tiles by two, wider ones by one."""
+
+    def __init__(self, words: Any, paired: bool):
+        self.words, self.paired = tuple(words), paired
+
+    @classmethod
+    def of(cls, bits: UInt[Array, "*F W N"]) -> "Words":
+        """Of rows."""
+        rows = [bits[..., index, :].astype(jnp.uint32) for index in range(bits.shape[-2])]
+        paired = bits.dtype == jnp.uint16
+        if paired:
+            rows = [row | (after << 16) for row, after in zip(rows[::2], [*rows[1::2], jnp.uint32(0)], strict=True)]
+        return cls(rows, paired)
+
+    def rows(self, number: int) -> UInt[Array, "*F W N"]:
+        """As so many rows."""
+        if not self.paired:
+            return jnp.stack(self.words, axis=-2)
+        rows = [row for word in self.words for row in (word & 0xFFFF, word >> 16)]
+        return jnp.stack(rows[:number], axis=-2).astype(jnp.uint16)
+
+    def bit(self, row: int, col: int) -> UInt32[Array, "*F N"]:
+        """That of a tile."""
+        index, shift = (row // 2, col + 16 * (row % 2)) if self.paired else (row, col)
+        return (self.words[index] >> shift) & 1
+
+    def spread(self) -> "Words":
+        """As ``spread``."""
+        nothing = jnp.zeros_like(self.words[0])
+        beside = around = zip([nothing, *self.words], self.words, [*self.words[1:], nothing], strict=False)
+        if self.paired:
+            beside = (((x << 16) | (a >> 16), x, (x >> 16) | (b << 16)) for a, x, b in around)
+        return self._new(x | (x << 1) | (x >> 1) | a | b for a, x, b in beside)
+
+    def _new(self, words: Any) -> "Words":
+        return Words(words, self.paired)
+
+    def __and__(self, other: "Words") -> "Words":
+        return self._new(x & y for x, y in zip(self.words, other.words, strict=True))
+
+    def __or__(self, other: "Words") -> "Words":
+        return self._new(x | y for x, y in zip(self.words, other.words, strict=True))
+
+    def __invert__(self) -> "Words":
+        return self._new(~x for x in self.words)
+
+    def tree_flatten(self) -> tuple[Any, bool]:
+        """For JAX."""
+        return self.words, self.paired
+
+    @classmethod
+    def tree_unflatten(cls, paired: bool, words: Any) -> "Words":
+        """For JAX."""
+        return cls(words, paired)
+
+
+def search(of: Callable[..., Any], *windows: Bits) -> Any:
+    """``of(*windows)``, made in words but on a CPU; windows that come out are rows again."""
+
+    def in_words(*windows):
+        found = of(*map(Words.of, windows))
+        is_words = lambda one: isinstance(one, Words)  # noqa: E731
+        number = windows[-1].shape[-2]
+        return jax.tree.map(lambda one: one.rows(number) if is_words(one) else one, found, is_leaf=is_words)
+
+    return jax.lax.platform_dependent(*windows, cpu=of, default=in_words)
+
+
+def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
+    """So many steps, one after another; in words ``AT_ONCE``."""
+    in_words = isinstance(jax.tree.leaves(state, is_leaf=lambda one: isinstance(one, Words))[0], Words)
+    return jax.lax.fori_loop(0, times, lambda _, state: step(state), state, unroll=AT_ONCE if in_words else 1)
+
+
+def spread(bits: Any) -> Any:
+    """The tiles and those beside them, of windows ``[*F, W, N]`` or words; may set bits beyond the last column."""
+    if isinstance(bits, Words):
+        return bits.spread()
     nothing = jnp.zeros_like(bits[..., :1, :])
     above = jnp.concatenate([nothing, bits[..., :-1, :]], axis=-2)
     below = jnp.concatenate([bits[..., 1:, :], nothing], axis=-2)
     return bits | (bits << 1) | (bits >> 1) | above | below
 
 
-def around(bits: UInt[Array, "*F W N"]) -> Bool[Array, "*F 5 N"]:
+def around(bits: Any, centre: int) -> list[UInt[Array, "*F N"]]:
     """The bits of one's own tile and of the four beside it, in the order of ``DIRECTIONS``."""
-    centre = bits.shape[-2] // 2
-    found = [(bits[..., centre + row, :] >> (centre + col)) & 1 for row, col in DIRECTIONS]
-    return jnp.stack(found, axis=-2).astype(bool)
+    if isinstance(bits, Words):
+        return [bits.bit(centre + row, centre + col) for row, col in DIRECTIONS]
+    return [(bits[..., centre + row, :] >> (centre + col)) & 1 for row, col in DIRECTIONS]
 
 
 def reached_by_others(here: Bits, others: Bits, ground: Bits, steps: int) -> Bits:
     """Tiles that another reaches within so many steps, and one does not reach before."""
 
-    def step(_, state):
-        mine, theirs = state
-        reached = theirs | (spread(theirs) & ground & ~mine)
-        return mine | (spread(mine) & ground & ~reached), reached
+    def of(here, others, ground):
+        def step(state):
+            mine, theirs = state
+            reached = theirs | (spread(theirs) & ground & ~mine)
+            return mine | (spread(mine) & ground & ~reached), reached
 
-    return jax.lax.fori_loop(0, steps, step, (here, others))[1]
+        return repeat(steps, step, (here, others))[1]
+
+    return search(of, here, others, ground)
 
 
 class Race(NamedTuple):
@@ -79,10 +167,13 @@ class Race(NamedTuple):
     def run(self, ground: Bits, steps: int) -> "Race":
         """So many steps later."""
 
-        def step(_, race):
-            return race.enter(*(spread(bits) & ground for bits in race))
+        def of(mine, first, last, ground):
+            def step(race):
+                return race.enter(*(spread(bits) & ground for bits in race))
 
-        return jax.lax.fori_loop(0, steps, step, self)
+            return repeat(steps, step, Race(mine, first, last))
+
+        return search(of, *self, ground)
 
 
 def nearest_of(starts: Bits, goals: Bits, ground: Bits, steps: int) -> Bits:
@@ -91,29 +182,39 @@ def nearest_of(starts: Bits, goals: Bits, ground: Bits, steps: int) -> Bits:
     A flood from the goals says how far each tile is; back through its fronts all starts go downhill together.
     """
 
-    def flood(reached, _):
-        further = jax.lax.optimization_barrier(spread(reached) & ground)  # else computed again for the stack
-        return further, further & ~reached
+    def of(starts, goals, ground):
+        def flood(reached, _):
+            further = spread(reached) & ground
+            if not isinstance(further, Words):
+                further = jax.lax.optimization_barrier(further)  # else computed again for the stack
+            return further, further & ~reached
 
-    first = goals & ground
-    _, fronts = jax.lax.scan(flood, first, length=steps)
-    fronts = jnp.concatenate([first[None], fronts])
+        def go(walkers, front):
+            return (spread(walkers) | starts) & front, None
 
-    def go(walkers, front):
-        return (spread(walkers) | starts) & front, None
+        first = goals & ground
+        unroll = AT_ONCE if isinstance(first, Words) else 1
+        _, fronts = jax.lax.scan(flood, first, length=steps, unroll=unroll)
+        fronts = jax.tree.map(lambda one, rest: jnp.concatenate([one[None], rest]), first, fronts)
+        return jax.lax.scan(go, first & ~first, fronts, reverse=True, unroll=unroll)[0]
 
-    return jax.lax.scan(go, jnp.zeros_like(first), fronts, reverse=True)[0]
+    return search(of, starts, goals, ground)
 
 
 def steps_to(goals: UInt[Array, "F W N"], ground: Bits) -> UInt8[Array, "F 5 N"]:
     """Steps from one's own tile and the four beside it to the nearest of F kinds of goals; ``FAR``: no way in sight."""
-    fields, width, n = goals.shape
-    depth = min(2 * (width // 2) + DETOUR, FAR)
+    centre = ground.shape[0] // 2
+    depth = min(2 * centre + DETOUR, FAR)
 
-    def step(_, state):
-        reached, missing = state
-        return spread(reached) & ground[None], missing + 1 - around(reached).astype(jnp.uint8)
+    def of(goals, ground):
+        def step(state):
+            reached, missing = state
+            there = [bit.astype(jnp.uint8) for bit in around(reached, centre)]
+            return spread(reached) & ground, [one + 1 - bit for one, bit in zip(missing, there, strict=True)]
 
-    missing = jnp.zeros((fields, len(DIRECTIONS), n), jnp.uint8)  # steps before it was reached
-    missing = jax.lax.fori_loop(0, depth, step, (goals & ground[None], missing))[1]
+        first = goals & ground
+        none = jnp.zeros_like(around(first, centre)[0], jnp.uint8)  # steps before it was reached
+        return jnp.stack(repeat(depth, step, (first, [none] * len(DIRECTIONS)))[1], axis=1)
+
+    missing = search(of, goals, ground[None])
     return jnp.where(missing < depth, missing, jnp.uint8(FAR))

@@ -5,7 +5,7 @@ import numpy as np
 from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES
 from nmmo_jax.paths import FAR
-from train.default import LIMIT
+from train.layers import LIMIT
 
 
 def plain_scaled(x: np.ndarray) -> dict[str, np.ndarray]:

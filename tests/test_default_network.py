@@ -17,9 +17,9 @@ import train.distributions
 from nmmo_jax import actions
 from nmmo_jax.kinds import NUM_MATERIALS, Material
 from nmmo_jax.observations import NUM_FEATURES
-from train.default import LIMIT, attend, max_over_others, scaled, scaled_visible
 from train.distributions import entropy, log_prob
-from train.inputs import NOBODY, merge, tile_layer
+from train.inputs import NOBODY, merge
+from train.layers import LIMIT, attend, max_over_others, scaled, scaled_visible, tile_layer
 from train.networks import (
     NETWORKS,
     Kind,
@@ -153,9 +153,12 @@ def gradients_agree(ours, plain, *weights):
     assert_close(of(ours), of(plain), 1e-3)
 
 
-@pytest.mark.parametrize("platform", ["cpu", "default"])
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 def test_gradients_of_the_layers_are_those_of_their_plain_forms(monkeypatch, platform):
-    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, **forms: forms[platform](*args))
+    def there(*args, default, **forms):
+        return forms.get(platform, default)(*args)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", there)
     rng = np.random.default_rng(0)
     seen = one(random_inputs(20), 0)
     listed = seen.listed.copy()
@@ -198,6 +201,39 @@ def test_gradients_of_the_layers_are_those_of_their_plain_forms(monkeypatch, pla
         normal(NUM_MATERIALS, 49, 6),
         normal(49, 6),
     )
+
+
+@pytest.mark.parametrize("options", [{"precision": "float32"}, {"precision": "bfloat16"}, {}])
+def test_on_an_accelerator_the_network_is_the_same(monkeypatch, options):
+    inputs, masks = random_inputs(40), random_masks(120)
+    choices = {name: np.zeros(120, int) for name in masks}
+
+    def outputs(**options):
+        made = make_network(CONFIG, options=NetworkOptions(hidden=16, core="mingru", **options))
+
+        @jax.jit
+        def both(params):
+            def total(params):
+                found, core = made.apply(params, inputs, jnp.full_like(made.initial((POPULATIONS, 40)), 0.5))
+                logits = merge({name: logit for name, logit in found.items() if name != "value"})
+                return (log_prob(choices, logits, masks, CONFIG)).mean() + (found["value"] ** 2).mean(), (found, core)
+
+            return jax.grad(total, has_aux=True)(params)
+
+        return both(made.init(jax.random.key(0)))
+
+    expected = outputs(precision="float32")
+    monkeypatch.setattr(
+        jax.lax, "platform_dependent", lambda *args, default, **forms: forms.get("cuda", default)(*args)
+    )
+    found = outputs(**options)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.float32)}
+    apart = jax.tree.map(lambda a, b: float(np.abs(a - b).max() / (np.abs(b).max() + 1e-6)), found, expected)
+    furthest = max(jax.tree.leaves(apart))
+    if options == {"precision": "float32"}:
+        assert furthest < 1e-4, apart
+    else:  # eight bits of precision
+        assert 1e-4 < furthest < 0.1, apart
 
 
 def test_gradients_are_finite_and_reach_every_weight():

@@ -104,8 +104,10 @@ def plainly(material, count, visible, slot):
     return [forest, own, free & ~theirs, free & theirs & ~wanted, shore, others], ground
 
 
+@pytest.mark.parametrize("platform", ["cpu", "default"])
 @pytest.mark.parametrize("view", [1, 3, 9, 15, 2 * MAX_RADIUS + 7])
-def test_steps_are_those_of_a_plain_search(view):
+def test_steps_are_those_of_a_plain_search(monkeypatch, platform, view):
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, **forms: forms[platform](*args))
     config = Config(view=view)
     obs = windows(view, view)
     found = np.asarray(jax.jit(lambda obs: with_steps(obs, config))(obs).steps)

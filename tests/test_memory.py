@@ -9,6 +9,7 @@ from sights import CONFIG, POPULATIONS
 
 from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES
+from train.cores import remember
 from train.networks import NetworkOptions, make_network, nothing_seen
 
 TICKS, ROWS = 6, 64
@@ -64,3 +65,27 @@ def test_where_a_forest_was_is_learned_through_time_and_known_to_nobody_else(cor
     # Of another agent, born in that place since, it is not asked: it has nothing to know it by.
     logits = jax.jit(last_move)(params, lives(3)[0])
     np.testing.assert_allclose(logits, jnp.broadcast_to(logits[:, :1], logits.shape), atol=1e-5)
+
+
+@pytest.mark.parametrize("ticks", [1, 6, 32])
+def test_what_is_remembered_is_what_a_plain_loop_remembers(ticks):
+    keys = jax.random.split(jax.random.key(1), 4)
+    core, gates = jax.random.normal(keys[0], (5, 4)), jax.random.normal(keys[1], (5, ticks, 8))
+    fresh, asked = jax.random.bernoulli(keys[2], 0.2, (5, ticks)), jax.random.normal(keys[3], (5, ticks, 4))
+
+    def plainly(core, gates):
+        told = []
+        for tick in range(ticks):
+            gate, new = jax.nn.sigmoid(gates[:, tick, :4]), jnp.tanh(gates[:, tick, 4:])
+            core = jnp.where(fresh[:, tick, None], 0, core) * (1 - gate) + gate * new
+            told.append(core)
+        return jnp.stack(told, axis=1)
+
+    def of(remembered):
+        return jax.jit(jax.value_and_grad(lambda *args: (remembered(*args) * asked).sum(), argnums=(0, 1)))(core, gates)
+
+    expected = of(plainly)
+    for got, want in zip(
+        jax.tree.leaves(of(lambda *args: remember(*args, fresh))), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)

@@ -15,7 +15,8 @@ from nmmo_jax.actions import Argument, heads
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import NUM_MATERIALS
 from nmmo_jax.observations import NUM_FEATURES
-from train.inputs import NOBODY, Inputs, centre, entries, layer_name, max_layer, only_listed, shown, tile_layer, widths
+from train.inputs import NOBODY, Inputs, centre, entries, layer_name, max_layer, only_listed, shown, widths
+from train.layers import tile_layer
 
 
 class Dense(nn.Module):

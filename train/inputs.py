@@ -2,12 +2,12 @@
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Float32, Int16, UInt8
+from jaxtyping import Array, Bool, Float32, Int16, UInt8
 
 from nmmo_jax.config import ARGUMENTS, STYLES, Config
 from nmmo_jax.goals import CLASSIC, goals
@@ -223,56 +223,6 @@ def _max_backward(config, residual, cotangent):
 
 
 max_layer.defvjp(_max_forward, _max_backward)
-
-
-def tile_layer(
-    tiles: UInt8[Array, "*B 2 W W"],
-    material: Float[Array, "M K O"],
-    crowd: Float[Array, "K O"],
-    most: int = 255,
-) -> Float32[Array, "*B O"]:
-    """The linear layer over one-hot materials and agents per tile, ``K = W * W``.
-
-    Plainly, ``one_hot(tiles[..., 0, :, :])`` and ``tiles[..., 1, :, :]``, flattened and multiplied by the weights. Here
-    one plane is compared and multiplied at a time, several times faster on a CPU than one wide product: planes of a
-    thousand agents stay in the cache. The first material is the baseline: six planes are multiplied, not seven.
-    The backward pass does the same with the gradient, from the tiles as they are stored.
-
-    Args:
-      most: more agents than that on a tile are read as that many.
-    """
-    return _tile_layer(tiles, material, crowd, most)
-
-
-def _by_plane(tiles, material, crowd, most):
-    seen, agents = _planes(tiles, most)
-    output = agents.astype(crowd.dtype) @ crowd + material[0].sum(axis=0)
-    for index in range(1, len(material)):
-        output += (seen == index).astype(material.dtype) @ (material[index] - material[0])
-    return output.reshape(*tiles.shape[:-3], -1)
-
-
-def _planes(tiles: UInt8[Array, "*B 2 W W"], most: int) -> tuple[UInt8[Array, "B K"], UInt8[Array, "B K"]]:
-    planes = tiles.reshape(-1, 2, math.prod(tiles.shape[-2:]))
-    return planes[:, 0], jnp.minimum(planes[:, 1], jnp.uint8(most))
-
-
-def _tile_forward(tiles, material, crowd, most):
-    return _by_plane(tiles, material, crowd, most), (tiles, len(material))
-
-
-def _tile_backward(most, residual, cotangent):
-    tiles, materials = residual
-    seen, agents = _planes(tiles, most)
-    cotangent = cotangent.reshape(-1, cotangent.shape[-1])
-    others = [(seen == index).astype(cotangent.dtype).T @ cotangent for index in range(1, materials)]
-    baseline = cotangent.sum(axis=0) - sum(others)
-    crowd = agents.astype(cotangent.dtype).T @ cotangent
-    return np.zeros(tiles.shape, jax.dtypes.float0), jnp.stack([baseline, *others]), crowd
-
-
-_tile_layer: Any = jax.custom_vjp(_by_plane, nondiff_argnums=(3,))
-_tile_layer.defvjp(_tile_forward, _tile_backward)
 
 
 def split(tree, parts: int):

@@ -220,7 +220,7 @@ def learn(
 
     def step(index, carry):
         params, optimiser, order, total, skipped = carry
-        batch = rows.batch(levels, order, index, size, worlds, steps, advantage, target)
+        batch = rows.batch(levels, order, index, size, worlds, rollout, advantage, target)
         usual = (per_row(moment, batch.advantage) for moment in (mean, deviation))
         batch = batch._replace(advantage=normalise(batch.advantage, *usual))
 
@@ -241,7 +241,8 @@ def learn(
         return params, optimiser, order, total, skipped + (~finite & (filled > 0))
 
     params, optimiser = state.params, state.optimiser
-    example = rows.batch(levels, rows.shuffled(key, size), jnp.zeros((), jnp.int32), size, worlds, steps, *[target] * 2)
+    first = rows.shuffled(key, size), jnp.zeros((), jnp.int32)
+    example = rows.batch(levels, *first, size, worlds, rollout, target, target)
     told = jax.eval_shape(levels.sword.loss, params, example)[1]  # what a Sword tells is its own affair
     total = dict.fromkeys((*told, "gradient_norm"), jnp.zeros(config.num_populations, jnp.float32))
     skipped = jnp.zeros(config.num_populations, jnp.int32)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray
 
 from nmmo_jax.draws import fold_in, words
-from train.rollouts import Step, Worlds
+from train.rollouts import Rollout, Worlds
 from train.settings import Experiment
 from train.trinity import Batch, Trinity
 
@@ -55,12 +55,12 @@ class Rows:
         index: Int32[Array, ""],
         size: int,
         worlds: Worlds,
-        steps: Step,
+        rollout: Rollout,
         advantage: Float32[Array, "T R N"],
         target: Float32[Array, "T R N"],
     ) -> Batch:
         """The minibatch of that index, ``[P, G * size, ...]``; where L is more than 1, ``[P, G * size, L, ...]``."""
-        _, realms, agents = self.shape
+        (_, realms, agents), steps = self.shape, rollout.steps
         row = jax.lax.dynamic_slice_in_dim(order, index * size, size, axis=2)
         filled = index * size + jnp.arange(size, dtype=jnp.int32) < self.number[..., None]
         group = jnp.arange(self.groups, dtype=jnp.int32)[:, None, None]
@@ -71,7 +71,7 @@ class Rows:
             x.transpose(1, 0, 2).reshape(self.populations, -1) for x in (piece, realm, slot, filled)
         )
         tick = piece * self.sequence
-        core = jax.tree.map(lambda leaf: leaf[tick, population, realm, slot % agents], steps.core)
+        core = jax.tree.map(lambda leaf: leaf[piece, population, realm, slot % agents], rollout.core)
         if self.sequence > 1:
             realm, slot, filled = realm[..., None], slot[..., None], filled[..., None]
             tick = tick[..., None] + jnp.arange(self.sequence, dtype=jnp.int32)

@@ -70,6 +70,8 @@ class NetworkOptions:
       steps_input: the steps to all goals are an input, ``Inputs.steps``.
       near: how many tiles away, in each direction, the network ``default`` reads tile by tile; 0: all that is in view.
         Beyond that it knows of the ground by the steps to goals.
+      precision: of what lies between the layers of the network ``default``: ``"float32"``, ``"bfloat16"``, or
+        ``"auto"``, bfloat16 but on a CPU. Weights, what agents remember and what comes out are always float32.
     """
 
     hidden: int = 64
@@ -80,12 +82,14 @@ class NetworkOptions:
     rules_input: bool = False
     steps_input: bool = True
     near: int = 3
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self):
         keep_plain(self)
         check_int("hidden", self.hidden, *HIDDEN)
         check_int("near", self.near, 0, 127)
         check_choice("core", self.core, ("none", *CORES))
+        check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
         for name in ("shared_weights", "shared_init", "auto_target", "rules_input", "steps_input"):
             check_bool(name, getattr(self, name))
 
@@ -96,7 +100,7 @@ class Kind(NamedTuple):
     Attributes:
       module: ``module(config, options)`` is that of one population.
       floor: as in ``Network``.
-      options: which of the fields ``core``, ``rules_input`` and ``steps_input`` it has.
+      options: which of the fields ``core``, ``rules_input``, ``steps_input`` and ``precision`` it has.
     """
 
     module: Callable[[Config, NetworkOptions], nn.Module]
@@ -109,10 +113,14 @@ def _classic(config: Config, options: NetworkOptions) -> nn.Module:
 
 
 def _default(config: Config, options: NetworkOptions) -> nn.Module:
-    return Default(config, options.hidden, options.auto_target, options.core, options.near)
+    dtype = jnp.bfloat16 if options.precision == "bfloat16" else jnp.float32
+    return Default(config, options.hidden, options.auto_target, options.core, options.near, dtype)
 
 
-NETWORKS = {"default": Kind(_default, 0.0, ("core", "rules_input", "steps_input")), "classic": Kind(_classic, 1e-3)}
+NETWORKS = {
+    "default": Kind(_default, 0.0, ("core", "rules_input", "steps_input", "precision")),
+    "classic": Kind(_classic, 1e-3),
+}
 
 
 def make_network(
@@ -135,17 +143,21 @@ def make_network(
     if config.layout != "blocks":
         raise ValueError(f"layout={config.layout!r}: must be 'blocks', where every population has slots of its own")
     kind, options, plain = NETWORKS[name], options or NetworkOptions(), NetworkOptions()
-    for field in ("core", "rules_input"):
+    for field in ("core", "rules_input", "precision"):
         value, usual = getattr(options, field), getattr(plain, field)
         if field not in kind.options and value != usual:
             raise ValueError(f"{field}={value!r}: must be {usual!r} for network={name!r}, which has no other")
-    module, has_core = (module or kind.module)(config, options), "core" in kind.options
+    module, has_core = module or kind.module, "core" in kind.options
+    on_cpu, elsewhere = (
+        module(config, dataclasses.replace(options, precision=precision))
+        for precision in (("float32", "bfloat16") if options.precision == "auto" else [options.precision] * 2)
+    )
     shared, steps = options.shared_weights, options.steps_input and "steps_input" in kind.options
 
     def initial(shape: tuple[int, ...]) -> Core:
         return jnp.zeros((*shape, options.hidden), jnp.float32) if options.core != "none" else ()
 
-    def forward(params: Params, rows: tuple[Inputs, Core], value: bool) -> tuple[Logits, Core]:
+    def forward(module: nn.Module, value: bool, params: Params, rows: tuple[Inputs, Core]) -> tuple[Logits, Core]:
         inputs, core = rows
         if has_core:
             return module.apply({"params": params}, inputs, core, value)  # pyright: ignore[reportReturnType]
@@ -154,7 +166,7 @@ def make_network(
     def init(key: PRNGKeyArray) -> Params:
         def of_one(key):
             inputs, core = nothing_seen(config, options.rules_input, steps), initial(())
-            return module.init(key, *((inputs, core) if has_core else (inputs,)))["params"]
+            return on_cpu.init(key, *((inputs, core) if has_core else (inputs,)))["params"]
 
         keys = for_jax(split_key(key, 1 if shared else config.num_populations))
         if options.shared_init:
@@ -168,7 +180,8 @@ def make_network(
             raise ValueError("inputs.steps=None: must be those to all goals, see with_steps, with steps_input=True")
         unread = {name: None for name, read in {"rules": options.rules_input, "steps": steps}.items() if not read}
         inputs = inputs._replace(**unread)
-        outputs, core = per_population(functools.partial(forward, value=value), params, (inputs, core), shared)
+        usual, other = (functools.partial(forward, module, value) for module in (on_cpu, elsewhere))
+        outputs, core = per_population(usual, params, (inputs, core), shared, other)
         if options.auto_target:
             outputs["target"] = weakest(inputs.visible)
         return outputs, core
@@ -221,7 +234,13 @@ def weakest(visible: Int16[Array, "*B V F"]) -> Int32[Array, "*B V"]:
     return jnp.where(jnp.arange(visible.shape[-2]) == 0, last, -((health << 15) | food))  # both are below 2^15
 
 
-def per_population(function: Callable[..., Any], params: Params, inputs: Any, shared: bool = False) -> Any:
+def per_population(
+    function: Callable[..., Any],
+    params: Params,
+    inputs: Any,
+    shared: bool = False,
+    elsewhere: Callable[..., Any] | None = None,
+) -> Any:
     """``function(params, inputs)`` for every population, along axis 0 of both.
 
     One after another on a CPU, where what a population's agents see then stays in the cache: three times faster.
@@ -229,6 +248,7 @@ def per_population(function: Callable[..., Any], params: Params, inputs: Any, sh
 
     Args:
       shared: axis 0 of the parameters is 1, and all populations have the same.
+      elsewhere: the function's form where it does not run on a CPU; default: the same.
     """
     if shared:
         params = jax.tree.map(lambda leaf: leaf[0], params)
@@ -238,7 +258,7 @@ def per_population(function: Callable[..., Any], params: Params, inputs: Any, sh
             return jax.lax.map(lambda rows: function(params, rows), inputs)
         return jax.lax.map(lambda pair: function(*pair), (params, inputs))
 
-    at_once = jax.vmap(function, in_axes=(None if shared else 0, 0))
+    at_once = jax.vmap(elsewhere or function, in_axes=(None if shared else 0, 0))
     return jax.lax.platform_dependent(params, inputs, cpu=in_turn, default=at_once)
 
 

@@ -48,7 +48,6 @@ class Step(NamedTuple):
     alive: Bool[Array, "T R N"]  # when it observed, and one of the God's learners: what is learned from
     terminated: Bool[Array, "T R N"]
     truncated: Bool[Array, "T R N"]  # by age, or with the realm at its horizon
-    core: Any  # before the tick, [T, P, R, N / P, ...]
 
 
 class Rollout(NamedTuple):
@@ -56,6 +55,7 @@ class Rollout(NamedTuple):
 
     steps: Step
     following: Float32[Array, "T R N"]  # value of the observation after the step, of the same episode
+    core: Any  # before the first of each ``Settings.piece`` ticks L, [T / L, P, R, N / P, ...]
 
 
 def to_populations(tree: Any, config: Config) -> Any:
@@ -100,7 +100,7 @@ def play(
         step = Step(
             decision.choices, decision.log_prob, decision.value, reward,
             realm.agents.alive & jax.vmap(trinity.god.learners)(realm),
-            terminated, truncated | info.horizon[:, None], worlds.core,
+            terminated, truncated | info.horizon[:, None],
         )  # fmt: skip
         final = None
         if config.horizon is not None:
@@ -123,11 +123,19 @@ def play(
         return worlds, (step, final, sums)
 
     worlds = worlds.replace(observed=jax.tree.map(lambda ring: ring.at[0].set(ring[-1]), worlds.observed))
-    worlds, (steps, final, sums) = jax.lax.scan(tick, worlds, jnp.arange(ticks, dtype=jnp.int32))
+
+    def piece(worlds, ticks):
+        core = worlds.core
+        worlds, told = jax.lax.scan(tick, worlds, ticks)
+        return worlds, (core, told)
+
+    pieces = jnp.arange(ticks, dtype=jnp.int32).reshape(-1, trinity.sword.settings.piece)
+    worlds, (core, told) = jax.lax.scan(piece, worlds, pieces)
+    steps, final, sums = jax.tree.map(lambda leaf: leaf.reshape(ticks, *leaf.shape[2:]), told)
     last = jax.tree.map(lambda ring: ring[-1], worlds.observed)
     last_value = trinity.sword.value(params, last, worlds.realm, worlds.rules, worlds.core)
     following = jnp.concatenate([steps.value[1:], last_value[None]])
     if final is not None:
         value, reached = final
         following = jnp.where(reached[..., None], value, following)
-    return worlds, Rollout(steps, following), jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), sums)
+    return worlds, Rollout(steps, following, core), jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), sums)

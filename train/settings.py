@@ -227,7 +227,10 @@ def _check_no_options(given: Mapping[str, Any]) -> None:
         raise ValueError(f"options={given['options']!r}: each of its fields goes by its own name, hidden=128")
 
 
-_BEFORE = {"options": {"steps_input": False, "near": 0}, "settings": {"optimiser": "adam", "sequence": 1}}
+_BEFORE = {
+    "options": {"steps_input": False, "near": 0, "precision": "float32"},
+    "settings": {"optimiser": "adam", "sequence": 1},
+}
 """What was meant before there were these."""
 
 

@@ -61,7 +61,8 @@ def look(obs: Observation, mask: Mask) -> Places:
 
 def safe_moves(view: View, mask: Mask) -> Bool[Array, "N 5"]:
     """Moves that succeed and do not end on lava, as far as one sees."""
-    return around(view.ground).T & mask["move"]
+    ground = jnp.stack(around(view.ground, len(view.ground) // 2), axis=-1)
+    return (ground > 0) & mask["move"]
 
 
 def feature(obs: Observation, name: str) -> Int32[Array, "N"]:

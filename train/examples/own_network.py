@@ -13,7 +13,7 @@ from nmmo_jax.actions import heads
 from nmmo_jax.cli import train
 from nmmo_jax.config import Config
 from nmmo_jax.draws import for_jax, split
-from train.default import scaled
+from train.layers import scaled
 from train.networks import Network, nothing_seen, per_population
 from train.trinity import Sword, Trinity
 
