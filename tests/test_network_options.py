@@ -168,6 +168,7 @@ def test_a_policy_does_what_the_masks_allow(options):
         ("hidden", 64.0, "whole numbers"),
         ("core", "lstm", "'none', 'gru', 'mingru'"),
         ("near", -1, "from 0"),
+        ("precision", "float16", "'auto', 'float32', 'bfloat16'"),
         ("steps_input", "yes", "True and False"),
         ("shared_weights", 1, "True and False"),
         ("auto_target", "yes", "True and False"),
@@ -183,6 +184,8 @@ def test_options_that_a_network_does_not_have_are_refused_by_name():
         make_network(CONFIG, "classic", NetworkOptions(core="gru"))
     with pytest.raises(ValueError, match="rules_input=True: must be False for network='classic'"):
         make_network(CONFIG, "classic", NetworkOptions(rules_input=True))
+    with pytest.raises(ValueError, match="precision='bfloat16': must be 'auto' for network='classic'"):
+        make_network(CONFIG, "classic", NetworkOptions(precision="bfloat16"))
     with pytest.raises(ValueError, match="core='gru'"):
         make_policy(CONFIG, options=NetworkOptions(core="gru"))
 

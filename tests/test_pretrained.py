@@ -77,13 +77,21 @@ def test_what_was_trained_before_there_were_other_settings_is_the_same(name):
     older = {**about, "settings": {**about["settings"], "options": {**about["settings"]["options"]}}}
     for field in ("optimiser", "sequence", "anneal", "learning_rate_end"):
         older["settings"].pop(field, None)
-    for field in ("steps_input", "near"):
+    for field in ("steps_input", "near", "precision"):
         older["settings"]["options"].pop(field, None)
     chosen = experiment_of(older)
     assert (chosen.settings.optimiser, chosen.settings.piece) == ("adam", 1)
-    assert (chosen.settings.options.steps_input, chosen.settings.options.near) == (False, 0)
+    options = chosen.settings.options
+    assert (options.steps_input, options.near, options.precision) == (False, 0, "float32")
     mine = describe(chosen, Trinity().of(chosen))
     assert differing(older, mine) == ""
     mine["settings"]["discount"] = 0.5
     assert differing(older, mine).startswith("settings differs: discount is 0.99 there, 0.5 given")
     assert completed({"settings": {}}) == {"settings": {}}
+
+
+def test_a_classic_network_of_before_there_was_a_choice_of_precision_is_read():
+    now = experiment("law16", network="classic")
+    about = describe(now, Trinity().of(now))
+    about["settings"]["options"].pop("precision")
+    assert experiment_of(about).settings.options.precision == "float32"

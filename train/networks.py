@@ -145,7 +145,8 @@ def make_network(
     kind, options, plain = NETWORKS[name], options or NetworkOptions(), NetworkOptions()
     for field in ("core", "rules_input", "precision"):
         value, usual = getattr(options, field), getattr(plain, field)
-        if field not in kind.options and value != usual:
+        only = ("auto", "float32") if field == "precision" else (usual,)
+        if field not in kind.options and value not in only:
             raise ValueError(f"{field}={value!r}: must be {usual!r} for network={name!r}, which has no other")
     module, has_core = module or kind.module, "core" in kind.options
     on_cpu, elsewhere = (
