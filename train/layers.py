@@ -109,18 +109,8 @@ def scaled_visible(visible: Int16[Array, "B V F"], config: Config) -> Float32[Ar
     return result
 
 
-def _each_scaled(visible: Int16[Array, "B V F"], config: Config) -> Float32[Array, "B V F"]:
-    """``scaled_visible``, number by number: what an accelerator computes anew wherever it is read."""
-    scale, shift = _scale(config)
-    names = list(FEATURES)
-    away = np.array([name in ("row", "col") for name in names])
-    source = np.array([names.index(f"{name}_difference") if away[i] else i for i, name in enumerate(names)])
-    x = jnp.take(visible, source, axis=-1, mode="clip").astype(jnp.float32)
-    return jnp.where(away, jnp.abs(x) * scale[source], jnp.clip(x * scale + shift, -LIMIT, LIMIT))
-
-
 def _columns(visible: Int16[Array, "B V F"], config: Config) -> list[Float32[Array, "B V"]]:
-    """The same, attribute by attribute."""
+    """``scaled_visible``, attribute by attribute: what an accelerator computes anew wherever it is read."""
     scale, shift = _scale(config)
     names, result = list(FEATURES), []
     for index, name in enumerate(names):
@@ -194,7 +184,7 @@ def _max_backward(config, residual, cotangent):
     def at_once(visible, who, cotangent):
         best = jnp.take_along_axis(visible, who[..., None].astype(jnp.int32), axis=1)  # [B, H, F]
         share = jnp.where(who > 0, cotangent, 0)  # 0: there was nobody
-        return (_each_scaled(best, config) * share[..., None]).sum(axis=0).T
+        return (jnp.stack(_columns(best, config), axis=-1) * share[..., None]).sum(axis=0).T
 
     total = jax.lax.platform_dependent(visible, who, cotangent, cpu=in_turn, default=at_once)
     return np.zeros(visible.shape, jax.dtypes.float0), np.zeros(listed.shape, jax.dtypes.float0), total
