@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import optax.contrib
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray, UInt32
@@ -225,7 +226,9 @@ class Pantheon:
             rate = optax.linear_schedule(rate, settings.learning_rate_end, steps)
         if settings.optimiser == "muon":
             # Told for every turn, the turns become a loop. Written out, what tests compile takes half as long again.
-            step = optax.contrib.muon(rate, (NEWTON_SCHULZ,) * 5, consistent_rms=1.0)
+            # As an array: with 64 bits allowed numbers would become such.
+            turns: Any = np.array((NEWTON_SCHULZ,) * 5, np.float32)
+            step = optax.contrib.muon(rate, turns, consistent_rms=1.0)
         else:
             step = optax.adam(rate, eps=settings.epsilon)
         return each_population(optax.chain(*clip, decay, step))
