@@ -61,7 +61,7 @@ class MinGru(nn.Module):
     left to be done tick by tick is a multiplication and a sum.
 
     Source: Feng et al., Were RNNs all we needed? (2024). What they propose for that, a parallel scan through time,
-    writes and reads three times as much, and is no faster on a CPU.
+    writes and reads about twice as much on a GPU, and is no faster on a CPU.
     """
 
     dtype: Any = jnp.float32  # in which what comes in is multiplied

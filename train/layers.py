@@ -71,20 +71,24 @@ def multiply(
     return _product(x.astype(dtype), jnp.concatenate(kernels, axis=-1), out) + jnp.concatenate(biases).astype(out)
 
 
-def _multiply_in(x: Float[Array, "*B I"], kernel: Float32[Array, "I O"], out: Any) -> Float[Array, "*B O"]:
+def _matmul(x, y, dtype, out=jnp.float32):
+    return jnp.matmul(x.astype(dtype), y.astype(dtype), preferred_element_type=out)
+
+
+def _product_forward(x: Float[Array, "*B I"], kernel: Float32[Array, "I O"], out: Any) -> Float[Array, "*B O"]:
     """In the type of ``x``, forward and back; sums, and the kernel's gradient, are made in float32."""
-    return jnp.matmul(x, kernel.astype(x.dtype), preferred_element_type=out)
+    return _matmul(x, kernel, x.dtype, out)
 
 
 def _product_backward(out, residual, cotangent):
     x, kernel = residual
     cotangent = cotangent.astype(x.dtype)
     rows = [leaf.reshape(-1, leaf.shape[-1]) for leaf in (x, cotangent)]
-    return cotangent @ kernel.astype(x.dtype).T, jnp.matmul(rows[0].T, rows[1], preferred_element_type=jnp.float32)
+    return cotangent @ kernel.astype(x.dtype).T, _matmul(rows[0].T, rows[1], x.dtype)
 
 
-_product: Any = jax.custom_vjp(_multiply_in, nondiff_argnums=(2,))
-_product.defvjp(lambda x, kernel, out: (_multiply_in(x, kernel, out), (x, kernel)), _product_backward)
+_product: Any = jax.custom_vjp(_product_forward, nondiff_argnums=(2,))
+_product.defvjp(lambda x, kernel, out: (_product_forward(x, kernel, out), (x, kernel)), _product_backward)
 
 
 def scaled(features: Int16[Array, "*B F"], config: Config) -> Float32[Array, "*B F"]:
@@ -255,9 +259,9 @@ def tile_layer(
 def _tiles_forward(tiles, material, crowd, most, dtype):
     def by_plane(tiles, material, crowd):
         seen, agents = _planes(tiles, most)
-        output = _multiply(agents, crowd, dtype) + material[0].sum(axis=0)
+        output = _matmul(agents, crowd, dtype) + material[0].sum(axis=0)
         for index in range(1, len(material)):
-            output += _multiply(seen == index, material[index] - material[0], dtype)
+            output += _matmul(seen == index, material[index] - material[0], dtype)
         return output
 
     def looked_up(tiles, material, crowd):
@@ -270,10 +274,6 @@ def _tiles_forward(tiles, material, crowd, most, dtype):
     return output.reshape(*tiles.shape[:-3], -1).astype(dtype), (tiles, len(material))
 
 
-def _multiply(x, y, dtype):
-    return jnp.matmul(x.astype(dtype), y.astype(dtype), preferred_element_type=jnp.float32)
-
-
 def _planes(tiles: UInt8[Array, "*B 2 W W"], most: int) -> tuple[UInt8[Array, "B K"], UInt8[Array, "B K"]]:
     planes = tiles.reshape(-1, 2, math.prod(tiles.shape[-2:]))
     return planes[:, 0], jnp.minimum(planes[:, 1], jnp.uint8(most))
@@ -283,9 +283,9 @@ def _tiles_backward(most, dtype, residual, cotangent):
     tiles, materials = residual
     seen, agents = _planes(tiles, most)
     cotangent = cotangent.reshape(-1, cotangent.shape[-1])
-    others = [_multiply((seen == index).T, cotangent, dtype) for index in range(1, materials)]
+    others = [_matmul((seen == index).T, cotangent, dtype) for index in range(1, materials)]
     baseline = cotangent.astype(jnp.float32).sum(axis=0) - sum(others)
-    crowd = _multiply(agents.T, cotangent, dtype)
+    crowd = _matmul(agents.T, cotangent, dtype)
     return np.zeros(tiles.shape, jax.dtypes.float0), jnp.stack([baseline, *others]), crowd
 
 

@@ -50,7 +50,8 @@ class Train(NamedTuple):
       init: ``init(key) -> state``.
       run: ``run(state, updates) -> state, report``: so many updates in one compiled call, whose reports are stacked
         ``[updates, ...]``; the state given is used up.
-      compile: ``compile(state, updates)``: what ``run`` would compile at its first call with so many updates.
+      compile: ``compile(state, updates)``: what ``run`` would compile at its first call with so many updates; for
+        other platforms with ``lowering_platforms`` by keyword, as JAX has it.
       saved: what of a state has to be kept: all but the observations, which follow from the realms.
       restored: the state of which that was kept.
       template: shapes, types and shardings of what is kept.
@@ -192,7 +193,7 @@ def make_train(
     return Train(
         functools.partial(jax.jit(begin, out_shardings=shardings), pool),
         functools.partial(running, pool),
-        lambda state, updates: running.lower(pool, state, updates).compile(),
+        lambda state, updates, **how: running.trace(pool, state, updates).lower(**how).compile(),
         saved,
         jax.jit(restored, out_shardings=shardings),
         template,

@@ -98,7 +98,8 @@ class Kind(NamedTuple):
     """A network by name.
 
     Attributes:
-      module: ``module(config, options)`` is that of one population.
+      module: ``module(config, options)`` is that of one population; called for each precision there is, with that in
+        ``options.precision``.
       floor: as in ``Network``.
       options: which of the fields ``core``, ``rules_input``, ``steps_input`` and ``precision`` it has.
     """
