@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.components import Orders as Orders
 from nmmo_jax.components import Realm
 from nmmo_jax.config import ARGUMENTS, STYLES, Config
@@ -97,7 +98,8 @@ def as_orders(action: Action, config: Config) -> Orders:
     own = {one.name: one for system in config.systems for one in system.arguments}
     for name in action.of:
         if name not in own:
-            raise ValueError(f"action.of[{name!r}]: no argument of a system: there are {', '.join(own) or 'none'}")
+            there = f"there are {', '.join(own) or 'none'}{near(str(name), own)}"
+            raise ValueError(f"action.of[{name!r}]: no argument of a system: {there}")
 
     def known(name: str, size: int, nothing: int) -> jax.Array:
         value = action.of.get(name) if name in own else getattr(action, name)

@@ -1,5 +1,6 @@
 """The one console command, ``nmmo-jax``."""
 
+import dataclasses
 import platform
 import sys
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from nmmo_jax.commands.evaluate import Evaluate
 from nmmo_jax.commands.evolve import Evolve
 from nmmo_jax.commands.experiment import Experiment
 from nmmo_jax.commands.fork import Fork
+from nmmo_jax.commands.info import Info as About
 from nmmo_jax.commands.maps import Convert, Generate, Show
 from nmmo_jax.commands.niches import Niches
 from nmmo_jax.commands.rare import Rare
@@ -30,10 +32,29 @@ from nmmo_jax.commands.tune import Tune
 from nmmo_jax.commands.verify import Verify
 from nmmo_jax.commands.watch import Watch
 from nmmo_jax.common import entry
-from nmmo_jax.common.parsing import parse, parse_flags
+from nmmo_jax.common.parsing import completion, parse, parse_flags
 from nmmo_jax.common.program import end
 from nmmo_jax.common.text import any_encoding
 from nmmo_jax.config import RULES_VERSION
+from nmmo_jax.values import check_choice
+
+
+
+@dataclasses.dataclass
+class Completion:
+    """Print a script with which bash or zsh completes commands and flags.
+
+    nmmo-jax completion bash > ~/.local/share/bash-completion/completions/nmmo-jax
+    """
+
+    shell: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="bash|zsh")]
+    """Which shell."""
+
+    def run(self) -> None:
+        """Prints it."""
+        check_choice("SHELL", self.shell, ("bash", "zsh"))
+        print(completion(Command, "nmmo-jax", self.shell), end="")
+
 
 Maps = (
     Annotated[Generate, tyro.conf.subcommand("generate")]
@@ -67,6 +88,8 @@ Command = (
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Maps, tyro.conf.subcommand("maps", description="Generate, show and convert maps.")]
+    | Annotated[About, tyro.conf.subcommand("info")]
+    | Annotated[Completion, tyro.conf.subcommand("completion")]
 )
 
 

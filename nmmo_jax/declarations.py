@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.values import (
     check_bool,
     check_choice,
@@ -107,7 +108,8 @@ class Column:
         check_name("column", self.name)
         check_bool(f"column {self.name}: inherited", self.inherited)
         if self.dtype not in INTEGERS:
-            raise ValueError(f"column {self.name}: dtype={self.dtype!r}: must be one of {', '.join(INTEGERS)}")
+            told = f"column {self.name}: dtype={self.dtype!r}: must be one of {', '.join(INTEGERS)}"
+            raise ValueError(f"{told}{near(str(self.dtype), INTEGERS)}")
         limits = (0, 1) if self.dtype == "bool" else (np.iinfo(self.dtype).min, np.iinfo(self.dtype).max)
         for name, limit in zip(("low", "high"), limits, strict=True):
             own = getattr(self, name)
@@ -320,7 +322,7 @@ class Phase:
 
     def __post_init__(self):
         if self.point not in SCHEDULE:
-            raise ValueError(f"phase: point={self.point!r}: must be one of {', '.join(SCHEDULE)}")
+            raise ValueError(f"phase: point={self.point!r}: must be one of {', '.join(SCHEDULE)}{near(str(self.point), SCHEDULE)}")
         check_function(f"phase {self.point}", self.function)
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int16, Int32
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Goal
 from nmmo_jax.observations import FEATURES, Observation
@@ -57,7 +58,7 @@ class View:
         """Tiles of a material, as observed: a forest is one that is ready."""
         names = self.config.material_names
         if name not in names:
-            raise ValueError(f"material {name!r}: there are {', '.join(names)}")
+            raise ValueError(f"material {name!r}: there are {', '.join(names)}{near(name, names)}")
         return pack(self._tiles[:, 0] == names.index(name))
 
     def beside(self, places: Bits) -> Bits:
@@ -73,7 +74,8 @@ class View:
     def listed(self, name: str) -> Bits:
         """Tiles of what a system lists, by name of a ``Listing`` with the columns ``row`` and ``col``."""
         if name not in self.config.lists:
-            raise ValueError(f"list {name!r}: there are {', '.join(self.config.lists) or 'none'}")
+            there = ", ".join(self.config.lists) or "none"
+            raise ValueError(f"list {name!r}: there are {there}{near(name, self.config.lists)}")
         columns = [column.name for column in self.config.lists[name].columns]
         if not {"row", "col"} <= {*columns}:
             raise ValueError(f"list {name!r}: must have the columns row and col, has {', '.join(columns)}")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.config import Config
 from nmmo_jax.system import System
 
@@ -114,7 +115,7 @@ def find(name: str) -> Any:
             raise ValueError(f"{name}: cannot be imported: {error}") from None
         raise ValueError(f"{name}: no module {module} in {here} or on Python's path (PYTHONPATH adds to it)") from None
     except AttributeError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise ValueError(f"{name}: {error}{near(str(error.name), dir(error.obj))}") from None
     except Exception as error:  # whatever a stranger's module raises
         raise ValueError(f"{name}: cannot be imported: {type(error).__name__}: {error}") from None
     finally:

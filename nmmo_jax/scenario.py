@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.components import (
     NEVER,
     NO_DAMAGE,
@@ -131,7 +132,8 @@ def _own_state(
     for name in of:
         if name not in {**known, **tables}:
             there = ", ".join({**known, **tables}) or "none"
-            raise ValueError(f"of: {name!r}: no column of agents or tiles, and no table: there are {there}")
+            nearest = near(str(name), {**known, **tables})
+            raise ValueError(f"of: {name!r}: no column of agents or tiles, and no table: there are {there}{nearest}")
     for name, (system, table) in tables.items():
         if name in of:
             state[system.name][table.name] = _table(f"of[{name!r}]", table, of[name])
@@ -156,7 +158,9 @@ def _table(told: str, table: Table, given: Any) -> dict[str, jax.Array]:
     """A table whose first rows have the values given, and the ``empty`` ones of columns that are not."""
     columns = {column.name: column for column in table.columns}
     if not isinstance(given, Mapping) or not given or not given.keys() <= columns.keys():
-        raise ValueError(f"{told}={given!r}: must be a mapping of some of its columns, {', '.join(columns)}")
+        wrong = sorted(map(str, given.keys() - columns.keys())) if isinstance(given, Mapping) else []
+        nearest = near(wrong[0], columns) if wrong else ""
+        raise ValueError(f"{told}={given!r}: must be a mapping of some of its columns, {', '.join(columns)}{nearest}")
     number = max(np.size(values) for values in given.values())
     if number > table.capacity:
         raise ValueError(f"{told}: {number} rows: allowed are at most {table.capacity}")

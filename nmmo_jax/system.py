@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.declarations import STATS, Argument, Column, Goal, Head, Leaf, Listing, NewMaterial, Phase, Rule, Table
 from nmmo_jax.values import check_choice, check_function, check_int, check_name, check_several, check_unique
 
@@ -67,7 +68,7 @@ class System:
         check_unique(f"system {self.name}: columns and tables", state)
         for stat in self.stats:
             if stat not in STATS:
-                raise ValueError(f"system {self.name}: stats={stat!r}: must be one of {', '.join(STATS)}")
+                raise ValueError(f"system {self.name}: stats={stat!r}: must be one of {', '.join(STATS)}{near(str(stat), STATS)}")
         for kind in ("causes", "events", "needs"):
             for name in getattr(self, kind):
                 check_name(kind, name)
@@ -77,7 +78,8 @@ class System:
         own = {rule.name for rule in self.rules}
         for column in self.agents:
             if isinstance(column.newborn, str) and column.newborn not in own:
-                raise ValueError(f"system {self.name}: column {column.name}: newborn={column.newborn!r}: no such rule")
+                told = f"system {self.name}: column {column.name}: newborn={column.newborn!r}: no such rule"
+                raise ValueError(f"{told}{near(column.newborn, own)}")
         for argument in self.arguments:
             check_name("argument", argument.name)
             if argument.mask_shape != (argument.size,) or (argument.among and (argument.size or argument.nothing)):
@@ -175,12 +177,14 @@ def find_table(listing: Listing, shower: System, systems: Iterable[System]) -> L
     else:
         found = next((one for one in keeper.tables if one.name == table and (not name or keeper.name == name)), None)
         if found is None:
-            raise ValueError(f"{told}: table={listing.table!r}: no such table")
+            known = [one.name if system is shower else f"{system.name}.{one.name}" for system in systems for one in system.tables]
+            raise ValueError(f"{told}: table={listing.table!r}: no such table{near(listing.table, [*known, 'agents'])}")
         rows, columns = found.capacity, found.columns
     known = {column.name: column for column in reversed(columns)}
     for column in listing.columns:
         if column not in known:
-            raise ValueError(f"{told}: columns: {column!r}: {listing.table} has {', '.join(sorted(known)) or 'none'}")
+            there = f"{listing.table} has {', '.join(sorted(known)) or 'none'}"
+            raise ValueError(f"{told}: columns: {column!r}: {there}{near(column, known)}")
     if listing.rows is None and not {"row", "col"} <= known.keys():
         raise ValueError(f"{told}: rows=None: {listing.table} must have the columns row and col to be found in view")
     return Listed(listing, shower, keeper, table, rows, tuple(known[column] for column in listing.columns))

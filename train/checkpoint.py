@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
 from msgspec import Meta
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.common.files import Count, Number, read_json, write_json
 from nmmo_jax.common.signals import saving
 from nmmo_jax.config import RULES_VERSION
@@ -196,7 +197,7 @@ def load_params(path: Path, step: str | int = "best") -> tuple[PyTree, dict[str,
       ValueError: as ``Checkpoints.restore``; or a state without ``params``.
     """
     if isinstance(step, str) and step not in ("best", "latest"):
-        raise ValueError(f"step={step!r}: must be 'best', 'latest' or a number")
+        raise ValueError(f"step={step!r}: must be 'best', 'latest' or a number{near(step, ('best', 'latest'))}")
     checkpoints = Checkpoints(path / FOLDER if (path / FOLDER).is_dir() else path)
     folder = checkpoints._find(checkpoints.best() if step == "best" else None if step == "latest" else int(step))
     record = _record(folder, readable=True)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int16, Int32, PRNGKeyArray
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.actions import Action
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
@@ -140,7 +141,7 @@ def make_network(
         slots of their own.
     """
     if name not in NETWORKS:
-        raise ValueError(f"network={name!r}: must be one of {', '.join(NETWORKS)}")
+        raise ValueError(f"network={name!r}: must be one of {', '.join(NETWORKS)}{near(str(name), NETWORKS)}")
     if config.layout != "blocks":
         raise ValueError(f"layout={config.layout!r}: must be 'blocks', where every population has slots of its own")
     kind, options, plain = NETWORKS[name], options or NetworkOptions(), NetworkOptions()

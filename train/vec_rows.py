@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float32, Int16, Int32, Int64, UInt8
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.actions import heads
 from nmmo_jax.config import Config
 from nmmo_jax.events import Events
@@ -133,7 +134,8 @@ def _columns(
     names = set(actions) if isinstance(actions, Mapping) else {type(actions).__name__}
     if not names <= set(arguments) | who or (names & who and not names >= who):
         allowed = f"{', '.join(arguments)}, or these with {' and '.join(sorted(who))}"
-        raise ValueError(f"{where}: has {sorted(names)}: must be a mapping of {allowed}")
+        wrong = next(iter(sorted(map(str, names - set(arguments) - who))), "")
+        raise ValueError(f"{where}: has {sorted(names)}: must be a mapping of {allowed}{near(wrong, arguments)}")
     if "uid" in names:
         number = np.size(actions["uid"])
     columns = {name: np.asarray(column) for name, column in actions.items()}

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import nmmo_jax
+from nmmo_jax.common.spelling import near
 from nmmo_jax.components import Realm
 from nmmo_jax.draws import fold_in, for_jax, split
 from nmmo_jax.environment import Environment
@@ -74,7 +75,7 @@ def row(name: str, agents: int | None = None, populations: int | None = None, wo
       ValueError: a row there is not, one of another size than it has, or a world that cannot be.
     """
     if name not in ROWS:
-        raise ValueError(f"row={name!r}: allowed are {', '.join(ROWS)}")
+        raise ValueError(f"row={name!r}: allowed are {', '.join(ROWS)}{near(name, ROWS)}")
     if world and name not in OPEN_ROWS:
         raise ValueError(f"world={world}: of {' and '.join(OPEN_ROWS)}; the world of {name} is fixed")
     if name in PRESET_ROWS:

@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import io
+import re
 import sys
 import typing
 from collections.abc import Iterator, Sequence
@@ -54,7 +56,7 @@ def parse_flags(kind: type, prog: str, args: Sequence[str] | None = None) -> Any
     for index, word in enumerate(args):
         flag, equals, value = word.partition("=")
         flag = flag.replace("_", "-")
-        if not flag.startswith("--") or flag.startswith(_OF_TYRO) or flag == "--":
+        if flag.startswith(_OF_TYRO) or not re.match("--?[a-z]", flag, re.IGNORECASE):
             continue
         if flag not in flags:
             raise ValueError(f"{flag}: {prog} --help lists what there is{near(flag, flags)}")
@@ -63,6 +65,18 @@ def parse_flags(kind: type, prog: str, args: Sequence[str] | None = None) -> Any
             if given not in allowed:
                 raise ValueError(f"{flag} {given}: allowed are {', '.join(allowed)}{near(given, allowed)}")
     return tyro.cli(kind, prog=prog, args=args)
+
+
+def completion(commands: Any, prog: str, shell: str) -> str:
+    """The script with which a shell completes commands and flags.
+
+    Args:
+      shell: ``bash`` or ``zsh``.
+    """
+    script = io.StringIO()
+    with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
+        tyro.cli(commands, prog=prog, args=["--tyro-print-completion", shell])
+    return script.getvalue()
 
 
 def _commands(kind: Any) -> dict[str, Any]:
@@ -74,7 +88,7 @@ def _commands(kind: Any) -> dict[str, Any]:
 def _flags(kind: type) -> tuple[set[str], dict[str, tuple[tuple[str, ...], bool]]]:
     """The flags of a command; and of those with names to choose from, these, and whether several can be given."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    flags, choices = {"--help"}, {}
+    flags, choices = {"-h", "--help"}, {}
     for field in dataclasses.fields(kind):
         parts = list(_parts(hints[field.name]))
         if any(part in _POSITIONAL for part in parts):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32, PRNGKeyArray
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.actions import Action
 from nmmo_jax.bits import count_bits, nth_bit, pack
 from nmmo_jax.components import Realm
@@ -105,7 +106,9 @@ def play(names: tuple[str, ...]) -> Policy:
     """
     known = list(POLICIES)
     if isinstance(names, str) or not names or not set(names) <= set(known):
-        raise ValueError(f"policies={names!r}: must be names, at least one, out of {', '.join(known)}")
+        wrong = next((name for name in names if name not in known), "") if not isinstance(names, str) else names
+        told = f"policies={names!r}: must be names, at least one, out of {', '.join(known)}"
+        raise ValueError(f"{told}{near(str(wrong), known)}")
     distinct = sorted(set(names), key=known.index)
     position = [distinct.index(name) for name in names]
 

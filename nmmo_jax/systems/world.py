@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int32, Shaped, UInt32
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.components import NO_UID, Agents, Draws, Happening, Orders, Outcome, Realm, Tiles
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import SCHEDULE, Column, Table
@@ -35,7 +36,7 @@ class OwnRules:
         self._told = f"rules of {system}: {{}}: there are {', '.join(rules) or 'none'}"
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(self._told.format(name))
+        raise AttributeError(self._told.format(name) + near(name, vars(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,14 +289,16 @@ class World:
         for table in system.tables:
             if table.name == name:
                 return table
-        raise self._error(f"table {name!r}", f"there are {', '.join(one.name for one in system.tables) or 'none'}")
+        names = [table.name for table in system.tables]
+        raise self._error(f"table {name!r}", f"there are {', '.join(names) or 'none'}{near(name, names)}")
 
     def _find(self, name: str) -> tuple[System, str, Any]:
         owner, dot, column = name.rpartition(".")
         system = self.system if not dot else next((one for one in self.config.systems if one.name == owner), None)
         own = {} if system is None else self.realm.of[system.name]
         if system is None or column not in own:
-            raise self._error(f"world[{name!r}]", f"it has {', '.join(self.realm.of[self.system.name]) or 'nothing'}")
+            there = self.realm.of[self.system.name]
+            raise self._error(f"world[{name!r}]", f"it has {', '.join(there) or 'nothing'}{near(name, there)}")
         return system, column, own[column]
 
     def _outcome(self, what: str) -> Outcome:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import getdata
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.common.extras import need
 from nmmo_jax.viewer.render import Painter
 
@@ -29,7 +30,7 @@ def film(suffix: str) -> Callable[[BinaryIO, Painter, float, Told], None]:
       ValueError: there is none for that suffix, or the package that it needs is not installed.
     """
     if suffix not in FASTEST:
-        raise ValueError(f"{suffix or 'no suffix'}: allowed are {', '.join(FASTEST)}")
+        raise ValueError(f"{suffix or 'no suffix'}: allowed are {', '.join(FASTEST)}{near(suffix, FASTEST)}")
     if suffix == ".gif":
         return write_gif
     codec: Any = need("imageio_ffmpeg", "imageio-ffmpeg", "video")

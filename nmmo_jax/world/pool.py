@@ -12,7 +12,7 @@ from jaxtyping import Array, Int32, PRNGKeyArray, UInt8
 from nmmo_jax.components import Tiles
 from nmmo_jax.config import Config
 from nmmo_jax.draws import as_key, bits, choose, fold_in
-from nmmo_jax.values import check_int
+from nmmo_jax.values import check_choice, check_int
 from nmmo_jax.world.terrain import check_size, generate
 from nmmo_jax.world.tiles import check_map, pad_map, spawn_tiles
 
@@ -68,8 +68,7 @@ class MapPool:
         """Raises what ``generated`` would, before anything is generated."""
         _as_key(seed)
         check_int("count", count, 1, MAX_MAPS)
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: allowed are {', '.join(map(repr, SPLITS))}")
+        check_choice("split", split, tuple(SPLITS))
         check_size(config)
 
     @classmethod

@@ -18,9 +18,11 @@ from xml.parsers import expat
 import numpy as np
 from jaxtyping import UInt8
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.common.files import write
 from nmmo_jax.config import MAX_SIDE, Config
 from nmmo_jax.kinds import Material
+from nmmo_jax.values import check_choice
 from nmmo_jax.world.draw import map_image, palette, write_png
 from nmmo_jax.world.tiles import MISSING, check_map
 
@@ -110,8 +112,10 @@ def _layer(root: ElementTree.Element, path: PathLike, name: str | None) -> Eleme
     chosen = layers if name is None else [layer for layer in layers if layer.get("name") == name]
     if len(chosen) == 1:
         return chosen[0]
-    names = ", ".join(repr(layer.get("name", "")) for layer in layers) or "none"
-    wanted = "choose one by name" if name is None else f"exactly one must be called {name!r}"
+    known = [layer.get("name", "") for layer in layers]
+    names = ", ".join(map(repr, known)) or "none"
+    nearest = near(name, set(known) - {name}) if name and not chosen else ""
+    wanted = "choose one by name" if name is None else f"exactly one must be called {name!r}{nearest}"
     raise ValueError(f"{path}: {len(layers)} tile layers ({names}): {wanted if layers else 'must have one'}")
 
 
@@ -249,8 +253,7 @@ def write_tmx(
       ValueError: an unknown encoding, or no map.
       OSError: a file cannot be written.
     """
-    if encoding not in get_args(Encoding):
-        raise ValueError(f"encoding={encoding!r}: allowed are {', '.join(get_args(Encoding))}")
+    check_choice("encoding", encoding, get_args(Encoding))
     material = check_map(material, config, "material", spawns=False)
     rows, columns = material.shape
     gids = material.astype("<u4") + 1

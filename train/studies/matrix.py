@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nmmo_jax.common.spelling import near
 from nmmo_jax.environment import make
 from train.settings import EXPERIMENTS, experiment
 from train.studies.entrants import Entrant
@@ -52,7 +53,8 @@ class Matrix:
         for game in self.games:
             for number in self.agents:
                 if f"{game}{number}" not in EXPERIMENTS:
-                    raise ValueError(f"{game}{number}: no such experiment; there are {', '.join(EXPERIMENTS)}")
+                    near_it = near(f"{game}{number}", EXPERIMENTS)
+                    raise ValueError(f"{game}{number}: no such experiment; there are {', '.join(EXPERIMENTS)}{near_it}")
         if any(not given or len(set(given)) < len(given) for given in (self.agents, self.games)):
             raise ValueError(f"agents={tuple(self.agents)}, games={tuple(self.games)}: each once, at least one")
         if len(self.seeds) < 2:
