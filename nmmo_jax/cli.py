@@ -39,7 +39,6 @@ from nmmo_jax.config import RULES_VERSION
 from nmmo_jax.values import check_choice
 
 
-
 @dataclasses.dataclass
 class Completion:
     """Print a script with which bash or zsh completes commands and flags.

@@ -322,7 +322,9 @@ class Phase:
 
     def __post_init__(self):
         if self.point not in SCHEDULE:
-            raise ValueError(f"phase: point={self.point!r}: must be one of {', '.join(SCHEDULE)}{near(str(self.point), SCHEDULE)}")
+            raise ValueError(
+                f"phase: point={self.point!r}: must be one of {', '.join(SCHEDULE)}{near(str(self.point), SCHEDULE)}"
+            )
         check_function(f"phase {self.point}", self.function)
 
 

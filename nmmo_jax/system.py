@@ -68,7 +68,9 @@ class System:
         check_unique(f"system {self.name}: columns and tables", state)
         for stat in self.stats:
             if stat not in STATS:
-                raise ValueError(f"system {self.name}: stats={stat!r}: must be one of {', '.join(STATS)}{near(str(stat), STATS)}")
+                raise ValueError(
+                    f"system {self.name}: stats={stat!r}: must be one of {', '.join(STATS)}{near(str(stat), STATS)}"
+                )
         for kind in ("causes", "events", "needs"):
             for name in getattr(self, kind):
                 check_name(kind, name)
@@ -177,7 +179,11 @@ def find_table(listing: Listing, shower: System, systems: Iterable[System]) -> L
     else:
         found = next((one for one in keeper.tables if one.name == table and (not name or keeper.name == name)), None)
         if found is None:
-            known = [one.name if system is shower else f"{system.name}.{one.name}" for system in systems for one in system.tables]
+            known = [
+                one.name if system is shower else f"{system.name}.{one.name}"
+                for system in systems
+                for one in system.tables
+            ]
             raise ValueError(f"{told}: table={listing.table!r}: no such table{near(listing.table, [*known, 'agents'])}")
         rows, columns = found.capacity, found.columns
     known = {column.name: column for column in reversed(columns)}

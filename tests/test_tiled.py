@@ -299,5 +299,5 @@ def test_bad_arrays_and_suffixes(tmp_path):
     for call in (load_map, lambda path: save_map(path, random_map())):
         with pytest.raises(ValueError, match=r"map\.json: .*\.tmx or \.npy"):
             call(tmp_path / "map.json")
-    with pytest.raises(ValueError, match="encoding='zstd': allowed are csv, base64, zlib, gzip"):
+    with pytest.raises(ValueError, match="encoding='zstd': allowed are 'csv', 'base64', 'zlib', 'gzip'"):
         save_map(tmp_path / "map.tmx", random_map(), "zstd")

@@ -21,9 +21,9 @@ import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
 from msgspec import Meta
 
-from nmmo_jax.common.spelling import near
 from nmmo_jax.common.files import Count, Number, read_json, write_json
 from nmmo_jax.common.signals import saving
+from nmmo_jax.common.spelling import near
 from nmmo_jax.config import RULES_VERSION
 from train.arrays import read_arrays, save_arrays
 from train.trees import PyTree, describe, differences, leaves

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int16, Int32, PRNGKeyArray
 
-from nmmo_jax.common.spelling import near
 from nmmo_jax.actions import Action
+from nmmo_jax.common.spelling import near
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import for_jax

@@ -237,7 +237,9 @@ class Export:
     def run(self) -> None:
         """Writes it."""
         if self.step not in ("best", "latest") and not self.step.isdecimal():
-            raise ValueError(f"--step {self.step}: must be best, latest or a number{near(self.step, ('best', 'latest'))}")
+            raise ValueError(
+                f"--step {self.step}: must be best, latest or a number{near(self.step, ('best', 'latest'))}"
+            )
         out = export(self.source, self.out, int(self.step) if self.step.isdecimal() else self.step)
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
         print(f"{safe(out)}: {size / 1e6:.2f} MB")

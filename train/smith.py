@@ -16,6 +16,7 @@ from nmmo_jax.common.folders import Folder, alone, new_folder
 from nmmo_jax.common.formats import FORMATS, Format
 from nmmo_jax.common.progress import waiting
 from nmmo_jax.common.signals import Signals
+from nmmo_jax.common.spelling import near
 from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.values import check_float, check_int
 from train.checkpoint import FOLDER, Checkpoints
@@ -178,7 +179,8 @@ class Native:
         if self.minutes is not None:
             self.minutes = check_float("minutes", self.minutes, 0, 1e6)
         if not set(self.figure_format) <= set(FORMATS):
-            raise ValueError(f"figure_format={[*self.figure_format]}: must be some of {', '.join(FORMATS)}")
+            nearest = near(next(one for one in self.figure_format if one not in FORMATS), FORMATS)
+            raise ValueError(f"figure_format={[*self.figure_format]}: must be some of {', '.join(FORMATS)}{nearest}")
         Loggers(self.loggers)
 
     def evaluate(self, which: str = "best") -> dict[str, dict[str, Any]]:

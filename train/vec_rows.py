@@ -9,8 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float32, Int16, Int32, Int64, UInt8
 
-from nmmo_jax.common.spelling import near
 from nmmo_jax.actions import heads
+from nmmo_jax.common.spelling import near
 from nmmo_jax.config import Config
 from nmmo_jax.events import Events
 from nmmo_jax.ledger import Ledger

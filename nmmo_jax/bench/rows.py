@@ -128,7 +128,9 @@ def _crowd(overrides: dict[str, Any], tiles: np.ndarray, agents: int, population
 
 def _preset(name: str, agents: int | None, populations: int | None) -> Row:
     if name not in PRESETS:
-        raise ValueError(f"row={name!r}: this version has no such preset; it has {', '.join(PRESETS)}")
+        raise ValueError(
+            f"row={name!r}: this version has no such preset; it has {', '.join(PRESETS)}{near(name, PRESETS)}"
+        )
     overrides = json.loads(FULL_HOUSE.read_text())["overrides"]
     rules = {field: value for field, value in overrides.items() if field in RULE_FIELDS}
     env = nmmo_jax.make(name, **rules, border=0)

@@ -56,9 +56,9 @@ def _of(name: str, extra: str) -> Iterator[Requirement]:
     for text in requires(name) or ():
         one = Requirement(text)
         plain = one.marker is None or one.marker.evaluate({"extra": ""})
-        if extra == "" and plain:
-            yield _bare(one)
-        elif extra and not plain and one.marker is not None and one.marker.evaluate({"extra": extra}):
+        if (extra == "" and plain) or (
+            extra and not plain and one.marker is not None and one.marker.evaluate({"extra": extra})
+        ):
             yield _bare(one)
 
 

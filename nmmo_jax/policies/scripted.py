@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32, PRNGKeyArray
 
-from nmmo_jax.common.spelling import near
 from nmmo_jax.actions import Action
 from nmmo_jax.bits import count_bits, nth_bit, pack
+from nmmo_jax.common.spelling import near
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import bits, choose, fold_in, words

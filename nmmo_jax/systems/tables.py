@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, Shaped
 
 from nmmo_jax.bits import first_set
+from nmmo_jax.common.spelling import near
 from nmmo_jax.components import lookup
 from nmmo_jax.declarations import Column, Table
 
@@ -106,5 +107,5 @@ def _declared(table: Table, given: Columns, told: str) -> dict[str, Column]:
     columns = {column.name: column for column in table.columns}
     for name in given:
         if name != "alive" and name not in columns:
-            raise ValueError(f"{told}.{name}: its columns are alive, {', '.join(columns)}")
+            raise ValueError(f"{told}.{name}: its columns are alive, {', '.join(columns)}{near(name, columns)}")
     return columns

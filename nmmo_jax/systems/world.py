@@ -135,7 +135,9 @@ class World:
         """
         known = {one.name: one for one in self.system.arguments}
         if argument not in known:
-            raise self._error(f"chosen({argument!r})", f"its arguments are {', '.join(known) or 'none'}")
+            raise self._error(
+                f"chosen({argument!r})", f"its arguments are {', '.join(known) or 'none'}{near(argument, known)}"
+            )
         if self.orders is None:
             raise self._error(f"chosen({argument!r})", "choices are known in phases")
         return jnp.where(self.acting, self.orders.of[argument], known[argument].no_choice)
@@ -205,14 +207,16 @@ class World:
         """The number of a material, as it is in ``tiles.material``."""
         names = self.config.material_names
         if material not in names:
-            raise self._error(f"material {material!r}", f"there are {', '.join(names)}")
+            raise self._error(f"material {material!r}", f"there are {', '.join(names)}{near(material, names)}")
         return names.index(material)
 
     def hurt(self, who: Any, amount: Any, cause: str) -> "World":
         """Takes health of ``who``, Bool[N], down to 0; who has none left dies of that cause and leaves in this tick."""
         causes = self.system.causes
         if cause not in causes:
-            raise self._error(f"hurt(cause={cause!r})", f"its causes are {', '.join(causes) or 'none'}")
+            raise self._error(
+                f"hurt(cause={cause!r})", f"its causes are {', '.join(causes) or 'none'}{near(cause, causes)}"
+            )
         world, _ = self._change("health", who, amount, -1)
         killed, outcome = self.acting & (world.agents.health <= 0), world._outcome("hurt")
         number = jnp.int32(self.config.cause_names.index(cause))
@@ -238,7 +242,8 @@ class World:
     def tell(self, event: str, who: Any, amount: Any = 0, other: Any = NO_UID) -> "World":
         """An event of the system for each of ``who``: with an amount, and the uid of another agent."""
         if event not in self.system.events:
-            raise self._error(f"tell({event!r})", f"its events are {', '.join(self.system.events) or 'none'}")
+            there = f"its events are {', '.join(self.system.events) or 'none'}"
+            raise self._error(f"tell({event!r})", f"{there}{near(event, self.system.events)}")
         outcome = self._outcome("tell")
         deeds, n = outcome.of[self.system.name], self.config.num_agents
         old, who = deeds.events[event], self.turn & self.agents.alive & self._who(who, f"tell({event!r})")

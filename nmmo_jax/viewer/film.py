@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import getdata
 
-from nmmo_jax.common.spelling import near
 from nmmo_jax.common.extras import need
+from nmmo_jax.common.spelling import near
 from nmmo_jax.viewer.render import Painter
 
 FASTEST = {".gif": 50, ".mp4": 120}  # pictures per second; browsers slow GIFs down that say more

@@ -18,8 +18,8 @@ from xml.parsers import expat
 import numpy as np
 from jaxtyping import UInt8
 
-from nmmo_jax.common.spelling import near
 from nmmo_jax.common.files import write
+from nmmo_jax.common.spelling import near
 from nmmo_jax.config import MAX_SIDE, Config
 from nmmo_jax.kinds import Material
 from nmmo_jax.values import check_choice
@@ -211,7 +211,8 @@ class _Tilesets:
             raise KeyError(f"tileset {file} has no image for its tile {gid - first} (another tileset can be given)")
         if name not in self._materials:
             known = ", ".join(self._materials)
-            raise KeyError(f"{name!r}, tile {gid - first} of {file}, is none of the materials {known}{MISSING}")
+            told = near(name, self._materials) or MISSING
+            raise KeyError(f"{name!r}, tile {gid - first} of {file}, is none of the materials {known}{told}")
         return self._materials[name]
 
 

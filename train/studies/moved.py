@@ -9,6 +9,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from nmmo_jax.common.files import checksum
+from nmmo_jax.common.spelling import near
 from nmmo_jax.policies.scripted import POLICIES
 from train.checkpoint import load_params
 from train.policy import find
@@ -63,9 +64,8 @@ def _move(text: str, names: Sequence[str]) -> tuple[Path, Path]:
         old, new = Path("=".join(parts[:number])).resolve(), "=".join(parts[number:])
         if new and any(Path(name).is_relative_to(old) for name in names):
             return old, Path(new)
-    raise ValueError(
-        f"--moved {text}: must be OLD=NEW, OLD {' or '.join(names) or 'a policy'} or a folder that it is in"
-    )
+    told = f"must be OLD=NEW, OLD {' or '.join(names) or 'a policy'} or a folder that it is in"
+    raise ValueError(f"--moved {text}: {told}{near(parts[0], names)}")
 
 
 def same(there: Any, now: dict[str, str]) -> bool:
