@@ -84,7 +84,7 @@ def _device(device: Any) -> dict[str, Any]:
 
 def _cache() -> dict[str, Any]:
     """Where JAX keeps compiled programs between runs, and what is there."""
-    folder = jax.config.jax_compilation_cache_dir
+    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue] - made at run time
     if not folder:
         return {"folder": None, "programs": 0, "bytes": 0}
     if "://" in folder:  # of a bucket, which is not counted
