@@ -8,7 +8,7 @@ import pytest
 from nmmo_jax import cli
 from nmmo_jax.common import parsing
 
-# What a shell does at the tab key, and what comes of it, one a line. The function that completes is called as bash does.
+# What bash does at the tab key: it calls the function that was registered; what comes of it, one a line.
 TAB = """
 source "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))

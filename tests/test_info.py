@@ -58,8 +58,8 @@ def test_for_people(capsys, monkeypatch):
 
 def test_extras_are_there_or_come_with_a_command(monkeypatch):
     needs = {
-        "nmmo-jax": ["jax>=0.1", "nothere[x]>=2; extra == 'far'", "jax[gpu]>=0.1; extra == 'gpu'", "jax; extra == 'near'",
-                     "jax>=99; extra == 'new'"],
+        "nmmo-jax": ["jax>=0.1", "nothere[x]>=2; extra == 'far'", "jax[gpu]>=0.1; extra == 'gpu'",
+                     "jax; extra == 'near'", "jax>=99; extra == 'new'"],
         "jax": ["jaxlib", "plugin>=3; extra == 'gpu'"],
     }  # fmt: skip
     extras = {"Provides-Extra": ["far", "gpu", "near", "new"]}

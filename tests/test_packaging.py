@@ -69,8 +69,8 @@ def test_the_source_distribution_can_run_its_own_tests(built):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert files("nmmo_jax", "train", "tests", "benchmarks", ".github") <= names
     assert {path for path in files("docs") if not path.startswith("docs/site/")} <= names
-    assert {"pyproject.toml", "Makefile", "README.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md", "requirements.lock",
-            ".pre-commit-config.yaml"} <= names  # fmt: skip
+    assert {"pyproject.toml", "Makefile", "README.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md"} <= names
+    assert {"requirements.lock", ".pre-commit-config.yaml"} <= names
 
 
 def test_versions_and_pythons_agree():
@@ -80,53 +80,61 @@ def test_versions_and_pythons_agree():
     assert project["version"] == nmmo_jax.__version__
     assert f"version: {nmmo_jax.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert "websockets>=17" in project["dependencies"] and "watch" not in project["optional-dependencies"]
-    assert f"Programming Language :: Python :: {sys.version_info.major}.{sys.version_info.minor}" in project["classifiers"]
+    assert (
+        f"Programming Language :: Python :: {sys.version_info.major}.{sys.version_info.minor}" in project["classifiers"]
+    )
 
 
 @pytest.fixture(scope="module")
 def installed(built, tmp_path_factory):
-    """``run(*words)``: ``python -I WORDS``, where the wheel is installed and the repository is not, in an empty folder."""
+    """``installed(*words)``: starts ``python -I WORDS`` in an empty folder, where the wheel is installed and the
+    repository is not.
+    """
     folder = tmp_path_factory.mktemp("installed")
     python = folder / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (site,) = folder.glob("lib/python*/site-packages")
     with zipfile.ZipFile(built[0]) as wheel:
         wheel.extractall(site)
-    # What it needs is that of this environment; of that, no nmmo-jax: editable installs are .pth files, not read here.
-    others = [path for path in sys.path if path.endswith("-packages")]
-    (site / "others.pth").write_text("\n".join(others) + "\n")
+    # What it needs is that of this environment; an editable nmmo-jax there is a .pth file, which is not read from here.
+    (site / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")) + "\n")
     empty = tmp_path_factory.mktemp("empty")
     kept = ("PATH", "HOME", "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
     env = {name: os.environ[name] for name in kept if name in os.environ}
 
-    def start(*words, **pipes):
-        return subprocess.Popen([python, "-I", *map(str, words)], cwd=empty, env=env, text=True, **pipes)
+    def start(*words, stderr=subprocess.PIPE):
+        command = [python, "-I", *map(str, words)]
+        return subprocess.Popen(command, cwd=empty, env=env, text=True, stdout=subprocess.PIPE, stderr=stderr)
 
     start.folder = empty
     return start
 
 
-def said(process):
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, out + err
-    return out
+@pytest.fixture
+def said(installed):
+    """``said(*words)``: what it has printed, once it has ended well."""
+
+    def run(*words):
+        process = installed(*words)
+        out, err = process.communicate(timeout=600)
+        assert process.returncode == 0, out + err
+        return out
+
+    return lambda *words: run(*words) if len(words) > 1 else run("-m", "nmmo_jax", *words[0].split())
 
 
 @pytest.mark.slow
-def test_commands_run_from_the_wheel_alone(installed):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    where = said(installed("-c", "import nmmo_jax, train; print(nmmo_jax.__file__, train.__file__)", **pipes)).split()
+def test_commands_run_from_the_wheel_alone(installed, said):
+    where = said("-c", "import nmmo_jax, train; print(nmmo_jax.__file__, train.__file__)").split()
     assert all(str(ROOT) not in one and "installed" in one for one in where)
-    nmmo = ("-m", "nmmo_jax")
     version = PROJECT["project"]["version"]
-    assert said(installed(*nmmo, "--version", **pipes)).startswith(f"nmmo-jax {version} ")
-    assert "simulate" in said(installed(*nmmo, "--help", **pipes))
-    about = json.loads(said(installed(*nmmo, "info", "--json", **pipes)))
+    assert said("--version").startswith(f"nmmo-jax {version} ")
+    assert "simulate" in said("--help")
+    about = json.loads(said("info --json"))
     assert about["versions"]["nmmo-jax"] == version and about["commit"] is None
-    small = "--realms 2 --ticks 10 --out played --policy law128 forager".split()
-    assert "Results: played" in said(installed(*nmmo, "simulate", *small, **pipes))
-    few = "law16 --updates 2 --no-evaluate --out trained --set realms=4 groups=1 ticks=8 minibatch=0 anneal=0".split()
-    assert "saved at update 2" in said(installed(*nmmo, "train", *few, **pipes))
+    assert "played" in said("simulate --realms 2 --ticks 10 --out played --policy law128 forager")
+    settings = "realms=4 groups=1 ticks=8 minibatch=0 anneal=0 hidden=16"
+    assert "saved at update 2" in said(f"train law16 --updates 2 --no-evaluate --out trained --set {settings}")
     assert {path.name for path in installed.folder.iterdir()} == {"played", "trained"}
 
 
@@ -135,7 +143,7 @@ def test_the_viewer_is_served_from_the_wheel_alone(installed):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = installed("-m", "nmmo_jax", "watch", "--port", port, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = installed("-m", "nmmo_jax", "watch", "--port", port, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + 300
         while f":{port}" not in process.stdout.readline():
@@ -152,12 +160,14 @@ def test_the_viewer_is_served_from_the_wheel_alone(installed):
 
 
 @pytest.mark.slow
-def test_users_have_the_types_of_what_is_installed(installed):
+def test_users_have_the_types_of_what_is_installed(installed, said):
     pytest.importorskip("basedpyright")
     (installed.folder / "user.py").write_text(USER)
-    python = said(installed("-c", "import sys; print(sys.executable)", stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    python = said("-c", "import sys; print(sys.executable)")
     command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", python.strip(), "user.py"]
     done = subprocess.run(command, cwd=installed.folder, capture_output=True, text=True, check=False)
-    found = [one for one in json.loads(done.stdout)["generalDiagnostics"] if one["severity"] in ("error", "information")]
+    found = [
+        one for one in json.loads(done.stdout)["generalDiagnostics"] if one["severity"] in ("error", "information")
+    ]
     assert [(one["severity"], one["range"]["start"]["line"]) for one in found] == [("information", 9), ("error", 10)]
     assert "Environment" in found[0]["message"] and '"Environment" is not assignable to "int"' in found[1]["message"]

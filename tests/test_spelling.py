@@ -136,7 +136,9 @@ def test_no_place_that_lists_names_is_without_it():
         for path in sorted(folder.rglob("*.py")):
             source = path.read_text()
             for function in ast.walk(ast.parse(source)) if ".join(" in source else ():
-                if isinstance(function, ast.FunctionDef) and any(isinstance(one, ast.Raise) for one in ast.walk(function)):
+                if isinstance(function, ast.FunctionDef) and any(
+                    isinstance(one, ast.Raise) for one in ast.walk(function)
+                ):
                     text = ast.unparse(function)
                     raised = [ast.unparse(one) for one in ast.walk(function) if isinstance(one, ast.Raise)]
                     lists = any(".join(" in one and LISTS.search(one) for one in raised)
