@@ -32,6 +32,11 @@ def test_targets_that_are_named_are_there():
     assert named <= TARGETS and {"setup", "test", "bench", "lint"} <= named
 
 
+def test_links_of_the_guide_lead_somewhere():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "CONTRIBUTING.md").read_text())
+    assert links and all((ROOT / link).exists() for link in links)
+
+
 def test_the_workflow_runs_each_python_on_linux_and_macos():
     matrix = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]
     classifiers = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
