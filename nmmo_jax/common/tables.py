@@ -17,7 +17,7 @@ from nmmo_jax.common.files import write
 TableFormat = Literal["parquet", "netcdf", "trees"]
 ABOUT = "nmmo-jax"  # of a file's metadata
 _EXTRA = "science"
-_MODULES = {"parquet": ("pyarrow",), "netcdf": ("xarray", "h5netcdf"), "trees": ("tskit",)}
+_MODULES = {"parquet": ("pyarrow",), "netcdf": ("xarray", "h5netcdf", "h5py"), "trees": ("tskit",)}
 
 
 class Column(NamedTuple):
