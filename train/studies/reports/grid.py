@@ -42,7 +42,7 @@ def write(study: Sweep, out: Path, results: Results) -> None:
     found = xarray.Dataset(
         variables,
         coords,
-        attrs={"title": f"nmmo-jax sweep: {study.title}", "Conventions": "CF-1.11", ABOUT: json.dumps(about(study, out))},
+        attrs={"title": f"nmmo-jax sweep: {study.title}", ABOUT: json.dumps(about(study, out))},
     )
     packed = {name: {"zlib": True} for name in variables}
     whole = io.BytesIO()
