@@ -64,8 +64,9 @@ def write_parquet(path: Path, columns: Sequence[Column], about: Mapping[str, Any
     arrays, fields = [], []
     for column in columns:
         values, mask = np.ma.getdata(column.values), np.ma.getmaskarray(np.ma.asarray(column.values))
-        values = values.tolist() if values.dtype.kind in "UO" else values
-        arrays.append(arrow.array(values, mask=mask, from_pandas=True))
+        if values.dtype.kind == "f":
+            mask = mask | np.isnan(values)
+        arrays.append(arrow.array(values.tolist() if values.dtype.kind in "UO" else values, mask=mask))
         told = {"unit": column.unit, "meaning": column.meaning}
         fields.append(arrow.field(column.name, arrays[-1].type, metadata=told))
     table = arrow.Table.from_arrays(arrays, schema=arrow.schema(fields, metadata={ABOUT: json.dumps(about)}))
