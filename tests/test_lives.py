@@ -119,7 +119,10 @@ def test_simulate_leaves_them(tmp_path):
     assert (lives.birth_tick == -1).sum() == 2 * 5 == (~lives.birth_seen).sum()
     about = json.loads(found.schema.metadata[b"nmmo-jax"])
     assert about["seed"] == 0 and about["rules"]["start_food"] == 12 and about["versions"] == told["versions"]
-    assert found.schema.field("age").metadata == {b"unit": b"ticks", b"meaning": b"completed, at its end or at that of the run"}
+    assert found.schema.field("age").metadata == {
+        b"unit": b"ticks",
+        b"meaning": b"completed, at its end or at that of the run",
+    }
 
 
 def test_too_many_lives(tmp_path):

@@ -144,7 +144,11 @@ def test_a_tournament(runs):
             assert plain(pairs[name + suffix]) == [x for size in told[name][end] for row in size for x in row]
     assert ratings["rating"].tolist() == told["rating"]["mean"]
     # Each game is a row for each of its two seats, and pairs are what these sum up to.
-    assert len(games) == 2 * (1 + 2 + 1) * 2 * 2 and {*games.policy} == {"one", "other"} and {*games.trained} == {"random", "wanderer"}
+    assert (
+        len(games) == 2 * (1 + 2 + 1) * 2 * 2
+        and {*games.policy} == {"one", "other"}
+        and {*games.trained} == {"random", "wanderer"}
+    )
     own = games[games.policy == games.against]
     other = games[(games.policy != games.against) & (games.policy == "one")].groupby("size")[["aged", "died"]].sum()
     mine = pairs[(pairs.policy == "one") & (pairs.against == "other")].set_index("size")
@@ -273,5 +277,7 @@ def test_sensitivity(monkeypatch):
     import sensitivity
 
     found = sensitivity.main(samples=4, settle=4, ticks=24, agents=8)
-    assert {name: value.shape for name, value in found.items()} == dict.fromkeys(("S1", "S1_conf", "ST", "ST_conf"), (4,))
+    assert {name: value.shape for name, value in found.items()} == dict.fromkeys(
+        ("S1", "S1_conf", "ST", "ST_conf"), (4,)
+    )
     assert np.isfinite(found["ST"]).all() and (found["ST"] >= 0).all() and found["ST"].max() > 0

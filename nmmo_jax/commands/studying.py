@@ -153,7 +153,10 @@ class StudyCommand(abc.ABC):
 
         for field in dataclasses.fields(self):
             default = field.default if field.default is not dataclasses.MISSING else None
-            if field.name not in ("resume", "moved", "figure_format", "tables") and getattr(self, field.name) != default:
+            if (
+                field.name not in ("resume", "moved", "figure_format", "tables")
+                and getattr(self, field.name) != default
+            ):
                 flag = ("--no-" if getattr(self, field.name) is False else "--") + field.name.replace("_", "-")
                 raise ValueError(f"{flag}: means nothing with --resume: a study goes on as it was asked for")
         there = read_config(folder)

@@ -94,7 +94,9 @@ class Lives:
           ValueError: some found no room in the log.
         """
         if np.asarray(events.overflow).any():
-            raise ValueError("events: some found no room in the log, and lives would be missing: a larger Config.events")
+            raise ValueError(
+                "events: some found no room in the log, and lives would be missing: a larger Config.events"
+            )
         kind = np.asarray(events.kind)
         kind = kind if kind.ndim == 3 else kind[None]
         tick, realm, row = np.nonzero(np.isin(kind, (Event.BIRTH, *_ENDS)))
@@ -152,7 +154,9 @@ def columns(table: Lived, config: Config, policies: Sequence[str]) -> list[Colum
         Column("birth_seen", table.seen == 1, "", "false: it was there at the beginning"),
         Column("birth_row", known(table.birth_row), "tiles", "where it was born, counted downwards"),
         Column("birth_col", known(table.birth_col), "tiles", "where it was born, counted to the right"),
-        Column("end", np.array(END, object)[table.end], "", "death; truncation: it reached max_lifetime; alive: censored"),
+        Column(
+            "end", np.array(END, object)[table.end], "", "death; truncation: it reached max_lifetime; alive: censored"
+        ),
         Column("died", table.end == 0, "", "whether its death was seen; false: the life is censored on the right"),
         Column("end_tick", known(table.end_tick), "ticks", "in which it left; null: alive at the end"),
         Column("age", table.age, "ticks", "completed, at its end or at that of the run"),

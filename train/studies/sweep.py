@@ -174,9 +174,7 @@ class Sweep:
     def counts(self, results: Results) -> dict[str, np.ndarray]:
         """Sums over ticks and populations, ``[points, worlds]``."""
         each, number = [results[cell.name] for cell in self.cells()], len(self.points) * self.worlds
-        return {
-            name: np.concatenate([one[name] for one in each])[:number].reshape(-1, self.worlds) for name in each[0]
-        }
+        return {name: np.concatenate([one[name] for one in each])[:number].reshape(-1, self.worlds) for name in each[0]}
 
     def measures(self, results: Results) -> dict[str, Interval]:
         """``kinds`` of all points, ``[points]``; those of violence where there are attacks."""

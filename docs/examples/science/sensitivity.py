@@ -1,6 +1,6 @@
 """Which rules does a population depend on? Sobol's indices over four of them, a thousand rule sets in one program.
 
-    python docs/examples/science/sensitivity.py
+python docs/examples/science/sensitivity.py
 """
 
 import numpy as np
@@ -13,7 +13,12 @@ from nmmo_jax.rules import RULE_FIELDS
 from nmmo_jax.world.pool import MapPool
 from train.studies.census import Census
 
-OVER = {"regrowth_probability": (0.001, 0.1), "forage_amount": (1, 10), "food_metabolism": (1, 3), "start_food": (8, 32)}
+OVER = {
+    "regrowth_probability": (0.001, 0.1),
+    "forage_amount": (1, 10),
+    "food_metabolism": (1, 3),
+    "start_food": (8, 32),
+}
 
 
 def main(samples: int = 256, settle: int = 64, ticks: int = 192, agents: int = 32) -> dict[str, np.ndarray]:

@@ -55,7 +55,10 @@ _ARITHMETIC = {
 def about(study: Any, out: Path) -> dict[str, Any]:
     """What the tables of a study were made with, ready for JSON."""
     there: Mapping[str, Any] = read_config(out)
-    told = {"command": there["study"], **{name: there[name] for name in ("asked", "made_of", "rules_version", "versions")}}
+    told = {
+        "command": there["study"],
+        **{name: there[name] for name in ("asked", "made_of", "rules_version", "versions")},
+    }
     return {**told, "config": config_as_json(study.env.config), "rules": rules_as_json(study.env.rules)}
 
 
@@ -73,7 +76,9 @@ def evaluation(study: Evaluation, out: Path, results: Results) -> None:
         return [
             Column("policy", [who[i][0] for i in index], "", "who plays"),
             Column("replicate", np.array([who[i][1] for i in index], np.int32), "", "which of several trainings"),
-            Column("trained", [who[i][2] for i in index], "", "scripted, one that comes with the package, or its folder"),
+            Column(
+                "trained", [who[i][2] for i in index], "", "scripted, one that comes with the package, or its folder"
+            ),
         ]
 
     deaths = every("deaths")

@@ -40,7 +40,9 @@ def write(study: Evolve, out: Path, results: Results) -> None:
         write_file(out / f"{variant}.trees", lambda file, found=found: found.dump(file))
 
 
-def tree_sequence(table: Lineage, end: int, realms: int, made: dict[str, Any] | None = None, simplify: bool = False) -> Any:
+def tree_sequence(
+    table: Lineage, end: int, realms: int, made: dict[str, Any] | None = None, simplify: bool = False
+) -> Any:
     """A ``tskit.TreeSequence`` of lives; node k and individual k are row k of the table, unless it is simplified.
 
     Args:
