@@ -1,4 +1,4 @@
-"""Lives from the events of a run: against a plain record of who was there after each tick, and against what is measured."""
+"""Lives from the events of a run: against a plain record of who was there after each tick, and what is measured."""
 
 import dataclasses
 import json

@@ -38,7 +38,7 @@ class StudyCommand(abc.ABC):
     out: Path | None = None
     """Folder for the results. Default: runs/NAME-DATE-TIME."""
     resume: Path | None = None
-    """Folder of a study that was interrupted, to go on with; no other flags but --moved, --figure-format and --tables."""
+    """Folder of a study that was interrupted, to go on with; no other flags but --moved, --figure-format, --tables."""
     moved: Annotated[tuple[str, ...], tyro.conf.arg(metavar="OLD=NEW")] = ()
     """With --resume: folders of policies, or folders that these are in, that are elsewhere now."""
     figure_format: tuple[Format, ...] | None = None

@@ -52,8 +52,8 @@ class Tournament(StudyCommand):
     """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
     tables: tuple[Literal["parquet"], ...] = ()
-    """Tables for other programs: parquet, with a row for each game and who played in it (games.parquet) and what it comes to
-    (pairs.parquet)."""
+    """Tables for other programs: parquet, with a row for each game and who played in it (games.parquet), and what
+    these come to (pairs.parquet, ratings.parquet)."""
 
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""

@@ -203,8 +203,8 @@ def chunk_program(env: Environment, players: Players, realms: int, mesh: Mesh, l
     """The jitted program of one chunk: ``(key, policy_key, params, worlds, ticks) -> worlds, Tally, population,
     depleted, log``, where worlds are the realms and what their agents remember.
 
-    ``ticks`` is traced and at most ``longest``; the curves ``[longest, 2, P]`` and ``[longest]`` are 0 beyond it. The log
-    is of births, deaths and truncations, ``Events`` of ``[longest, R, turnover]``; None without ``Config.events``.
+    ``ticks`` is traced and at most ``longest``; the curves ``[longest, 2, P]`` and ``[longest]`` are 0 beyond it. The
+    log is of births, deaths and truncations, ``Events`` of ``[longest, R, turnover]``; None without ``Config.events``.
     """
     rows = turnover(env.config)
     populations, here = env.config.num_populations, realms // mesh.size

@@ -76,9 +76,7 @@ def evaluation(study: Evaluation, out: Path, results: Results) -> None:
         return [
             Column("policy", [who[i][0] for i in index], "", "who plays"),
             Column("replicate", np.array([who[i][1] for i in index], np.int32), "", "which of several trainings"),
-            Column(
-                "trained", [who[i][2] for i in index], "", "scripted, one that comes with the package, or its folder"
-            ),
+            Column("trained", [who[i][2] for i in index], "", "by name, or the folder of a run"),
         ]
 
     deaths = every("deaths")
@@ -119,7 +117,7 @@ def evaluation(study: Evaluation, out: Path, results: Results) -> None:
     _write(study, out, "measures", [
         Column("policy", [row[0] for row in rows], "", "who plays"),
         Column("measure", [row[1] for row in rows], "", "as in results.json"),
-        *_interval("", Interval(*np.array([row[2] for row in rows], np.float64).T), "see the column unit", "the measure"),
+        *_interval("", Interval(*np.array([row[2] for row in rows], np.float64).T), "see unit", "the measure"),
         Column("unit", [one[0] for one in told], "", "of the measure; empty: a share"),
         Column("meaning", [one[1] for one in told], "", "of the measure"),
     ])  # fmt: skip
@@ -158,7 +156,7 @@ def tournament(study: Tournament, out: Path, results: Results) -> None:
     deaths = all_of.pop("deaths")
     told = {
         "match": "index of those who meet", "replicate": "which of several trainings", "policy": "whose row it is",
-        "against": "whom it meets; all: everybody", "trained": "scripted, one that comes with the package, or its folder",
+        "against": "whom it meets; all: everybody", "trained": "by name, or the folder of a run",
         "size": "population cap of the world", "world": "index of the world, and of its map",
         "seat": "which populations it plays: those of this index modulo the number of those who meet",
     }  # fmt: skip
@@ -222,7 +220,7 @@ def lives(study: Evolve, out: Path, results: Results) -> None:
         Column("birth_tick", table.tick, "ticks", "in which it was born"),
         Column("died", ~alive, "", "whether it left; false: alive at the end, the life is censored on the right"),
         Column("death_tick", known(table.death), "ticks", "in which it left; null: alive at the end"),
-        Column("age", np.where(alive, study.end - 1 - table.tick, table.age), "ticks", "completed, when it left or at the end"),
+        Column("age", np.where(alive, study.end - 1 - table.tick, table.age), "ticks", "at death or at the end"),
     ])  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Lineages as tree sequences, which tskit reads, simplifies and draws.
 
-A node is the genome of an agent, an edge its inheritance: of the whole genome, so that the sequence has length 1 and one
-tree, with a root for each founder (simplified, for each line that has come to the end). Time is in ticks before the end.
+A node is the genome of an agent, an edge its inheritance: of the whole genome, so that the sequence has length 1 and
+one tree, with a root for each founder. Time is in ticks before the end.
 Worlds are tskit's populations, so that ``ts.samples(population=3)`` are the living of world 3.
 """
 
@@ -65,12 +65,9 @@ def tree_sequence(
     rows, alive = len(table.uid), table.death == ALIVE
     # Row of uid 0 of every realm: rows are ordered by realm and uid.
     first = np.searchsorted(table.realm, table.realm)
-    columns = zip(*(column.tolist() for column in table), strict=True)
-    told = [
-        schema.encode_row({"realm": realm, "uid": uid, "parent_uid": parent, "genome_uid": genome, "population": population,
-                           "birth_tick": tick, "death_tick": death, "age": age})
-        for realm, tick, uid, parent, genome, population, death, age in columns
-    ]  # fmt: skip
+    names = ("realm", "birth_tick", "uid", "parent_uid", "genome_uid", "population", "death_tick", "age")
+    lives = zip(*(column.tolist() for column in table), strict=True)
+    told = [schema.encode_row(dict(zip(names, life, strict=True))) for life in lives]
     metadata, offset = tskit.pack_bytes(told)
     has_parent = table.parent_uid >= 0
     tables.individuals.set_columns(
