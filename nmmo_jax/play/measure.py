@@ -223,7 +223,7 @@ def chunk_program(env: Environment, players: Players, realms: int, mesh: Mesh, l
             tally = statistics.accumulate(tally, before, after, terminated, truncated, info)
             population = population.at[k].set(statistics.population_curve(after, populations))
             depleted = depleted.at[k].set(statistics.depleted_share(after))
-            if env.config.events:
+            if info.events is not None:
                 found = jax.vmap(functools.partial(comings_and_goings, rows=rows))(info.events)
                 log = jax.tree.map(lambda column, new: column.at[k].set(new), log, found)
             return (after, core), tally, population, depleted, log

@@ -54,7 +54,7 @@ _ARITHMETIC = {
 
 def about(study: Any, out: Path) -> dict[str, Any]:
     """What the tables of a study were made with, ready for JSON."""
-    there: Mapping[str, Any] = read_config(out)
+    there: dict[str, Any] = dict(read_config(out))
     told = {
         "command": there["study"],
         **{name: there[name] for name in ("asked", "made_of", "rules_version", "versions")},
@@ -174,14 +174,15 @@ def tournament(study: Tournament, out: Path, results: Results) -> None:
 def _pairs(study: Tournament, out: Path, results: Results, labels: Sequence[str]) -> None:
     wins = np.moveaxis(study.wins(results), -1, 0)
     size, row, other = (axis.ravel() for axis in np.indices(wins.shape[1:]))
+    names = np.array(labels, object)
     found = {
         "lifetime": (study.interval(results, "aged"), "ticks", "mean age at death"),
         "ticks_per_death": (study.interval(results, "steps"), "ticks", "agent-ticks per death"),
         "win_rate": (mean_interval(wins), "", "share of games with more agent-ticks per death than the other"),
     }
     columns = [Column("size", np.array(study.sizes, np.int32)[size], "agents", "population cap of the worlds"),
-               Column("policy", [labels[i] for i in row], "", "whose row it is"),
-               Column("against", [labels[i] for i in other], "", "whom it meets")]  # fmt: skip
+               Column("policy", names[row], "", "whose row it is"),
+               Column("against", names[other], "", "whom it meets")]  # fmt: skip
     for name, (interval, *about_it) in found.items():
         columns += _interval(name, Interval(*(np.asarray(value).ravel() for value in interval)), *about_it)
     _write(study, out, "pairs", columns)
