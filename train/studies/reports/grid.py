@@ -1,6 +1,5 @@
 """A sweep as NetCDF, which xarray reads: a grid with an axis for each rule, and one for the worlds of a point."""
 
-import io
 import json
 from pathlib import Path
 
@@ -45,6 +44,5 @@ def write(study: Sweep, out: Path, results: Results) -> None:
         attrs={"title": f"nmmo-jax sweep: {study.title}", ABOUT: json.dumps(about(study, out))},
     )
     packed = {name: {"zlib": True} for name in variables}
-    whole = io.BytesIO()
-    found.to_netcdf(whole, engine="h5netcdf", encoding=packed)
-    write_file(out / "sweep.nc", lambda file: file.write(whole.getvalue()))
+    # By name: not all versions of xarray write into what is open.
+    write_file(out / "sweep.nc", lambda file: found.to_netcdf(file.name, engine="h5netcdf", encoding=packed))
