@@ -49,7 +49,7 @@ def tree_sequence(
       end: the last tick, at which time is 0.
       realms: worlds, also those in which nobody was born.
       made: what it was made with, ready for JSON.
-      simplify: keep what the trees of the living need: founders and agents in which lines meet.
+      simplify: keep those alive at the end and the agents in which their lines meet.
 
     Raises:
       ValueError: tskit is not installed.
