@@ -31,6 +31,13 @@ class Events(flax.struct.PyTreeNode):
     style: Int32[Array, "E"]
 
 
+def no_events(shape: tuple[int, ...], rows: int) -> Events:
+    """Logs in which nothing has happened, ``[*shape]``, of so many rows."""
+    numbers = jnp.zeros(shape, jnp.int32)
+    table = dict.fromkeys(Events.__dataclass_fields__.keys() - {"count", "overflow"}, jnp.full((*shape, rows), -1))
+    return Events(count=numbers, overflow=numbers, **{name: one.astype(jnp.int32) for name, one in table.items()})
+
+
 def collect_events(
     before: Realm,
     played: Realm,

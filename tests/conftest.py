@@ -14,7 +14,7 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 # The files that take longest, which begin first: else the last of them is waited for when all others are done.
 LONGEST = (
     "system_lists", "browser", "policy", "systems", "learned_from", "trinity", "properties", "smith", "equivalence",
-    "recorded", "births", "replay", "goals", "episodes", "scripted", "benchmarks", "jax_settings", "simulate",
+    "recorded", "births", "replay", "goals", "episodes", "scripted", "benchmarks", "jax_settings", "simulate", "tables",
     "training", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs",
 )  # fmt: skip
 

@@ -52,6 +52,10 @@ class Evaluate(StudyCommand):
     """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module.
     Default: those that the first trained policy was trained with."""
 
+    tables: tuple[Literal["parquet"], ...] = ()
+    """Tables for other programs: parquet, with a row for each policy, world and population (worlds.parquet), what it
+    comes to (measures.parquet) and deaths by age (ages.parquet)."""
+
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
         from train.studies.entrants import entrants, trained_in
@@ -75,3 +79,9 @@ class Evaluate(StudyCommand):
         from train.studies.reports.evaluation import report
 
         return report
+
+    def tabulated(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports import tables
+
+        return {"parquet": tables.evaluation}

@@ -81,6 +81,10 @@ class Evolve(StudyCommand):
     system: Systems = ()
     """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
+    tables: tuple[Literal["parquet", "trees"], ...] = ()
+    """Tables for other programs: parquet, with a row for each agent that lived (lives.parquet); trees, lineages as
+    tree sequences that tskit reads (selection.trees, drift.trees)."""
+
     def check(self) -> None:
         """See ``StudyCommand``."""
         for flag, value in (("--mutants", self.mutants), ("--horizon", self.horizon)):
@@ -133,3 +137,9 @@ class Evolve(StudyCommand):
         from train.studies.reports.evolution import report
 
         return report
+
+    def tabulated(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports import tables, trees
+
+        return {"parquet": tables.lives, "trees": trees.write}

@@ -17,10 +17,12 @@ from nmmo_jax.common.folders import Folder, new_folder
 from nmmo_jax.common.formats import FORMATS, Format, check_formats
 from nmmo_jax.common.progress import Progress, waiting
 from nmmo_jax.common.signals import Signals
+from nmmo_jax.common.tables import check_tables, write_parquet
 from nmmo_jax.common.text import console as terminal
 from nmmo_jax.common.text import safe, short
 from nmmo_jax.config import MAX_TICKS, Config
 from nmmo_jax.environment import Environment
+from nmmo_jax.play import lives as of_lives
 from nmmo_jax.play.measure import Measured, longest_chunk, measure, use_all_cores
 from nmmo_jax.play.players import Players, labels, players
 from nmmo_jax.play.playing import Play
@@ -42,7 +44,9 @@ _SIDE = 80  # tiles, of generated maps
 _MOST_VISITS = 8  # maps of which visits are drawn
 _MOST_RECORDED = 2**25  # ticks times agents of a replay: about 1.6 GB before it is written
 _FIGURES = [f"{name}.{kind}" for name in ("population", "survival", "visits", "visits-[0-9]") for kind in FORMATS]
-_OUTPUTS = ("metrics.json", "data.npz", *_FIGURES, "replay.npz")
+_OUTPUTS = ("metrics.json", "data.npz", *_FIGURES, "replay.npz", "lives.parquet")
+_MOST_LIVES = 2**26  # of a table: about 5 GB before it is written
+_TOLD = ("game", "seed", "ticks", "interrupted", "realms", "maps", "initial_population", "config", "rules", "versions")
 _FLAGS = {"num_agents": "--agents", "num_populations": "--populations", "resolution": "--mode"}
 _OWN = ("rows", "columns", "border", "max_lifetime", "population_cap", "spawn_rate")  # fields that are flags
 
@@ -110,6 +114,8 @@ class Simulate:
     """Write into --out although it is not empty, replacing earlier results."""
     figure_format: tuple[Format, ...] = ("png",)
     """Formats of the figures; svg and pdf are vector graphics."""
+    tables: tuple[Literal["parquet"], ...] = ()
+    """Tables for other programs: parquet, lives.parquet with a row for each agent that lived."""
 
     def run(self) -> int:
         """Plays, reports and writes; returns the exit status.
@@ -141,6 +147,7 @@ class Simulate:
         out, names = folder.path, [str(path) for path in self.map or ()]
         names = names or [f"generated map {i}" for i in range(self._generated)]
         with Signals() as watch:  # until the results are written
+            lives = of_lives.Lives() if self.tables else None
             with Progress(self.ticks) as progress:
                 if maps:
                     pool = MapPool.from_maps(maps, env.config, names)
@@ -156,6 +163,7 @@ class Simulate:
                     initial_population=self.initial_population,
                     watch=watch,
                     progress=progress.update,
+                    lives=lives,
                 )
             folder.keep()
             metrics = {
@@ -172,6 +180,9 @@ class Simulate:
                 path.unlink()
             with drawing(self.figure_format):
                 self._write(out, metrics, measured, env, np.asarray(pool.material), policies)
+            if lives is not None:
+                told = {"command": "simulate", **{name: metrics[name] for name in _TOLD}}
+                write_parquet(out / "lives.parquet", of_lives.columns(lives.table, env.config, policies), told)
             self._tell(out, metrics)
         if self.record is not None:
             where = safe(Path(names[self.record % len(names)]).name)
@@ -193,6 +204,7 @@ class Simulate:
             if not low <= value <= high:
                 raise ValueError(f"--{name} {value}: allowed are {low} to {high:,}")
         check_formats(self.figure_format)
+        check_tables(self.tables, ("parquet",))
         if self.record is not None and not 0 <= self.record < self.realms:
             raise ValueError(f"--record {self.record}: allowed are realms 0 to {self.realms - 1}")
         if self.record is not None and self.ticks * self.agents > _MOST_RECORDED:
@@ -244,6 +256,9 @@ class Simulate:
             check_size(config)
         env = Environment(config, rules)
         longest_chunk(env, self.realms, self.ticks)
+        if self.tables and self.realms * self.ticks * config.max_spawns > _MOST_LIVES:
+            most = f"{_MOST_LIVES:,} births, and {self.realms} realms of {self.ticks:,} ticks may have more"
+            raise ValueError(f"--tables: allowed are at most {most}")
         return env
 
     def _policies(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import errno
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -13,6 +14,7 @@ from nmmo_jax.common.drawing import drawing
 from nmmo_jax.common.formats import Format, check_formats
 from nmmo_jax.common.hidden import check_train
 from nmmo_jax.common.signals import ending
+from nmmo_jax.common.tables import check_tables
 from nmmo_jax.common.text import console as terminal
 from nmmo_jax.common.text import pasted, safe
 from nmmo_jax.play.measure import use_all_cores
@@ -36,7 +38,7 @@ class StudyCommand(abc.ABC):
     out: Path | None = None
     """Folder for the results. Default: runs/NAME-DATE-TIME."""
     resume: Path | None = None
-    """Folder of a study that was interrupted, to go on with; no other flags but --moved and --figure-format."""
+    """Folder of a study that was interrupted, to go on with; no other flags but --moved, --figure-format, --tables."""
     moved: Annotated[tuple[str, ...], tyro.conf.arg(metavar="OLD=NEW")] = ()
     """With --resume: folders of policies, or folders that these are in, that are elsewhere now."""
     figure_format: tuple[Format, ...] | None = None
@@ -49,6 +51,12 @@ class StudyCommand(abc.ABC):
     @abc.abstractmethod
     def report(self) -> Any:
         """The ``train.studies.study.Report`` of such a study."""
+
+    def tabulated(self) -> Mapping[str, Callable[[Any, Path, Any], None]]:
+        """What writes the tables of each format of ``--tables``, of those commands that have this flag:
+        ``write(study, out, results)``.
+        """
+        return {}
 
     def check(self) -> None:  # noqa: B027
         """Refuses flags that mean nothing beside others; called before ``FORMS`` give theirs."""
@@ -77,6 +85,7 @@ class StudyCommand(abc.ABC):
         if not 0 <= command.seed < 2**32:
             raise ValueError(f"--seed {command.seed}: allowed are 0 to 2^32 - 1")
         command = command._filled()
+        check_tables(command._tables, [*command.tabulated()] if command._tables else ())
         flags = {**self.FLAGS, "out": "--out" if self.resume is None else "--resume"}
         with (
             flags_named(named_by(command, **flags)),
@@ -113,9 +122,15 @@ class StudyCommand(abc.ABC):
                 return 130
             with drawing(self.figure_format):
                 shown = report(study, out, results)
+            for kind in dict.fromkeys(self._tables):
+                self.tabulated()[kind](study, out, results)
         console.print(shown)
         console.print(f"{seconds:.0f} s. Results: {safe(out)}", soft_wrap=True)
         return 0
+
+    @property
+    def _tables(self) -> tuple[str, ...]:
+        return getattr(self, "tables", ())
 
     def _filled(self) -> Self:
         """With the form's values where nothing was said."""
@@ -138,7 +153,10 @@ class StudyCommand(abc.ABC):
 
         for field in dataclasses.fields(self):
             default = field.default if field.default is not dataclasses.MISSING else None
-            if field.name not in ("resume", "moved", "figure_format") and getattr(self, field.name) != default:
+            if (
+                field.name not in ("resume", "moved", "figure_format", "tables")
+                and getattr(self, field.name) != default
+            ):
                 flag = ("--no-" if getattr(self, field.name) is False else "--") + field.name.replace("_", "-")
                 raise ValueError(f"{flag}: means nothing with --resume: a study goes on as it was asked for")
         there = read_config(folder)
@@ -148,6 +166,8 @@ class StudyCommand(abc.ABC):
             asked = there["asked"]
             if self.figure_format is not None:
                 asked = {**asked, "figure_format": [*self.figure_format]}
+            if self._tables:
+                asked = {**asked, "tables": [*self._tables]}
             command = self._of(asked)
             found = places(command.policies(), folder, there.get("folder"), self.moved)
             command = self._of(_plain(asked, found))

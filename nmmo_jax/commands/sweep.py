@@ -64,6 +64,10 @@ class Sweep(StudyCommand):
     system: Systems = ()
     """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
+    tables: tuple[Literal["parquet", "netcdf"], ...] = ()
+    """Tables for other programs: parquet, with a row for each point and world (worlds.parquet), and one for each point
+    (points.parquet); netcdf, the grid with named axes (sweep.nc)."""
+
     def study(self, out: Path) -> Any:
         """A ``train.studies.sweep.Sweep``."""
         from nmmo_jax.commands.axes import parse_axis
@@ -93,3 +97,9 @@ class Sweep(StudyCommand):
         from train.studies.reports.sweep import report
 
         return report
+
+    def tabulated(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports import grid, tables
+
+        return {"parquet": tables.sweep, "netcdf": grid.write}

@@ -51,6 +51,10 @@ class Tournament(StudyCommand):
     system: Systems = ()
     """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
 
+    tables: tuple[Literal["parquet"], ...] = ()
+    """Tables for other programs: parquet, with a row for each game and who played in it (games.parquet), and what
+    these come to (pairs.parquet, ratings.parquet)."""
+
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
         from train.studies.entrants import entrants
@@ -70,3 +74,9 @@ class Tournament(StudyCommand):
         from train.studies.reports.tournament import report
 
         return report
+
+    def tabulated(self) -> Any:
+        """See ``StudyCommand``."""
+        from train.studies.reports import tables
+
+        return {"parquet": tables.tournament}

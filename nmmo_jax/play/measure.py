@@ -6,6 +6,7 @@ devices and hands small counts to the host. Realms are shared out over devices; 
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -23,7 +24,9 @@ from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in, split
 from nmmo_jax.environment import Environment
+from nmmo_jax.events import no_events
 from nmmo_jax.play import statistics
+from nmmo_jax.play.lives import Lives, comings_and_goings, events_of, turnover
 from nmmo_jax.play.players import Players
 from nmmo_jax.play.statistics import Tally
 from nmmo_jax.vectorized import vectorize
@@ -32,6 +35,7 @@ from nmmo_jax.world.pool import MapPool
 _INT32_MAX = 2**31 - 1
 _MOST_TICKS = 256  # per chunk
 _SECONDS = 0.4  # a chunk should take: how often progress moves and Ctrl-C is heard
+_MOST_LOGGED = 2**22  # rows of the log of a chunk
 _MOST_BINS = 10_001  # of the histogram of ages: exact to 9,999 ticks
 _MOST_POINTS = 4_096  # of a curve over time
 _AXIS = "realms"
@@ -112,6 +116,7 @@ def measure(
     initial_population: int = 0,
     watch: Signals,
     progress: Callable[[int, int, float], None] = lambda _ticks, _steps, _living: None,
+    lives: Lives | None = None,
 ) -> Measured:
     """Compiles, plays, and measures.
 
@@ -124,12 +129,16 @@ def measure(
       initial_population: births in each realm before the first tick.
       watch: what it hears ends the play after the chunk in hand.
       progress: called after every chunk with the ticks and agent-steps so far, and the agents per realm.
+      lives: is told of all births, deaths and truncations.
 
     Raises:
       ValueError: counts that may not fit 32 bits.
       KeyboardInterrupt: a signal came before the play began.
     """
     longest = longest_chunk(env, realms, ticks)
+    if lives is not None:
+        env = Environment(dataclasses.replace(env.config, events=events_of(env.config)), env.rules, env.newborn)
+        longest = max(1, min(longest, _MOST_LOGGED // (realms * turnover(env.config))))
     began = time.perf_counter()
     key, policy_key = split(jax.random.key(seed))
     devices = max(d for d in range(1, len(jax.devices()) + 1) if realms % d == 0)
@@ -140,6 +149,8 @@ def measure(
         return vectorize(env, realms).reset(key, tiles=tiles, initial_population=initial_population)[1]
 
     realm = jax.jit(reset)(key, pool.tiles(jnp.asarray(map_of_realm)))
+    if lives is not None:
+        lives.begin(realm)
     worlds = jax.device_put((realm, players.initial(realms)), NamedSharding(mesh, PartitionSpec(_AXIS)))
     bins = min(ticks + 2, _MOST_BINS)
     program = chunk_program(env, players, realms, mesh, longest, bins)
@@ -156,7 +167,9 @@ def measure(
     watch.grace = None  # from now on there is something to lose
     while not played or (played < ticks and not watch.asked):
         start = time.perf_counter()
-        worlds, part, population, depleted = program(key, policy_key, params, worlds, jnp.int32(chunk))
+        worlds, part, population, depleted, log = program(key, policy_key, params, worlds, jnp.int32(chunk))
+        if lives is not None:
+            lives.add(jax.tree.map(lambda column, chunk=chunk: np.asarray(column)[:chunk], log))
         total = jax.tree.map(np.add, total, _wide(part))
         curves.append(np.asarray(population)[:chunk], np.asarray(depleted)[:chunk])
         played += chunk
@@ -166,6 +179,8 @@ def measure(
     interrupted = played < ticks
 
     realm, _ = worlds
+    if lives is not None:
+        lives.finish(realm)
     ages = living_ages(realm, env.config)
     visits = np.zeros((len(pool), *realm.probes.visits.shape[1:]), np.int64)
     np.add.at(visits, map_of_realm, np.asarray(realm.probes.visits))
@@ -186,10 +201,12 @@ def measure(
 
 def chunk_program(env: Environment, players: Players, realms: int, mesh: Mesh, longest: int, bins: int) -> Any:
     """The jitted program of one chunk: ``(key, policy_key, params, worlds, ticks) -> worlds, Tally, population,
-    depleted``, where worlds are the realms and what their agents remember.
+    depleted, log``, where worlds are the realms and what their agents remember.
 
-    ``ticks`` is traced and at most ``longest``; the curves ``[longest, 2, P]`` and ``[longest]`` are 0 beyond it.
+    ``ticks`` is traced and at most ``longest``; the curves ``[longest, 2, P]`` and ``[longest]`` are 0 beyond it. The
+    log is of births, deaths and truncations, ``Events`` of ``[longest, R, turnover]``; None without ``Config.events``.
     """
+    rows = turnover(env.config)
     populations, here = env.config.num_populations, realms // mesh.size
 
     def chunk(key, policy_key, params, worlds, ticks):
@@ -198,7 +215,7 @@ def chunk_program(env: Environment, players: Players, realms: int, mesh: Mesh, l
         keys = jax.vmap(fold_in, (None, 0))(policy_key, first + jnp.arange(here))
 
         def tick(k, carry):
-            (before, core), tally, population, depleted = carry
+            (before, core), tally, population, depleted, log = carry
             tick_keys = jax.vmap(fold_in)(keys, before.tick)
             # What step observes is dropped, and so not computed: one observation per tick.
             action, core = players.act(params, tick_keys, world.observe(before), before, core)
@@ -206,22 +223,26 @@ def chunk_program(env: Environment, players: Players, realms: int, mesh: Mesh, l
             tally = statistics.accumulate(tally, before, after, terminated, truncated, info)
             population = population.at[k].set(statistics.population_curve(after, populations))
             depleted = depleted.at[k].set(statistics.depleted_share(after))
-            return (after, core), tally, population, depleted
+            if info.events is not None:
+                found = jax.vmap(functools.partial(comings_and_goings, rows=rows))(info.events)
+                log = jax.tree.map(lambda column, new: column.at[k].set(new), log, found)
+            return (after, core), tally, population, depleted, log
 
         nothing = statistics.empty_tally(env.config, bins), jnp.zeros((longest, 2, populations)), jnp.zeros(longest)
-        worlds, tally, population, depleted = jax.lax.fori_loop(0, ticks, tick, (worlds, *nothing))
+        log = no_events((longest, here), rows) if env.config.events else None
+        worlds, tally, population, depleted, log = jax.lax.fori_loop(0, ticks, tick, (worlds, *nothing, log))
         mean, deviation = population[:, 0], population[:, 1]
         all_mean = jax.lax.pmean(mean, _AXIS)
         all_deviation = jnp.sqrt(jax.lax.pmean(deviation**2 + (mean - all_mean) ** 2, _AXIS))
         population = jnp.stack([all_mean, all_deviation], axis=1)
-        return worlds, jax.lax.psum(tally, _AXIS), population, jax.lax.pmean(depleted, _AXIS)
+        return worlds, jax.lax.psum(tally, _AXIS), population, jax.lax.pmean(depleted, _AXIS), log
 
     shared, split = PartitionSpec(), PartitionSpec(_AXIS)
     mapped = jax.shard_map(
         chunk,
         mesh=mesh,
         in_specs=(shared, shared, shared, split, shared),
-        out_specs=(split, shared, shared, shared),
+        out_specs=(split, shared, shared, shared, PartitionSpec(None, _AXIS)),
         check_vma=False,
     )
     return jax.jit(mapped, donate_argnums=3)

@@ -25,6 +25,7 @@ from train.runs import difference
 
 CELLS = "cells"  # of a study's folder
 _CONFIG = "config.json"
+_LATER = ("figure_format", "tables")  # of what is asked for
 OnProgress = Callable[[float, str], None]  # how much of a cell is done (0 to 1), and a few words; may raise
 Result = Mapping[str, np.ndarray]
 Results = Mapping[str, Result]
@@ -138,8 +139,8 @@ def read_config(out: Path) -> Asked:
 
 
 def _computed(part: Any) -> Any:
-    """Of what was asked for all that results depend on: figures can be drawn again in other formats."""
-    return {name: one for name, one in part.items() if name != "figure_format"} if isinstance(part, dict) else part
+    """Of what was asked for all that results depend on: figures can be drawn and tables written in other formats."""
+    return {name: one for name, one in part.items() if name not in _LATER} if isinstance(part, dict) else part
 
 
 def compute(cells: Sequence[Cell], out: Path, console: Console | None = None) -> tuple[dict[str, Result], float]:

@@ -32,18 +32,19 @@ class Measure(NamedTuple):
     title: str
     of: Callable[[Mapping[str, np.ndarray], int], Interval]
     violence: bool = False  # measured where there are attacks
+    unit: str = ""  # none: a share
 
 
 MEASURES = {
-    "lifetime": Measure("mean age at death (ticks)", lambda n, _: ratio_interval(n["aged"], n["died"])),
-    "mortality": Measure("deaths per agent-tick", lambda n, _: ratio_interval(n["died"], n["steps"])),
-    "population": Measure("population (agents)", lambda n, ticks: mean_interval(n["living"] / ticks)),
-    "births": Measure("births per tick", lambda n, ticks: mean_interval(n["births"] / ticks)),
+    "lifetime": Measure("mean age at death (ticks)", lambda n, _: ratio_interval(n["aged"], n["died"]), unit="ticks"),
+    "mortality": Measure("deaths per agent-tick", lambda n, _: ratio_interval(n["died"], n["steps"]), unit="per tick"),
+    "population": Measure("population (agents)", lambda n, ticks: mean_interval(n["living"] / ticks), unit="agents"),
+    "births": Measure("births per tick", lambda n, ticks: mean_interval(n["births"] / ticks), unit="per tick"),
     "depleted": Measure("share of forests that are not ready", lambda n, _: mean_interval(n["depleted"])),
     "extinct": Measure("share of worlds that were empty at some tick", lambda n, _: mean_interval(n["empty"] > 0)),
     "empty": Measure("share of ticks with nobody alive", lambda n, ticks: mean_interval(n["empty"] / ticks)),
     "combat": Measure("share of deaths by combat", lambda n, _: ratio_interval(n["combat"], n["died"]), True),
-    "hits": Measure("hits per agent-tick", lambda n, _: ratio_interval(n["hits"], n["steps"]), True),
+    "hits": Measure("hits per agent-tick", lambda n, _: ratio_interval(n["hits"], n["steps"]), True, "per tick"),
 }
 
 
@@ -170,14 +171,14 @@ class Sweep:
             "depleted": counted.depleted[0],
         }
 
+    def counts(self, results: Results) -> dict[str, np.ndarray]:
+        """Sums over ticks and populations, ``[points, worlds]``."""
+        each, number = [results[cell.name] for cell in self.cells()], len(self.points) * self.worlds
+        return {name: np.concatenate([one[name] for one in each])[:number].reshape(-1, self.worlds) for name in each[0]}
+
     def measures(self, results: Results) -> dict[str, Interval]:
         """``kinds`` of all points, ``[points]``; those of violence where there are attacks."""
-        each = [results[cell.name] for cell in self.cells()]
-        number = len(self.points) * self.worlds
-        counts = {
-            name: np.concatenate([one[name] for one in each])[:number].reshape(-1, self.worlds).T.astype(np.float64)
-            for name in each[0]
-        }
+        counts = {name: one.T.astype(np.float64) for name, one in self.counts(results).items()}
         attacks = bool(np.any(np.asarray(self.rules(np.arange(len(self.points))).attacks_enabled)))
         told = {name: one for name, one in self.kinds.items() if attacks or not one.violence}
         return {name: one.of(counts, self.ticks) for name, one in told.items()}
