@@ -47,8 +47,8 @@ class Record(TypedDict):
 
 
 class Checkpoints:
-    """The checkpoints of one run: the latest, the best by score, and every n-th step. One process writes them, or several
-    that train as one (``train.distributed``), each its own share of the arrays.
+    """The checkpoints of one run: the latest, the best by score, and every n-th step. One process writes them, or
+    several that train as one (``train.distributed``), each its own share of the arrays.
 
     Only those are ever removed that this object wrote, and that are none of these.
 

@@ -10,6 +10,7 @@ In one process all of this does nothing.
 
 import contextlib
 import json
+import os
 import queue
 import socket
 import threading
@@ -210,7 +211,8 @@ def _gathered(group: _Group, address: tuple[str, int], seconds: float) -> str:
     try:
         server = _server((host if _local(host) else "", port))
     except OSError as error:
-        raise ValueError(f"coordinator={host}:{port}: {error.strerror}: must be a free port of this machine") from None
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        raise ValueError(f"coordinator={host}:{port}: {why}: must be a free port of this machine") from None
     with server, _server((host if _local(host) else "", 0)) as other:
         service = f"{f'[{host}]' if ':' in host else host}:{other.getsockname()[1]}"
         _gather(group, server, seconds, service)
