@@ -63,11 +63,8 @@ def test_on_one_device_the_same_happens(evolution, begun, tmp_path):
     assert len(there.realm.agents.food.sharding.device_set) == 2
     here, alone = one.run(one.begin(3, TINY.study(tmp_path).tiles("train")), 24, Source.PARENT, 0.0)
     assert len(lived.births) > 0
-    for a, b in zip(
-        jax.tree.leaves((there.realm, there.genomes, lived)),
-        jax.tree.leaves((here.realm, here.genomes, alone)),
-        strict=True,
-    ):
+    leaves = [jax.tree.leaves(one) for one in ((there.realm, there.genomes, lived), (here.realm, here.genomes, alone))]
+    for a, b in zip(*leaves, strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -118,8 +118,8 @@ class Evolution:
         return state, Record(np.concatenate(births), np.concatenate(deaths), np.stack(spread))
 
     def _chunk(self, state: Evolving, rules: Rules, ticks: Any, inheritance: Any) -> Any:
-        """The state, the tables ``[CHUNK, R, ...]`` of births and of deaths, and the diversity at the end; of the realms
-        of one device.
+        """The state, the tables ``[CHUNK, R, ...]`` of births and of deaths, and the diversity at the end; of the R
+        realms of one device.
         """
         first = jax.lax.axis_index(_AXIS) * self._here
         many = vectorize(self.env, self._here, first)
