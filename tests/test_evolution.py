@@ -56,6 +56,18 @@ def begun(evolution, tmp_path_factory):
     return evolution.run(state, 24, Source.PARENT, 0.0)
 
 
+@pytest.mark.skipif(jax.device_count() < 2, reason="there is one device")
+def test_on_one_device_the_same_happens(evolution, begun, tmp_path):
+    one = Evolution(evolution.env, 2, jax.devices()[:1])
+    there, lived = begun
+    assert len(there.realm.agents.food.sharding.device_set) == 2
+    here, alone = one.run(one.begin(3, TINY.study(tmp_path).tiles("train")), 24, Source.PARENT, 0.0)
+    assert len(lived.births) > 0
+    leaves = [jax.tree.leaves(one) for one in ((there.realm, there.genomes, lived), (here.realm, here.genomes, alone))]
+    for a, b in zip(*leaves, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def slots(state, realm):
     alive = np.asarray(state.realm.agents.alive[realm])
     uid = np.asarray(state.realm.agents.uid[realm])

@@ -25,6 +25,7 @@ from nmmo_jax.common.files import Count, Number, read_json, write_json
 from nmmo_jax.common.signals import saving
 from nmmo_jax.common.spelling import near
 from nmmo_jax.config import RULES_VERSION
+from train import distributed
 from train.arrays import read_arrays, save_arrays
 from train.trees import PyTree, describe, differences, leaves
 
@@ -47,7 +48,8 @@ class Record(TypedDict):
 
 
 class Checkpoints:
-    """The checkpoints of one run: the latest, the best by score, and every n-th step. One process writes them.
+    """The checkpoints of one run: the latest, the best by score, and every n-th step. One process writes them, or
+    several that train as one (``train.distributed``), each its own share of the arrays.
 
     Only those are ever removed that this object wrote, and that are none of these.
 
@@ -99,8 +101,10 @@ class Checkpoints:
         json.dumps(about, allow_nan=False)
         values = leaves(state)
         described = {name: describe(name, leaf) for name, leaf in values.items()}
-        self._clean()
-        path, arrays = self._path(step), f"arrays-{time.time_ns()}"  # beside this step's arrays so far
+        path, first = self._path(step), distributed.first()
+        if first:
+            self._clean()
+        arrays = distributed.share(f"arrays-{time.time_ns()}")  # beside this step's arrays so far
         score = float(score) if score is not None and math.isfinite(score) else None
 
         try:
@@ -116,10 +120,15 @@ class Checkpoints:
                     "arrays": arrays,
                     "files": save_arrays(path / arrays, values),
                 }
-                write_json(path / _ABOUT, record)
+                if first:
+                    write_json(path / _ABOUT, record)
         except OSError:
-            self._clean()  # room for others
+            if first:
+                self._clean()  # room for others
             raise
+        distributed.either()  # it is whole
+        if not first:
+            return
         self._written[step] = score
         keep = {self.latest(), _best(self._written)}
         for other in self._written.keys() - keep:

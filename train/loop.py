@@ -97,8 +97,9 @@ def make_train(
         return devices // math.gcd(devices, seeds or 1)
 
     if devices is None:
-        there = jax.devices()
-        devices = there[: max(n for n in range(1, len(there) + 1) if settings.groups % per_seed(n) == 0)]
+        devices = jax.devices()
+        if jax.process_count() == 1:  # several take part with all that they have
+            devices = devices[: max(n for n in range(1, len(devices) + 1) if settings.groups % per_seed(n) == 0)]
     share = per_seed(len(devices))
     if settings.groups % share:
         each = "" if seeds is None else " of a seed"

@@ -1,5 +1,6 @@
 """The host's side of training: calls the one loop, logs, saves, and can be interrupted and continued at any time."""
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -19,6 +20,7 @@ from nmmo_jax.common.signals import Signals
 from nmmo_jax.common.spelling import near
 from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.values import check_float, check_int
+from train import distributed
 from train.checkpoint import FOLDER, Checkpoints
 from train.evaluate import evaluate, scripted
 from train.figures import write_figures
@@ -54,7 +56,8 @@ class NotFinite(RuntimeError):
 
 @dataclasses.dataclass
 class Native:
-    """A training run in a folder.
+    """A training run in a folder. Of several processes (``train.distributed``), which all see it, the first writes and
+    speaks, and each saves its own share of the arrays.
 
     >>> smith.Native(experiment("law128"), out=Path("runs/law128"), minutes=4).run()
 
@@ -86,6 +89,7 @@ class Native:
     loggers: Sequence[str] = ()
     console: Console | None = None
     figure_format: Sequence[Format] = ()
+    _new: Folder | None = dataclasses.field(default=None, init=False, repr=False)  # of a run that begins here
 
     def run(self) -> dict[str, Any]:
         """Trains until the time or the updates are over, or a signal asks to stop; returns the last line of the log,
@@ -98,40 +102,58 @@ class Native:
           NotFinite: the gradients of a population were not finite ``Streak.patience`` updates in a row.
         """
         self._check()
-        try:
-            if self.resume:
-                read_config(self._folder)
-                with alone(self._folder):
-                    return self._train(self._as_it_was(), None)
-            asked = Asked(
-                minutes=self.minutes,
-                updates=self.updates,
-                every=self.every,
-                loggers=[*self.loggers],
-                figure_format=[*(self.figure_format or ("png",))],
-            )
-            with new_folder(self.out, self.experiment.name, otherwise="resume goes on with the run in it") as folder:
-                self.out = folder.path
-                return self._train(asked, folder)
-        except OSError as error:
-            latest = None if self.out is None else Checkpoints(self.out / FOLDER).latest()
-            if latest is None:
-                raise
-            left = f"what was saved up to update {latest} is whole, and resume goes on with it"
-            raise OSError(error.errno, f"{error.strerror or error}; {left}", error.filename or self.out) from error
+        with contextlib.ExitStack() as stack, distributed.noticing():
+            out, asked = distributed.led(lambda: self._begin(stack))
+            if not distributed.first():
+                self.out, self.console, self.loggers = Path(out), Console(quiet=True), ()
+                if not self.out.is_dir():
+                    raise ValueError(f"out={out}: is not there: all processes must see the folder that the first made")
+            try:
+                return self._train(asked)
+            except OSError as error:
+                latest = Checkpoints(self._folder / FOLDER).latest()
+                if latest is None:
+                    raise
+                left = f"what was saved up to update {latest} is whole, and resume goes on with it"
+                raise OSError(error.errno, f"{error.strerror or error}; {left}", error.filename or self.out) from error
 
-    def _train(self, asked: Asked, folder: Folder | None) -> dict[str, Any]:
-        loggers, checkpoints = Loggers(asked["loggers"]), Checkpoints(self._folder / FOLDER, asked["every"])
+    def _begin(self, stack: contextlib.ExitStack) -> tuple[str, Asked]:
+        """Has the folder to itself, until the stack ends; where it is, and what the run is asked for."""
+        if self.resume:
+            read_config(self._folder)
+            stack.enter_context(alone(self._folder))
+            return str(self._folder.absolute()), self._as_it_was()
+        otherwise = "resume goes on with the run in it"
+        self._new = stack.enter_context(new_folder(self.out, self.experiment.name, otherwise=otherwise))
+        self.out = self._new.path
+        return str(self.out.absolute()), Asked(
+            minutes=self.minutes,
+            updates=self.updates,
+            every=self.every,
+            loggers=[*self.loggers],
+            figure_format=[*(self.figure_format or ("png",))],
+        )
+
+    def _train(self, asked: Asked) -> dict[str, Any]:
+        first, folder = distributed.first(), self._new
+        loggers, checkpoints = (
+            Loggers(asked["loggers"] if first else ()),
+            Checkpoints(self._folder / FOLDER, asked["every"]),
+        )
         train = make_train(self.experiment, self.trinity)
-        state, about = self._start(train, checkpoints)
-        write_json(self._folder / CONFIG, {**self._described, "asked": asked})
-        if checkpoints.latest() is None:  # so that a run whose checkpoints are gone is known by its log
+        state, about, saved = self._start(train, checkpoints)
+        if first:
+            write_json(self._folder / CONFIG, {**self._described, "asked": asked})
+        if saved is None:  # so that a run whose checkpoints are gone is known by its log
             self._save(train, checkpoints, state, about, about)
-        loggers.open(self._folder, about["update"], self._described)
+            saved = about["update"]
+        if first:
+            loggers.open(self._folder, about["update"], self._described)
         watch, streak, saved_at, line = Signals(), Streak(), time.perf_counter(), {**about}
         compiled: dict[int, float] = {}  # updates of a call -> seconds that it took to compile
         with loggers, watch, TrainingProgress(asked["updates"], asked["minutes"], self.console) as progress:
-            while not _over(about, asked) and not watch.asked:
+            # The clock of the first process, and a signal to any, hold for all.
+            while not any(ends := distributed.either(first and _over(about, asked), watch.asked is not None)):
                 number = self.per_call if asked["updates"] is None else asked["updates"] - about["update"]
                 number = min(number, self.per_call)
                 if asked["every"] is not None:
@@ -146,11 +168,8 @@ class Native:
                 watch.grace = None  # from now on there is something to lose
                 line = self._tell(report, about, time.perf_counter() - called)
                 about = _progress(line)
-                logged = {**self._levels.pantheon.log(line), **about}
-                append_line(self._folder / LOG, logged)
-                if folder is not None:
-                    folder.keep()
-                loggers.send(logged)
+                if first:
+                    self._log(line, about, loggers)
                 progress.update(line)
                 broken = streak.see(np.asarray(report.skipped), line["update"])
                 if broken is not None:
@@ -159,16 +178,24 @@ class Native:
                         f"from update {broken[1]} on; the last checkpoint is of {checkpoints.latest()}"
                     )
                 due = asked["every"] is not None and about["update"] % asked["every"] == 0
-                if due or (streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS):
+                if distributed.share(due or (streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS)):
                     self._save(train, checkpoints, state, about, line)
-                    saved_at = time.perf_counter()
-            if checkpoints.latest() != about["update"]:
+                    saved, saved_at = about["update"], time.perf_counter()
+            if saved != about["update"]:
                 self._save(train, checkpoints, state, about, line)
             if folder is not None:
                 folder.keep()
-            write_figures(self._folder, asked["figure_format"])
+            if first:
+                write_figures(self._folder, asked["figure_format"])
         seconds = round(sum(compiled.values()), 3)
-        return {**line, "compile_seconds": seconds, "interrupted": watch.asked is not None}
+        return {**line, "compile_seconds": seconds, "interrupted": ends[1] or watch.asked is not None}
+
+    def _log(self, line: dict[str, Any], about: Progress, loggers: Loggers) -> None:
+        logged = {**self._levels.pantheon.log(line), **about}
+        append_line(self._folder / LOG, logged)
+        if self._new is not None:
+            self._new.keep()
+        loggers.send(logged)
 
     def _check(self) -> None:
         """What cannot be is said before anything is made; numbers become Python's own."""
@@ -244,25 +271,25 @@ class Native:
         asked["figure_format"] = [*(self.figure_format or asked["figure_format"])]
         return asked
 
-    def _start(self, train: Train, checkpoints: Checkpoints) -> tuple[Any, Progress]:
-        """The state to begin with, and how far it has come.
+    def _start(self, train: Train, checkpoints: Checkpoints) -> tuple[Any, Progress, int | None]:
+        """The state to begin with, how far it has come, and the update of the last checkpoint; None: there is none.
 
         Raises:
           ValueError: the checkpoint with which it would go on is damaged, or there is none of what the log tells.
         """
-        steps = checkpoints.steps()
+        steps = distributed.led(checkpoints.steps)
         if not steps:
-            begins_anew(self._folder)
+            distributed.led(lambda: begins_anew(self._folder))
             state = train.init(jax.random.key(self.experiment.settings.seed))
-            return state, {"update": 0, "agent_steps": 0, "seconds": 0.0}
+            return state, {"update": 0, "agent_steps": 0, "seconds": 0.0}, None
         try:
-            kept, about = checkpoints.restore(train.template)
+            kept, about = checkpoints.restore(train.template, steps[-1])
             about = of_kind(_progress(about), Progress, f"{self._folder / FOLDER}: step {steps[-1]}")
         except ValueError as error:
             others = f"; without the folder of that step, it goes on from {steps[-2]}" if len(steps) > 1 else ""
             raise ValueError(f"resume: {error}{others}") from None
-        forget_after(self._folder, about["update"])
-        return train.restored(kept), about
+        distributed.led(lambda: forget_after(self._folder, about["update"]))
+        return train.restored(kept), about, steps[-1]
 
     def _tell(self, report: Report, about: Progress, seconds: float) -> dict[str, Any]:
         settings, number = self.experiment.settings, len(report.skipped)

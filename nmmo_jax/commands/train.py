@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from nmmo_jax.commands.overrides import Overrides, Systems, flags_named, named_by, parse_set
@@ -62,6 +63,16 @@ class Train:
     pantheon: Annotated[str | None, tyro.conf.arg(metavar="MODULE:CLASS")] = None
     """A Pantheon of your own, likewise."""
 
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Train with several processes as one, each started with this, --processes and --process-id: where the first of
+    them waits for the others, a minute at most. All must see the run's folder; devices of all are used."""
+    processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
+    distributed: bool = False
+    """The same, where SLURM, Open MPI or Cloud TPU tell who is who: without the three flags above."""
+
     def run(self, trinity: Any = None, program: str = "nmmo-jax train") -> int:
         """Trains; returns the exit status.
 
@@ -78,6 +89,7 @@ class Train:
         from train.trinity import Trinity
 
         use_all_cores()
+        self._join(program)
         if self.figure_format is not None:
             check_formats(self.figure_format)
         if self.minutes is not None and not 0 < self.minutes <= 1e6:
@@ -99,7 +111,9 @@ class Train:
                     **{**published, **parse_set(self.set, {}, fields(), systems=self.system)},
                 )
             out = self.out
-        console = terminal()
+        from train import distributed
+
+        console = terminal() if distributed.first() else Console(quiet=True)
         resume = self.resume is not None
         for level in Trinity._fields if trinity else ():
             if getattr(self, level) is not None:
@@ -121,12 +135,32 @@ class Train:
         )
         if line["interrupted"]:
             console.print(f"{program} --resume {pasted(out)} goes on", soft_wrap=True)
+            distributed.leave()
             return 130
-        if self.evaluate:
+        if self.evaluate and distributed.first():
             console.print(_table(native.evaluate()))
             native.record()
             console.print(f"{safe(out)}: replay.npz, world.gif", soft_wrap=True)
+        distributed.leave()
         return 0
+
+    def _join(self, program: str) -> None:
+        """Meets the other processes, if there are to be any: before JAX starts."""
+        from train import distributed
+
+        flags = {"--coordinator": self.coordinator, "--processes": self.processes, "--process-id": self.process_id}
+        if all(value is None for value in flags.values()):
+            if self.distributed:
+                distributed.detect(program)
+            return
+        if self.distributed:
+            raise ValueError(
+                "--distributed: finds out what --coordinator, --processes and --process-id say: give one or the other"
+            )
+        for flag in (flag for flag, value in flags.items() if value is None):
+            raise ValueError(f"{flag}: --coordinator, --processes and --process-id belong together")
+        with flags_named(named_by(self)):
+            distributed.join(self.coordinator, self.processes, self.process_id, program)  # pyright: ignore[reportArgumentType]
 
     def _flags(self) -> dict[str, str]:
         """See ``flags_named``."""

@@ -202,22 +202,31 @@ def _watch(read: int) -> None:
                     _end(number)
 
 
+def broken(told: str, program: str) -> None:
+    """Ends the process at once, from any thread, in one line and with status 1: it cannot go on, whatever it is in."""
+    _last_words(f"{_state.program or program}: {told}", 1)
+
+
 def _end(number: int) -> None:
     with _state.saved:
         _state.ended = not _state.saving
         while not _state.ended:
             _state.saved.wait()
             _state.ended = not _state.saving
+    _last_words(f"{_state.program}: {WORDS[number]}", 128 + number)
+
+
+def _last_words(first: str, status: int) -> None:
     _within(_LAST_SECONDS, 1, sys.stdout.flush)
     _muted.set()
-    told = [f"{_state.program}: {WORDS[number]}"]
+    told = [first]
     for callback in reversed([*_state.endings]):
         with contextlib.suppress(Exception):
             told += [words] if (words := callback()) else []
     # Takes a progress bar away, and shows the cursor.
     bar = b"\r\x1b[2K\x1b[?25h" if os.isatty(2) else b""
     _within(_LAST_SECONDS, 2, lambda: os.write(2, bar + "; ".join(told).encode(errors="replace") + b"\n"))
-    os._exit(128 + number)
+    os._exit(status)
 
 
 def _within(seconds: float, stream: int, function: Callable[[], Any]) -> None:

@@ -12,6 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array
 
 from nmmo_jax.components import Realm, Tiles
@@ -25,6 +26,7 @@ from train.studies.genomes import Genomes, Source, act, diversity, inherit, no_g
 BIRTH = ("realm", "tick", "uid", "parent_uid", "genome_uid", "population")
 DEATH = ("realm", "tick", "uid", "age")
 CHUNK = 64  # ticks per call
+_AXIS = "realms"
 
 
 class Evolving(flax.struct.PyTreeNode):
@@ -51,17 +53,29 @@ class Record(NamedTuple):
 
 
 class Evolution:
-    """The compiled program of one environment and a number of realms.
+    """The compiled program of one environment and a number of realms, which are shared out over as many devices as
+    divide it.
 
     Newborns of the spawn ring belong to population 0: others are there only where they were put, and their offspring.
+
+    Args:
+      env: each of its rules the same in all realms.
+      devices: that there are; default, all.
     """
 
-    def __init__(self, env: Environment, realms: int):
+    def __init__(self, env: Environment, realms: int, devices: list[Any] | None = None):
         realms = check_int("realms", realms, 1, 2**20)
         self.env = Environment(env.config, env.rules, newborn=lambda _word, _room, _realm: jnp.int32(0))
-        self.realms, self._many = realms, vectorize(self.env, realms)
-        self._reset = jax.jit(lambda key, tiles: self._many.reset(key, None, tiles)[1])
-        self._program = jax.jit(self._chunk)
+        self.realms, many = realms, vectorize(self.env, realms)
+        self._reset = jax.jit(lambda key, tiles: many.reset(key, None, tiles)[1])
+        there = jax.devices() if devices is None else devices
+        number = max(d for d in range(1, len(there) + 1) if realms % d == 0)
+        mesh = jax.make_mesh((number,), (_AXIS,), (AxisType.Auto,), devices=there[:number])
+        self._here = realms // number
+        shared, realm, second = PartitionSpec(), PartitionSpec(_AXIS), PartitionSpec(None, _AXIS)
+        lies = Evolving(realm=realm, genomes=realm, keys=shared)  # pyright: ignore[reportArgumentType]
+        specs = {"in_specs": (lies, shared, shared, shared), "out_specs": (lies, second, realm)}
+        self._program = jax.jit(jax.shard_map(self._chunk, mesh=mesh, check_vma=False, **specs))
 
     def begin(self, seed: int, tiles: Tiles) -> Evolving:
         """Empty worlds, on a map each, ``[R, ...]``."""
@@ -104,17 +118,21 @@ class Evolution:
         return state, Record(np.concatenate(births), np.concatenate(deaths), np.stack(spread))
 
     def _chunk(self, state: Evolving, rules: Rules, ticks: Any, inheritance: Any) -> Any:
-        """The state, the tables ``[CHUNK, R, ...]`` of births and of deaths, and the diversity at the end."""
+        """The state, the tables ``[CHUNK, R, ...]`` of births and of deaths, and the diversity at the end; of the R
+        realms of one device.
+        """
+        first = jax.lax.axis_index(_AXIS) * self._here
+        many = vectorize(self.env, self._here, first)
         n, rows = self.env.config.num_agents, self.env.config.max_spawns
         rows += n if self.env.config.reproduction else 0
         world_key, *policy_keys = state.keys
-        of_realm = [jax.vmap(fold_in, (None, 0))(key, jnp.arange(self.realms)) for key in policy_keys]
+        of_realm = [jax.vmap(fold_in, (None, 0))(key, first + jnp.arange(self._here)) for key in policy_keys]
 
         def tick(k, carry):
             before, genomes, tables = carry
             acting, inheriting = (jax.vmap(fold_in)(keys, before.tick) for keys in of_realm)
-            action = act(genomes.genome, acting, self._many.observe(before, rules), before, self.env.config)
-            _, after, _, terminated, truncated, info = self._many.step(world_key, before, action, rules)
+            action = act(genomes.genome, acting, many.observe(before, rules), before, self.env.config)
+            _, after, _, terminated, truncated, info = many.step(world_key, before, action, rules)
             genomes, whose = inherit(genomes, inheriting, before, after, info.births, *inheritance)
             left = jnp.where(terminated | truncated, info.uid, -1)
             born = (info.births.uid, info.births.parent_uid, whose, info.births.population)
@@ -122,7 +140,7 @@ class Evolution:
             return after, genomes, tables
 
         def empty(columns: int, width: int) -> tuple[Array, ...]:
-            return tuple(jnp.zeros((CHUNK, self.realms, width), jnp.int32) for _ in range(columns))
+            return tuple(jnp.zeros((CHUNK, self._here, width), jnp.int32) for _ in range(columns))
 
         tables = empty(4, rows), empty(2, n)
         realm, genomes, tables = jax.lax.fori_loop(0, ticks, tick, (state.realm, state.genomes, tables))
