@@ -79,7 +79,7 @@ def test_flags_that_do_not_apply_are_refused_by_name(mode, flags, refused, tmp_p
     ("evaluate --no-baseline", "--no-baseline: nmmo-jax evaluate --help lists what there is; did you mean"),
     ("simulate --no-overwrite", "--no-overwrite: "),
     ("simulate --game lwa", "--game lwa: allowed are law, chaos; did you mean law?"),
-    ("watch --game=lrge", "--game lrge: allowed are law, chaos, large, huge; did you mean large?"),
+    ("watch --game=lrge", "--game lrge: allowed are law, chaos, medium, large, huge; did you mean large?"),
     ("experiment --game law choas", "--game choas: allowed are law, chaos; did you mean chaos?"),
     ("niches --form ours", "--form ours: allowed are minutes, hour, night; did you mean hour?"),
     ("simulate --policy forger", "--policy forger: must be random, "),
