@@ -78,7 +78,7 @@ def test_flags_that_do_not_apply_are_refused_by_name(mode, flags, refused, tmp_p
     ("simulate --polcy forager", "--polcy: nmmo-jax simulate --help lists what there is; did you mean --policy?"),
     ("evaluate --no-baseline", "--no-baseline: nmmo-jax evaluate --help lists what there is; did you mean"),
     ("simulate --no-overwrite", "--no-overwrite: "),
-    ("simulate --game lwa", "--game lwa: allowed are law, chaos; did you mean law?"),
+    ("simulate --game lwa", "--game lwa: allowed are law, chaos, medium, large, huge; did you mean law?"),
     ("watch --game=lrge", "--game lrge: allowed are law, chaos, medium, large, huge; did you mean large?"),
     ("experiment --game law choas", "--game choas: allowed are law, chaos; did you mean chaos?"),
     ("niches --form ours", "--form ours: allowed are minutes, hour, night; did you mean hour?"),
