@@ -171,8 +171,8 @@ BIG: dict[str, dict[str, Any]] = {
     "large": {"realms": 2, "groups": 2, "ticks": 16, "minibatch": 2_048},
     "huge": {"realms": 1, "groups": 1, "ticks": 16, "minibatch": 8_192},
 }
-"""Presets of the same names that train, and what is set for them: few worlds side by side, so that all fits the memory of
-a small machine; minibatches grow with the agents of a population."""
+"""Presets of the same names that train, and what is set for them: few worlds side by side, so that all fits the memory
+of a small machine; minibatches grow with the agents of a population."""
 
 EXPERIMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     # As published: a population for every 16 agents.
@@ -184,8 +184,8 @@ EXPERIMENTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def experiment(name: str, /, **overrides: Any) -> Experiment:
-    """One of the published experiments or of ``BIG``, with any field of ``Config``, ``Rules``, ``Settings`` or ``NetworkOptions`` by
-    keyword.
+    """One of the published experiments or of ``BIG``, with any field of ``Config``, ``Rules``, ``Settings`` or
+    ``NetworkOptions`` by keyword.
 
     >>> experiment("law128", realms=8, regrowth_probability=0.05)
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from nmmo_jax.common.files import append_line, of_kind, write_json
 from nmmo_jax.common.folders import Folder, alone, new_folder
 from nmmo_jax.common.formats import FORMATS, Format
+from nmmo_jax.common.memory import available_memory
 from nmmo_jax.common.progress import waiting
 from nmmo_jax.common.signals import Signals
-from nmmo_jax.common.memory import available_memory
 from nmmo_jax.config import MAX_TICKS, Config
 from nmmo_jax.values import check_float, check_int
 from train.checkpoint import FOLDER, Checkpoints

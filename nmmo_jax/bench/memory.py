@@ -155,7 +155,9 @@ def _in_a_process(args: Memory, name: str) -> dict[str, Any]:
 
 def table(record: dict[str, Any]) -> Table:
     """The rows, in millions of bytes."""
-    made = Table(box=SIMPLE_HEAD, title="Training: millions of bytes, of what is by realm of each", title_justify="left")
+    made = Table(
+        box=SIMPLE_HEAD, title="Training: millions of bytes, of what is by realm of each", title_justify="left"
+    )
     names = ["experiment", "agents", "networks", "realms", *_PER_REALM, "parameters", "optimiser", "compiled", "peak"]
     names += ["ticks/s", "agent-steps/s", "alive", "ns per place"]
     for number, name in enumerate(names):

@@ -57,8 +57,8 @@ class Simulate:
     """
 
     game: Literal["law", "chaos", "medium", "large", "huge"] = "chaos"
-    """law: no attacks. chaos: attacks with melee, range and mage. medium, large, huge: chaos with 1,024, 4,096 and 65,536
-    agents on larger maps."""
+    """law: no attacks. chaos: attacks with melee, range and mage. medium, large, huge: chaos with 1,024, 4,096 and
+    65,536 agents on larger maps."""
     policy: tuple[str, ...] = ()
     """What the populations play in turn: random, wanderer, forager, fighter, planner; law128, chaos128, trained ones
     that come with the package; or the folder of a run of nmmo-jax train. Default: several, so that they can be
@@ -81,8 +81,8 @@ class Simulate:
     maps: int | None = None
     """How many different maps to generate, where --map is not given. Default: 1."""
     rows: int | None = None
-    """Rows of tiles. Default: those of the game, of law and chaos 80, or of the largest map; smaller maps are padded with
-    lava."""
+    """Rows of tiles. Default: those of the game, of law and chaos 80, or of the largest map; smaller maps are padded
+    with lava."""
     columns: int | None = None
     """Columns of tiles, likewise."""
     border: int | None = None
