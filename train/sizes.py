@@ -40,7 +40,11 @@ def rollout_bytes(experiment: Experiment, train: Train) -> int:
         raise ValueError(f"horizon={experiment.env.config.horizon}: must be None")
     levels, key = Trinity().of(experiment), jax.random.key(0)
     many, state = vectorize(levels.god.env, experiment.settings.realms), jax.eval_shape(train.init, key)
-    return nbytes(jax.eval_shape(lambda *given: play(levels, *given, many, key, key)[1], state.params, state.worlds))
+
+    def rollout(params, worlds):
+        return play(levels, params, worlds, many, key, key)[1]
+
+    return nbytes(jax.eval_shape(rollout, state.params, state.worlds))
 
 
 def check_fits(experiment: Experiment, found: dict[str, int], available: int) -> None:

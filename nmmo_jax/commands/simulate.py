@@ -290,7 +290,9 @@ class Simulate:
         quota = float(env.rules.population_cap) / (self.populations if env.config.layout == "blocks" else 1)
         write_figure(out / "population", population_figure(measured, policies, title, quota))
         write_figure(out / "survival", survival_figure(measured, policies, title, censored))
-        for i, one in enumerate(metrics["maps"][:_MOST_VISITS] if measured.visits is not None else ()):
+        if measured.visits is None:
+            return
+        for i, one in enumerate(metrics["maps"][:_MOST_VISITS]):
             where = title if len(metrics["maps"]) == 1 else f"{title}; {short(Path(one['name']).name)}"
             figure = visits_figure(measured.visits[i], material[i], policies, where, env.config)
             write_figure(out / ("visits" if i == 0 else f"visits-{i + 1}"), figure)
