@@ -56,6 +56,8 @@ class Config:
       visits: probe, count visits per population and tile in ``realm.probes.visits``.
       events: probe, capacity of the event table per tick (0: off).
       ledger: probe, account for every unit of food, water and health in ``info.ledger``.
+      exploration: whether training, evaluation and ``nmmo-jax simulate`` keep where agents have been: a bit per agent
+        and tile, and visits per population and tile; without it they tell nothing of exploration. Play never reads it.
       systems: game systems beyond the classic ones, in the order in which they act at a point of the tick.
     """
 
@@ -76,6 +78,7 @@ class Config:
     visits: bool = False
     events: int = 0
     ledger: bool = False
+    exploration: bool = True
     systems: tuple[System, ...] = ()
 
     def __post_init__(self):
@@ -97,7 +100,7 @@ class Config:
             check_int("max_lifetime", self.max_lifetime, 1, MAX_TICKS)
         if self.horizon is not None:
             check_int("horizon", self.horizon, 1, MAX_TICKS)
-        for name in ("reproduction", "visits", "ledger"):
+        for name in ("reproduction", "visits", "ledger", "exploration"):
             check_bool(name, getattr(self, name))
         check_int("events", self.events, 0, 2**24)
         if self.layout == "blocks" and self.num_agents % self.num_populations:

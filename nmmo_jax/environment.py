@@ -28,6 +28,7 @@ from nmmo_jax.config import Config
 from nmmo_jax.draws import Stream, as_key, birth_words, coin, draw, fold_in
 from nmmo_jax.events import Events, collect_events
 from nmmo_jax.ledger import Ledger, account
+from nmmo_jax.neighbours import MOST_IN_PAIRS
 from nmmo_jax.observations import ArraySpec, Observation, observation_spec, observe
 from nmmo_jax.presets import preset
 from nmmo_jax.rules import Rules, as_rules, rule_values
@@ -227,12 +228,14 @@ class Environment:
                 f"tiles: shape {tiles.material.shape}: must be ({config.rows}, {config.columns}), "
                 "the configured rows and columns"
             )
+        nobody, crowded = empty_agents(config), config.num_agents > MOST_IN_PAIRS
         own: Tiles = jax.tree.map(jnp.copy, tiles)  # who gave them keeps them, also where the realm is donated
         realm = Realm(
             tick=jnp.zeros((), jnp.int32),
             next_uid=jnp.zeros((), jnp.int32),
             tiles=own,
-            agents=empty_agents(config),
+            # Of a constant crowd XLA would make the first observation while it compiles, which takes long.
+            agents=jax.lax.optimization_barrier(nobody) if crowded else nobody,
             probes=empty_probes(config),
             of=empty_state(config),
         )

@@ -11,16 +11,18 @@ from nmmo_jax.values import check_choice, plain
 PRESETS: dict[str, dict[str, Any]] = {
     "chaos": {},
     "law": {"attacks_enabled": False},
-    "large": {"num_agents": 4_096, "rows": 1_024, "columns": 1_024, "max_spawns": 32},
-    "huge": {"num_agents": 65_536, "rows": 2_048, "columns": 2_048, "max_spawns": 512},
+    "medium": {"num_agents": 1_024, "rows": 512, "columns": 512, "max_spawns": 8},
+    "large": {"num_agents": 4_096, "rows": 1_024, "columns": 1_024, "max_spawns": 32, "exploration": False},
+    "huge": {"num_agents": 65_536, "rows": 2_048, "columns": 2_048, "max_spawns": 512, "exploration": False},
 }
 
 
 def preset(name: str, **overrides: Any) -> tuple[Config, Rules]:
     """The configuration and rules of a game by name, any field of either by keyword.
 
-    ``chaos`` and ``law`` are the classic games; ``large`` and ``huge`` are ``chaos`` with 4,096 agents on 1,024 x 1,024
-    tiles and 65,536 on 2,048 x 2,048, of whom as large a share can be born per tick as in ``chaos``.
+    ``chaos`` and ``law`` are the classic games; ``medium``, ``large`` and ``huge`` are ``chaos`` with 1,024 agents on
+    512 x 512 tiles (as many on as many as Neural MMO 3 has), 4,096 on 1,024 x 1,024 and 65,536 on 2,048 x 2,048, of
+    whom as large a share can be born per tick as in ``chaos``. With ``attacks_enabled=False`` they are ``law``.
 
     >>> config, rules = preset("chaos", num_agents=32, num_populations=2, spawn_rate=0.5)
     >>> config.num_agents, rules.spawn_rate, rules.population_cap

@@ -18,13 +18,15 @@ from nmmo_jax.system import System
 
 
 def config_as_json(config: Config) -> dict[str, Any]:
-    """A configuration ready for JSON; its systems by reference, if it has some.
+    """A configuration ready for JSON; its systems by reference, if it has some; ``exploration`` if it is off.
 
     Raises:
       ValueError: a system that is no variable of a module.
     """
     plain = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     systems = plain.pop("systems")
+    if plain["exploration"]:  # as it was before there was a choice: files stay as they are
+        del plain["exploration"]
     return plain | ({"systems": [reference(system) for system in systems]} if systems else {})
 
 

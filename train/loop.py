@@ -218,7 +218,8 @@ def learn(
     target = advantage + steps.value
     number, mean, deviation = moments(advantage, steps.alive, config.num_populations)
     rows = Rows(experiment, steps.alive)
-    size = settings.minibatch // settings.groups // settings.piece or rows.alive.shape[-1]
+    there = rows.alive.shape[-1]
+    size = min(settings.minibatch // settings.groups // settings.piece or there, there)
 
     def step(index, carry):
         params, optimiser, order, total, skipped = carry

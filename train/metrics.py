@@ -31,7 +31,7 @@ class Sums(flax.struct.PyTreeNode):
     damage_taken: Int32[Array, "P"]
     forage: Int32[Array, "P"]  # food from forests
     visits: Int32[Array, "P G"]  # living agents standing on each of ``explored``, as observed
-    unique: Int32[Array, "P G"]  # of those, agents that stand there for the first time in their lives
+    unique: Int32[Array, "P G"] | None  # of those, who stand there for the first time in life; None: not known
     food: Float32[Array, ""]  # that the maps can yield: every forest harvested as soon as it is ready
 
 
@@ -41,15 +41,17 @@ def explored(config: Config) -> list[int]:
 
 
 def visit(
-    visited: UInt32[Array, "R N W"], before: Realm, births: Births
-) -> tuple[UInt32[Array, "R N W"], Bool[Array, "R N"]]:
+    visited: UInt32[Array, "R N W"] | None, before: Realm, births: Births
+) -> tuple[UInt32[Array, "R N W"] | None, Bool[Array, "R N"] | None]:
     """Notes where agents stand, and tells who stands there for the first time.
 
     Args:
-      visited: a bit per tile, in W words of 32, of the tiles that an agent has stood on.
+      visited: a bit per tile, in W words of 32, of the tiles that an agent has stood on; None: that is not kept.
       before: the realms before a tick.
       births: of that tick; who was born has visited nothing.
     """
+    if visited is None:
+        return None, None
     agents = before.agents
     realm, slot = (
         jnp.arange(len(visited), dtype=jnp.int32)[:, None],
@@ -63,14 +65,16 @@ def visit(
     return visited.at[realm, born].set(0, mode="drop"), known & bit == 0
 
 
-def nothing_visited(realms: int, config: Config) -> UInt32[Array, "R N W"]:
-    """For ``visit``, at the beginning."""
+def nothing_visited(realms: int, config: Config) -> UInt32[Array, "R N W"] | None:
+    """For ``visit``, at the beginning; None without ``Config.exploration``."""
+    if not config.exploration:
+        return None
     return jnp.zeros((realms, config.num_agents, -(-config.rows * config.columns // 32)), jnp.uint32)
 
 
 def measure(
     before: Realm,
-    first: Bool[Array, "R N"],
+    first: Bool[Array, "R N"] | None,
     info: Info,
     reward: Float32[Array, "R N"],
     value: Float32[Array, "R N"],
@@ -109,7 +113,7 @@ def measure(
         damage_taken=total(outcome.damage_taken),
         forage=total(outcome.forage),
         visits=each(ground, explored(config), alive),
-        unique=each(ground, explored(config), alive & first),
+        unique=None if first is None else each(ground, explored(config), alive & first),
         food=(forests.astype(jnp.float32) * rules.regrowth_probability * rules.forage_amount.astype(jnp.float32)).sum(),
     )
 
@@ -141,8 +145,8 @@ def means(sums: Sums, losses: dict[str, Any], ticks: int, config: Config) -> dic
         **{f"deaths_{cause}": share(total.causes[:, i], deaths) for i, cause in enumerate(config.deadly)},
         **{f"attacks_{style}": share(total.attacks[:, i], steps) for i, style in enumerate(STYLES)},
         **ground("visits", total.visits, steps),
-        **ground("unique", total.unique, steps),
-        **ground("exploration", total.unique, total.visits),
+        **({} if total.unique is None else ground("unique", total.unique, steps)),
+        **({} if total.unique is None else ground("exploration", total.unique, total.visits)),
         **{name: np.asarray(value, np.float64).round(6).tolist() for name, value in losses.items()},
     }
     return {

@@ -14,6 +14,7 @@ from nmmo_jax.world.pool import MapPool
 from train.policy import Policy
 
 TICKS = 256  # of the replay
+_MOST = 2**22  # agent-ticks of it; in a crowd it is shorter
 _WINDOW, _SCALE, _FPS = 48, 8, 10.0  # tiles, pixels per tile, pictures per second: a film of two MB or so
 
 
@@ -33,7 +34,8 @@ def record(
     pool = MapPool.generated(seed, 1, env.config, split="held_out")
     title = f"{names[0]}, on a map not seen in training"
     play = Play(env, Players(policy.act, policy.params, policy.initial), names, pool, seed=seed, title=title)
-    replay = play.run(settle + TICKS).cut(settle, settle + TICKS)
+    ticks = min(TICKS, _MOST // env.config.num_agents)
+    replay = play.run(settle + ticks).cut(settle, settle + ticks)
     on_progress(0)
     save_replay(replay, out / "replay.npz")
     painter = Painter(replay, range(len(replay) + 1), _SCALE, _WINDOW)

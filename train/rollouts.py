@@ -30,7 +30,7 @@ class Worlds(flax.struct.PyTreeNode):
     rules: Rules  # [R, ...]
     observed: Observation  # [T + 1, R, N, ...]; the last row is the present
     core: Any  # of recurrent networks, [P, R, N / P, ...]
-    visited: UInt32[Array, "R N W"]  # tiles, see ``train.metrics.visit``
+    visited: UInt32[Array, "R N W"] | None  # tiles, see ``train.metrics.visit``
 
     @property
     def realm(self) -> Realm:

@@ -46,7 +46,8 @@ class Settings:
     """Parts of the realms, each with an equal share of every minibatch; devices hold whole groups, so that what is
     learned does not depend on how many there are."""
     minibatch: int = 256
-    """Living agent-steps per population and step of the optimiser, over all devices; 0: the whole rollout."""
+    """Living agent-steps per population and step of the optimiser, over all devices; 0, or more than a rollout has
+    places for: the whole rollout."""
     sequence: int = 0
     """Ticks in a row that an agent is learned from at once, and that gradients of a network with a core go back
     through; divides ``ticks``. 0: 1 without a core; with one as many as ticks and minibatch allow."""
@@ -165,12 +166,26 @@ class Experiment:
         make_network(self.env.config, self.settings.network, self.settings.options)  # says what does not go together
 
 
-EXPERIMENTS = {f"{game}{agents}": (game, agents) for game in ("law", "chaos") for agents in (16, 32, 64, 128)}
+BIG: dict[str, dict[str, Any]] = {
+    "medium": {"realms": 2, "groups": 2, "minibatch": 1_024},
+    "large": {"realms": 2, "groups": 2, "ticks": 16, "minibatch": 2_048},
+    "huge": {"realms": 1, "groups": 1, "ticks": 16, "minibatch": 8_192},
+}
+"""Presets of the same names that train, and what is set for them: few worlds side by side, so that all fits the memory
+of a small machine; minibatches grow with the agents of a population."""
+
+EXPERIMENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    # As published: a population for every 16 agents.
+    f"{game}{agents}": (game, {"num_agents": agents, "num_populations": agents // 16})
+    for game in ("law", "chaos")
+    for agents in (16, 32, 64, 128)
+} | {name: (name, {}) for name in BIG}
+"""By name: the game, and what of its world is set."""
 
 
 def experiment(name: str, /, **overrides: Any) -> Experiment:
-    """One of the published experiments, with any field of ``Config``, ``Rules``, ``Settings`` or ``NetworkOptions`` by
-    keyword.
+    """One of the published experiments or of ``BIG``, with any field of ``Config``, ``Rules``, ``Settings`` or
+    ``NetworkOptions`` by keyword.
 
     >>> experiment("law128", realms=8, regrowth_probability=0.05)
 
@@ -179,7 +194,7 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
     """
     if name not in EXPERIMENTS:
         raise ValueError(f"experiment={name!r}: allowed are {', '.join(EXPERIMENTS)}{near(name, EXPERIMENTS)}")
-    game, agents = EXPERIMENTS[name]
+    game, usual_world = EXPERIMENTS[name]
     of_settings, of_options, of_config = (
         {field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions, Config)
     )
@@ -189,16 +204,14 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
     for field in [field for field in overrides if field not in known]:
         where = "the settings, the network's options, Config or Rules"
         raise ValueError(f"{field}={overrides[field]!r}: no field of {where}{near(field, known)}")
-    settings = {field: value for field, value in overrides.items() if field in of_settings}
+    settings = {**BIG.get(name, {}), **{field: value for field, value in overrides.items() if field in of_settings}}
     options = {field: value for field, value in overrides.items() if field in of_options}
     world = {field: value for field, value in overrides.items() if field not in of_settings | of_options}
     network = settings.get("network", Settings.network)
     check_choice("network", network, tuple(NETWORKS))
     usual = OPTIONS[network]
     settings["options"] = NetworkOptions(**{**usual, **options})
-    # As published: a population for every 16 agents.
-    world = {"num_agents": agents, "num_populations": agents // 16, **world}
-    return Experiment(name, make(game, **world), Settings(**settings))
+    return Experiment(name, make(game, **{**usual_world, **world}), Settings(**settings))
 
 
 def all_settings(experiment: Experiment) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from rich.console import Console
 from nmmo_jax.common.files import append_line, of_kind, write_json
 from nmmo_jax.common.folders import Folder, alone, new_folder
 from nmmo_jax.common.formats import FORMATS, Format
+from nmmo_jax.common.memory import available_memory
 from nmmo_jax.common.progress import waiting
 from nmmo_jax.common.signals import Signals
 from nmmo_jax.common.spelling import near
-from nmmo_jax.config import MAX_TICKS
+from nmmo_jax.config import MAX_TICKS, Config
 from nmmo_jax.values import check_float, check_int
 from train import distributed
 from train.checkpoint import FOLDER, Checkpoints
@@ -41,12 +42,15 @@ from train.runs import (
     read_config,
 )
 from train.settings import Experiment, describe
+from train.sizes import check_fits, parts
 from train.trinity import Trinity
 from train.vec_env import VecEnv
 
 __all__ = ["Native", "NotFinite", "VecEnv"]
 
 EVALUATION = {"realms": 16, "settle": 256, "ticks": 512, "seed": 1_000_003}
+"""Of the classic worlds, see ``evaluation``."""
+_CROWD = 256  # agents of a realm up to which it is these
 _SAVE_SECONDS = 60.0
 
 
@@ -136,11 +140,11 @@ class Native:
 
     def _train(self, asked: Asked) -> dict[str, Any]:
         first, folder = distributed.first(), self._new
-        loggers, checkpoints = (
-            Loggers(asked["loggers"] if first else ()),
-            Checkpoints(self._folder / FOLDER, asked["every"]),
-        )
+        loggers = Loggers(asked["loggers"] if first else ())
+        checkpoints = Checkpoints(self._folder / FOLDER, asked["every"])
         train = make_train(self.experiment, self.trinity)
+        shared = jax.process_count() if jax.default_backend() == "cpu" else jax.device_count()  # memories, not one
+        check_fits(self.experiment, parts(train), available_memory() * shared)
         state, about, saved = self._start(train, checkpoints)
         if first:
             write_json(self._folder / CONFIG, {**self._described, "asked": asked})
@@ -213,16 +217,16 @@ class Native:
     def evaluate(self, which: str = "best") -> dict[str, dict[str, Any]]:
         """The trained populations, and random play, the forager and the planner, on maps not seen in training."""
         env, settings = self._levels.god.env, self.experiment.settings
-        policy = load_policy(self._folder, which, env=env, sword=self.trinity.sword)
+        policy, how = load_policy(self._folder, which, env=env, sword=self.trinity.sword), evaluation(env.config)
         players = {name: (scripted(name), (), ()) for name in ("random", "forager", "planner")}
-        players["trained"] = (policy.act, policy.params, policy.initial(EVALUATION["realms"]))
+        players["trained"] = (policy.act, policy.params, policy.initial(how["realms"]))
         told = {}
         with waiting("evaluating ...", self.console), Signals() as watch:
             for name, player in players.items():
-                told[name] = evaluate(env, *player, **EVALUATION)
+                told[name] = evaluate(env, *player, **how)
                 if watch.asked:  # raised in the midst of JAX's own callbacks it would be lost
                     raise KeyboardInterrupt
-        write_json(self._folder / "evaluation.json", {**EVALUATION, "network": settings.network, **told})
+        write_json(self._folder / "evaluation.json", {**how, "network": settings.network, **told})
         return told
 
     def record(self, which: str = "best") -> None:
@@ -235,9 +239,8 @@ class Native:
                 if watch.asked:
                     raise KeyboardInterrupt
 
-            record(
-                self._folder, policy, env, settle=EVALUATION["settle"], seed=EVALUATION["seed"], on_progress=on_progress
-            )
+            how = evaluation(env.config)
+            record(self._folder, policy, env, settle=how["settle"], seed=how["seed"], on_progress=on_progress)
 
     @functools.cached_property
     def _levels(self) -> Trinity:
@@ -311,6 +314,18 @@ class Native:
     ) -> None:
         score = self._levels.pantheon.score({**line}) if "lifetime" in line else None  # there was no update
         checkpoints.save(about["update"], train.saved(state), {**about, **self._described}, score)
+
+
+def evaluation(config: Config) -> dict[str, int]:
+    """How a run is evaluated at its end: ``realms``, ``settle``, ``ticks`` and ``seed`` of ``evaluate``.
+
+    Crowds have fewer realms, for about as many agents; beyond a hundred times as many, fewer ticks.
+    """
+    if config.num_agents <= _CROWD:
+        return EVALUATION
+    classic = EVALUATION["realms"] * Config.num_agents
+    ticks = EVALUATION["ticks"] if config.num_agents < 8 * classic else EVALUATION["ticks"] // 4
+    return {**EVALUATION, "realms": max(classic // config.num_agents, 1), "ticks": ticks}
 
 
 def _over(about: Progress, asked: Asked) -> bool:

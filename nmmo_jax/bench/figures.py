@@ -83,6 +83,33 @@ def crowd_figure(results: dict[str, Any]) -> Figure | None:
     return figure
 
 
+@drawing()
+def write_cost_figure(record: dict[str, Any], folder: Path) -> list[Path]:
+    """Writes the figure cost into a folder, which is made: what training costs per place of a world, over places.
+
+    Args:
+      record: of ``nmmo_jax.bench.memory``; rows that were not timed are left out, and without any nothing is written.
+    """
+    rows = sorted((one for one in record["rows"] if "nanoseconds_per_place" in one), key=lambda one: one["agents"])
+    if not rows:
+        return []
+    figure, axes = _figure((7, 4.2))
+    agents, costs = [one["agents"] for one in rows], [one["nanoseconds_per_place"] for one in rows]
+    axes.plot(agents, costs, "o-", color=_OURS, linewidth=1.4)
+    for one in rows:
+        label = f"{drawn(one['experiment'])}: {one['nanoseconds_per_place']:,.0f}"
+        place = one["agents"], one["nanoseconds_per_place"]
+        axes.annotate(label, place, (0, 8), textcoords="offset points", ha="center", fontsize="small")
+    axes.set(xscale="log", xlim=(min(agents) / 2, max(agents) * 2), ylim=(0, 1.25 * max(costs)))
+    axes.set(xlabel="places per world", ylabel="nanoseconds per place and tick, acting and learning")
+    axes.set_xticks(agents, [f"{number:,}" for number in agents])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    _title(figure, axes, f"Cost of training, on {devices_of(rows[0], record['machine'])}", record)
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_figure(folder / "cost", figure)
+
+
 def peers_figure(results: dict[str, Any]) -> Figure | None:
     """One core of ours beside one core of the others', who were measured on the same kind of machine."""
     ours = [

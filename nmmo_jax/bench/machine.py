@@ -20,6 +20,7 @@ import jax
 
 from nmmo_jax.common.cores import cores
 from nmmo_jax.common.files import write_json
+from nmmo_jax.common.memory import available_memory, physical_memory
 from nmmo_jax.config import RULES_VERSION
 
 _FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "JAX_", "XLA_PYTHON_CLIENT_")  # names, or how names begin
@@ -55,7 +56,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cores": cores(),
-        "memory_bytes": _physical_memory(),
+        "memory_bytes": physical_memory(),
         "backend": jax.default_backend(),
         "device": devices[0].device_kind,
         "flags": {
@@ -115,18 +116,6 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * _KIB
 
 
-def available_memory() -> int:
-    """Bytes that may still be taken, of the first device (accelerators) or of the machine."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" in stats:
-        return stats["bytes_limit"]
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * _KIB
-    return _physical_memory() // 2
-
-
 def processor() -> str:
     """Model of the processor."""
     with contextlib.suppress(OSError):
@@ -151,10 +140,6 @@ def commit() -> str | None:
         return git("rev-parse", "--short=12", "HEAD") + ("+changes" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from nmmo_jax.play.measure import Measured, longest_chunk, measure, use_all_core
 from nmmo_jax.play.players import Players, labels, players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.play.provenance import rules_as_json, versions
-from nmmo_jax.presets import preset
+from nmmo_jax.presets import PRESETS, preset
 from nmmo_jax.references import config_as_json
 from nmmo_jax.replay_file import save_replay
 from nmmo_jax.world.files import load_map
@@ -60,8 +60,9 @@ class Simulate:
     With --record also replay.npz, for nmmo-jax watch, render and replay.
     """
 
-    game: Literal["law", "chaos"] = "chaos"
-    """law: no attacks. chaos: attacks with melee, range and mage."""
+    game: Literal["law", "chaos", "medium", "large", "huge"] = "chaos"
+    """law: no attacks. chaos: attacks with melee, range and mage. medium, large, huge: chaos with 1,024, 4,096 and
+    65,536 agents on larger maps."""
     policy: tuple[str, ...] = ()
     """What the populations play in turn: random, wanderer, forager, fighter, planner; law128, chaos128, trained ones
     that come with the package; or the folder of a run of nmmo-jax train. Default: several, so that they can be
@@ -70,8 +71,8 @@ class Simulate:
     """Worlds played side by side."""
     ticks: int = 1000
     """How long to play."""
-    agents: int = 128
-    """Capacity: agent slots per realm."""
+    agents: int | None = None
+    """Capacity: agent slots per realm. Default: those of the game, of law and chaos 128."""
     populations: int = 8
     """Populations; divides --agents."""
     seed: int = 0
@@ -84,7 +85,8 @@ class Simulate:
     maps: int | None = None
     """How many different maps to generate, where --map is not given. Default: 1."""
     rows: int | None = None
-    """Rows of tiles. Default: 80, or those of the largest map; smaller maps are padded with lava."""
+    """Rows of tiles. Default: those of the game, of law and chaos 80, or of the largest map; smaller maps are padded
+    with lava."""
     columns: int | None = None
     """Columns of tiles, likewise."""
     border: int | None = None
@@ -199,7 +201,7 @@ class Simulate:
             ("realms", self.realms, 1, 2**20),
             ("ticks", self.ticks, 1, MAX_TICKS),
             ("seed", self.seed, 0, 2**32 - 1),
-            ("initial-population", self.initial_population, 0, max(self.agents, 0)),
+            ("initial-population", self.initial_population, 0, max(self._agents, 0)),
         ):
             if not low <= value <= high:
                 raise ValueError(f"--{name} {value}: allowed are {low} to {high:,}")
@@ -207,8 +209,8 @@ class Simulate:
         check_tables(self.tables, ("parquet",))
         if self.record is not None and not 0 <= self.record < self.realms:
             raise ValueError(f"--record {self.record}: allowed are realms 0 to {self.realms - 1}")
-        if self.record is not None and self.ticks * self.agents > _MOST_RECORDED:
-            most = f"{_MOST_RECORDED // self.agents:,} ticks with {self.agents:,} agents"
+        if self.record is not None and self.ticks * self._agents > _MOST_RECORDED:
+            most = f"{_MOST_RECORDED // self._agents:,} ticks with {self._agents:,} agents"
             raise ValueError(f"--record: a replay of {self.ticks:,} ticks: allowed are at most {most}")
 
     def _load_maps(self) -> list[np.ndarray]:
@@ -226,30 +228,36 @@ class Simulate:
         return [load_map(path, self.tileset, config=known) for path in self.map or ()]
 
     @property
+    def _agents(self) -> int:
+        """Agent slots per realm."""
+        return PRESETS[self.game].get("num_agents", Config.num_agents) if self.agents is None else self.agents
+
+    @property
     def _generated(self) -> int:
         """How many maps, if they are generated."""
         return 1 if self.maps is None else self.maps
 
     def _environment(self, maps: list[np.ndarray]) -> Environment:
         """Configuration and rules, checked, and that the run can be counted."""
+        agents, side = self._agents, PRESETS[self.game].get("rows", _SIDE)
         config, rules = preset(
             self.game,
-            num_agents=self.agents,
+            num_agents=agents,
             num_populations=self.populations,
-            rows=max((one.shape[0] for one in maps), default=_SIDE) if self.rows is None else self.rows,
-            columns=max((one.shape[1] for one in maps), default=_SIDE) if self.columns is None else self.columns,
+            rows=max((one.shape[0] for one in maps), default=side) if self.rows is None else self.rows,
+            columns=max((one.shape[1] for one in maps), default=side) if self.columns is None else self.columns,
             border=Config.border if self.border is None else self.border,
             resolution=self.mode,
             max_lifetime=self.max_lifetime,
-            visits=True,
             spawn_rate=self.spawn_rate,
-            population_cap=self.agents if self.population_cap is None else self.population_cap,
+            population_cap=agents if self.population_cap is None else self.population_cap,
             **parse_set(
                 self.set,
                 {**_FLAGS, **{name: f"--{name.replace('_', '-')}" for name in _OWN}, **NO_EFFECT},
                 systems=self.system,
             ),
         )
+        config = dataclasses.replace(config, visits=config.exploration)
         for path, material in zip(self.map or (), maps, strict=True):
             check_map(material, config, str(path))
         if not maps:
@@ -263,7 +271,7 @@ class Simulate:
 
     def _policies(self) -> tuple[str, ...]:
         """A policy name for each population."""
-        given = self.policy or DEFAULT_POLICIES[self.game]
+        given = self.policy or DEFAULT_POLICIES["law" if self.game == "law" else "chaos"]
         if self.policy and self.populations % len(given):
             raise ValueError(
                 f"--policy: {len(given)} names for {self.populations} populations: must divide them; "
@@ -288,14 +296,17 @@ class Simulate:
             "depleted": measured.depleted.astype(np.float32),
             "died": measured.tally.died,
             "censored": censored,
-            "visits": measured.visits.astype(np.min_scalar_type(measured.visits.max())),
             "material": material,
         }
+        if measured.visits is not None:
+            arrays["visits"] = measured.visits.astype(np.min_scalar_type(measured.visits.max()))
         write_arrays(out / "data.npz", arrays)
         title = self._title(metrics)
         quota = float(env.rules.population_cap) / (self.populations if env.config.layout == "blocks" else 1)
         write_figure(out / "population", population_figure(measured, policies, title, quota))
         write_figure(out / "survival", survival_figure(measured, policies, title, censored))
+        if measured.visits is None:
+            return
         for i, one in enumerate(metrics["maps"][:_MOST_VISITS]):
             where = title if len(metrics["maps"]) == 1 else f"{title}; {short(Path(one['name']).name)}"
             figure = visits_figure(measured.visits[i], material[i], policies, where, env.config)

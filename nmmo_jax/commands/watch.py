@@ -59,7 +59,7 @@ class Watch:
     replay: Path | None = None
     """A recorded world instead, from simulate --record, train or this command."""
 
-    game: Literal["law", "chaos", "large", "huge"] | None = None
+    game: Literal["law", "chaos", "medium", "large", "huge"] | None = None
     """The world. Default: that in which the first of the policies was trained; else chaos."""
     agents: int | None = None
     """Capacity: agent slots. Default: that of the world."""

@@ -65,7 +65,7 @@ class Measured:
     stride: int
     population: np.ndarray
     depleted: np.ndarray
-    visits: np.ndarray
+    visits: np.ndarray | None
     devices: int
     compile_seconds: float
     play_seconds: float
@@ -121,7 +121,7 @@ def measure(
     """Compiles, plays, and measures.
 
     Args:
-      env: with ``Config.visits`` on, in layout ``blocks``.
+      env: in layout ``blocks``; what it has no ``Config.visits`` of is not told.
       players: what the agents do.
       pool: the maps; realm ``i`` is played on map ``i`` modulo their number.
       realms, ticks: how many, how long.
@@ -182,8 +182,10 @@ def measure(
     if lives is not None:
         lives.finish(realm)
     ages = living_ages(realm, env.config)
-    visits = np.zeros((len(pool), *realm.probes.visits.shape[1:]), np.int64)
-    np.add.at(visits, map_of_realm, np.asarray(realm.probes.visits))
+    visits = None
+    if env.config.visits:
+        visits = np.zeros((len(pool), *realm.probes.visits.shape[1:]), np.int64)
+        np.add.at(visits, map_of_realm, np.asarray(realm.probes.visits))
     return Measured(
         ticks=played,
         tally=total,

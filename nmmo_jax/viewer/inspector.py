@@ -1,5 +1,6 @@
 """What can be laid over the map, and what is known of a selected agent, for any frame of a replay."""
 
+import functools
 import math
 import threading
 from typing import Any, NamedTuple
@@ -84,8 +85,10 @@ class Inspector:
     def __init__(self, replay: Replay, policies: TrainedPolicies, lock: threading.Lock):
         self.policies, self._replay, self._lock = policies, replay, lock
         config = replay.config
-        self._visits_so_far = np.zeros((config.num_populations, config.rows, config.columns), np.int32)
+        self._shape = config.num_populations, config.rows, config.columns
         self._overlays = {**OVERLAYS, **_of_systems(config)}
+        if not config.exploration:
+            del self._overlays["visits"]
         self._visited = 0  # frames that are counted in it
         self._cached: tuple[int, Realm, PolicyOutputs] | None = None  # of the frame that was asked for last
 
@@ -233,6 +236,10 @@ class Inspector:
         left = np.maximum(ready.astype(np.float64) - tick, 0)
         return self._in_cells(np.where(material == Material.FOREST, left, np.nan), _most)
 
+    @functools.cached_property
+    def _visits_so_far(self) -> np.ndarray:
+        return np.zeros(self._shape, np.int32)
+
     def _visits(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
         if index + 1 < self._visited:
             self._visits_so_far[:], self._visited = 0, 0
@@ -242,7 +249,7 @@ class Inspector:
         return self._in_cells(self._visits_so_far, np.sum)
 
     def _density(self, index: int, slot: int | None, cores: Any) -> tuple[tuple[int, int], int, np.ndarray]:
-        count = np.zeros(self._visits_so_far.shape, np.int32)
+        count = np.zeros(self._shape, np.int32)
         np.add.at(count, _places(self._replay.frames[index].agents), 1)
         place, scale, count = self._in_cells(count, np.sum)
         for axis in (1, 2, 1, 2):

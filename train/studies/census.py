@@ -36,6 +36,7 @@ from train.metrics import nothing_visited, visit
 MAX_REALMS = 2**20
 BINS = 1_024  # ages that are told apart by default
 _CHUNK = 64  # ticks per call
+_WRITTEN_OUT = 32  # populations up to which pairs of them are counted one by one, which is faster
 _AXIS = "realms"
 
 
@@ -53,7 +54,7 @@ class Counts(flax.struct.PyTreeNode):
     damage: Int[Array, "R P P"]  # health that they asked of it
     exposed: Int[Array, "R P B"]  # ticks that began at an age; the last bin is open
     ended: Int[Array, "R P B"]  # and ended in death: of them, ``ended / exposed`` died
-    unique: Int[Array, "R P"]  # tiles that an agent stood on for the first time in its life
+    unique: Int[Array, "R P"] | None  # tiles that an agent stood on for the first time in its life, if that is kept
     empty: Int[Array, "R"]  # ticks after which nobody was alive
 
     @property
@@ -215,7 +216,8 @@ def _nothing(env: Environment, realms: int, bins: int) -> Counts:
     shapes = {"deaths": (p, len(env.config.deadly)), "styles": (p, 3), "attacks": (p, p), "damage": (p, p), "empty": ()}
     shapes |= dict.fromkeys(("exposed", "ended"), (p, bins))
     names = [field.name for field in dataclasses.fields(Counts)]
-    return Counts(**{name: jnp.zeros((realms, *shapes.get(name, (p,))), jnp.int32) for name in names})
+    found = {name: jnp.zeros((realms, *shapes.get(name, (p,))), jnp.int32) for name in names}
+    return Counts(**{**found, "unique": found["unique"] if env.config.exploration else None})
 
 
 def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: int) -> Any:
@@ -257,7 +259,7 @@ def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: 
     return jax.jit(mapped, donate_argnums=2)
 
 
-def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array, config: Config, bins: int) -> Counts:
+def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array | None, config: Config, bins: int) -> Counts:
     """The counts of one tick of R realms."""
     held, outcome, old = before.agents.alive, info.outcome, before.agents
     realms, populations, causes = len(held), config.num_populations, len(config.deadly)
@@ -274,7 +276,11 @@ def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array, config: Co
         return jnp.stack([total(of & (which == kind)) for kind in kinds], axis=-1)
 
     def pairs(amount: jax.Array) -> Int32[Array, "R P P"]:
-        return jnp.stack([total(jnp.where(hits & (target == p), amount, 0)) for p in range(populations)], axis=-1)
+        if populations <= _WRITTEN_OUT:
+            return jnp.stack([total(jnp.where(hits & (target == p), amount, 0)) for p in range(populations)], axis=-1)
+        nothing = jnp.zeros((realms, populations, populations), jnp.int32)
+        of = jnp.where(hits, info.population, populations)  # beyond the table: dropped
+        return nothing.at[realm, of, target].add(amount.astype(jnp.int32), mode="drop")
 
     def ages(of: jax.Array) -> Int32[Array, "R P B"]:
         age = jnp.where(of, jnp.minimum(old.age, bins - 1), bins)  # beyond the table: dropped
@@ -293,7 +299,7 @@ def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array, config: Co
         damage=pairs(outcome.attack_damage),
         exposed=ages(held),
         ended=ages(dead),
-        unique=total(held & new),
+        unique=None if new is None else total(held & new),
         empty=(~after.agents.alive.any(axis=1)).astype(jnp.int32),
     )
 

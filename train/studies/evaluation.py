@@ -36,7 +36,7 @@ class Evaluation:
     """A study of ``Entrant``s.
 
     Attributes:
-      env: their world; visits are counted.
+      env: their world; visits are counted, if ``Config.exploration``.
       worlds: on as many maps.
       settle: ticks before any are counted; the curves over time begin before.
       ticks: that are counted.
@@ -52,7 +52,8 @@ class Evaluation:
 
     def __post_init__(self):
         check_play(self)
-        self.env = Environment(dataclasses.replace(self.env.config, visits=True), self.env.rules)
+        config = self.env.config
+        self.env = Environment(dataclasses.replace(config, visits=config.exploration), self.env.rules)
         self._programs = Programs(self.env, self.worlds, BINS)
 
     def cells(self) -> list[Cell]:
@@ -88,16 +89,17 @@ class Evaluation:
             stride=stride,
             on_progress=lambda n: on_progress((settle + n) / total, policy),
         )
-        visits = np.asarray(worlds.realm.probes.visits)
         curves = {
             name: np.concatenate([getattr(before, name), getattr(counted, name)]).astype(np.float32)
             for name in ("population", "depleted")
         }
         counts = {field.name: getattr(counted.counts, field.name) for field in dataclasses.fields(counted.counts)}
-        alive = np.asarray(worlds.realm.agents.alive).sum(axis=1)
-        # Who dies in lava has been there, but nobody lives there.
-        visited = (visits > 0).any(axis=1) & (np.asarray(worlds.realm.tiles.material) != Material.LAVA)
-        return {**counts, **curves, "stride": stride, "visited": visited, "alive": alive}
+        told = {"stride": stride, "alive": np.asarray(worlds.realm.agents.alive).sum(axis=1)}
+        if self.env.config.exploration:
+            # Who dies in lava has been there, but nobody lives there.
+            been = (np.asarray(worlds.realm.probes.visits) > 0).any(axis=1)
+            told["visited"] = been & (np.asarray(worlds.realm.tiles.material) != Material.LAVA)
+        return {**{name: count for name, count in counts.items() if count is not None}, **curves, **told}
 
     def arithmetic(self) -> dict[str, np.ndarray]:
         """Of every world: ``forests`` and ``tiles`` that can be reached, ``yield`` in food per tick, ``capacity`` and
@@ -148,6 +150,10 @@ class Evaluation:
         exposed, ended = one["exposed"].sum(axis=1), one["ended"].sum(axis=1)
         births, most = one["births"].sum(axis=1) / self.ticks, known["yield"] * self.ticks
         aged = one["aged"].sum(axis=1)
+        explored = {}
+        if self.env.config.exploration:
+            share = one["visited"].sum(axis=(1, 2)) / np.maximum(known["tiles"], 1)
+            explored = {"coverage": mean_interval(share), "unique": ratio_interval(one["unique"].sum(axis=1), steps)}
         return {
             "lifetime": ratio_interval(aged, died),
             "median": bootstrap(_median, np.stack([exposed, ended], axis=1)),
@@ -155,8 +161,7 @@ class Evaluation:
             "little": mean_interval(births * over(aged, died)),
             "alive": mean_interval(one["alive"]),
             "food": mean_interval(over(one["forage"].sum(axis=1), most)),
-            "coverage": mean_interval(one["visited"].sum(axis=(1, 2)) / np.maximum(known["tiles"], 1)),
-            "unique": ratio_interval(one["unique"].sum(axis=1), steps),
+            **explored,
             "hits": ratio_interval(one["attacks"].sum(axis=(1, 2)), steps),
             **{
                 f"dead_{cause}": ratio_interval(one["deaths"].sum(axis=1)[:, c], died)

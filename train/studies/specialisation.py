@@ -215,6 +215,8 @@ class Specialisation:
         """The compiled program of an arm; strangers play in that of those who are together."""
         if arm.folders not in self._programs:
             trained = experiment_of(load_params(folder, step)[1]).env
+            if not trained.config.exploration:
+                raise ValueError(f"{folder}: exploration=False: must be True, as niches are counted by tiles visited")
             env = Environment(dataclasses.replace(trained.config, visits=True, horizon=None), trained.rules)
             policy = load_policy(folder, step, env=env)
             who = Players(policy.act, policy.params, policy.initial)

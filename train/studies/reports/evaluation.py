@@ -59,6 +59,7 @@ def report(study: Evaluation, out: Path, results: Results) -> RenderableType:
         figures.append("attacks")
         _attacks(study, out, results)
     names = [*_SHOWN, "unique", "little", "alive", "hits", *(f"dead_{cause}" for cause in study.env.config.deadly)]
+    names = [name for name in names if name in measures[0]]  # without Config.exploration nothing is known of that
     write_report(
         out,
         "# Evaluation",
@@ -69,8 +70,9 @@ def report(study: Evaluation, out: Path, results: Results) -> RenderableType:
         markdown(["policy", *names], _rows(study, measures, names)),
         *map(embedded, figures),
     )
-    rows = [[short(label), *told] for label, *told in _rows(study, measures, _SHOWN)]
-    return table("", ["policy", *_SHOWN], rows, _CAPTION)
+    shown = [name for name in _SHOWN if name in measures[0]]
+    rows = [[short(label), *told] for label, *told in _rows(study, measures, shown)]
+    return table("", ["policy", *shown], rows, _CAPTION)
 
 
 def _survival(study: Evaluation, out: Path, results: Results) -> None:
