@@ -33,6 +33,7 @@ def train():
 
 def test_a_killed_run_goes_on_as_if_nothing_had_been(train, tmp_path, monkeypatch):
     monkeypatch.setattr(smith, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(smith, "_SAVE_SHARE", 1e9)
     whole = smith.Native(TINY, out=tmp_path / "whole", updates=6, per_call=3)
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
     drawn = []

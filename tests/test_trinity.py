@@ -129,6 +129,7 @@ def test_a_pantheon_is_told_of_every_update(four):
 
 def test_a_pantheon_says_what_is_best_and_what_is_logged(train, tmp_path, monkeypatch):
     monkeypatch.setattr(smith, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(smith, "_SAVE_SHARE", 1e9)
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
     monkeypatch.setattr(smith, "write_figures", lambda *_: None)
     native = smith.Native(FULL, LEVELS, tmp_path / "run", updates=4, per_call=2)

@@ -51,7 +51,7 @@ __all__ = ["Native", "NotFinite", "VecEnv"]
 EVALUATION = {"realms": 16, "settle": 256, "ticks": 512, "seed": 1_000_003}
 """Of the classic worlds, see ``evaluation``."""
 _CROWD = 256  # agents of a realm up to which it is these
-_SAVE_SECONDS = 60.0
+_SAVE_SECONDS, _SAVE_SHARE = 60.0, 0.05  # between saves at least; of the time that they may take
 
 
 class NotFinite(RuntimeError):
@@ -153,7 +153,8 @@ class Native:
             saved = about["update"]
         if first:
             loggers.open(self._folder, about["update"], self._described)
-        watch, streak, saved_at, line = Signals(), Streak(), time.perf_counter(), {**about}
+        watch, streak, line = Signals(), Streak(), {**about}
+        again = time.perf_counter() + _SAVE_SECONDS  # when it is saved next
         compiled: dict[int, float] = {}  # updates of a call -> seconds that it took to compile
         with loggers, watch, TrainingProgress(asked["updates"], asked["minutes"], self.console) as progress:
             # The clock of the first process, and a signal to any, hold for all.
@@ -182,9 +183,11 @@ class Native:
                         f"from update {broken[1]} on; the last checkpoint is of {checkpoints.latest()}"
                     )
                 due = asked["every"] is not None and about["update"] % asked["every"] == 0
-                if distributed.share(due or (streak.clean and time.perf_counter() - saved_at > _SAVE_SECONDS)):
+                if distributed.share(due or (streak.clean and time.perf_counter() > again)):
+                    called = time.perf_counter()
                     self._save(train, checkpoints, state, about, line)
-                    saved, saved_at = about["update"], time.perf_counter()
+                    saved, took = about["update"], time.perf_counter() - called
+                    again = called + took + max(_SAVE_SECONDS, took / _SAVE_SHARE)
             if saved != about["update"]:
                 self._save(train, checkpoints, state, about, line)
             if folder is not None:

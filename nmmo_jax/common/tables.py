@@ -13,6 +13,7 @@ import numpy as np
 
 from nmmo_jax.common.extras import need
 from nmmo_jax.common.files import write
+from nmmo_jax.common.spelling import near
 
 TableFormat = Literal["parquet", "netcdf", "trees"]
 ABOUT = "nmmo-jax"  # of a file's metadata
@@ -45,7 +46,7 @@ def check_tables(asked: Sequence[str], there: Sequence[str]) -> None:
     """
     for kind in asked:
         if kind not in there:
-            raise ValueError(f"--tables {kind}: must be some of {', '.join(there)}")
+            raise ValueError(f"--tables {kind}: must be some of {', '.join(there)}{near(kind, there)}")
         for module in _MODULES[kind]:
             need(module, module, _EXTRA)
 
