@@ -3,8 +3,8 @@
     python -m nmmo_jax.bench.devices 1 2 4 8 2x1 4x1 --out runs/devices.json
 
 ``4`` is one process with four devices, ``2x1`` two processes with one each, on this machine. On a CPU devices beyond
-its cores share them: what is seen there is what sharing out costs, not what more machines bring. Rates are of the log, from
-the end of the first call on, in which every run plays the same worlds.
+its cores share them: what is seen there is what sharing out costs, not what more machines bring. Rates are of the
+log, from the end of the first call on, in which every run plays the same worlds.
 """
 
 import dataclasses
