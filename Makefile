@@ -38,7 +38,7 @@ name another with PYTHON=/path/to/python3.12))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help simulate train watch bench test test-slow test-lowest lint format docs setup lock clean
+.PHONY: help simulate train watch bench test test-slow test-lowest lint format docs site setup lock clean
 
 help:  ## list the targets and variables
 	@echo "Targets:"
@@ -98,6 +98,9 @@ format: $(STAMP)  ## let ruff format the code and repair what it can
 
 docs: $(STAMP)  ## write what the documentation has from the code and the results of the benchmark
 	@$(BIN)/python docs/generate.py
+
+site: $(STAMP)  ## build the documentation as a web site, site/index.html; links that lead nowhere fail
+	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet
 
 setup: $(STAMP)  ## create the environment and install into it (the others do so when needed)
 
