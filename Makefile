@@ -100,7 +100,7 @@ docs: $(STAMP)  ## write what the documentation has from the code and the result
 	@$(BIN)/python docs/generate.py
 
 site: $(STAMP)  ## build the documentation as a web site, site/index.html; links that lead nowhere fail
-	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict
 
 setup: $(STAMP)  ## create the environment and install into it (the others do so when needed)
 
