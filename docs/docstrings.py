@@ -1,4 +1,4 @@
-"""For the reference: examples in docstrings, lines after ``>>>``, are blocks of code; else Markdown takes them for quotes."""
+"""For the reference: examples in docstrings, after ``>>>``, are blocks of code; Markdown takes them for quotes."""
 
 import re
 

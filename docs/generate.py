@@ -122,7 +122,8 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         name: of_project(f"my_world/{name}.py") for name in ("explorer", "own_network", "training")
     },
     ROOT / "docs" / "tutorials" / "own_system.md": {
-        "fishing": of_project("my_world/fishing.py"), "checks": of_project("tests/test_project.py"),
+        "fishing": of_project("my_world/fishing.py"),
+        "checks": of_project("tests/test_project.py"),
     },
     ROOT / "docs" / "tutorials" / "own_study.md": {"study": of_project("my_world/study.py")},
     ROOT / "README.md": {"speed": lambda: readme_table(read(RESULTS))},

@@ -1,8 +1,8 @@
 """What ``make site`` adds to the pages of this folder: pages of files that lie elsewhere, and links to them.
 
 In the repository links lead to files, as on GitHub. In the site README.md is the front page, other Markdown a page of
-its place, a notebook a page with its outputs, and every source file that a page links to a page with its text. Links are
-rewritten for that; one that leads nowhere stays as it is, and a strict build ends there.
+its place, a notebook a page with its outputs, and every source file that a page links to a page with its text. Links
+are rewritten for that; one that leads nowhere stays as it is, and a strict build ends there.
 """
 
 import base64
@@ -108,7 +108,11 @@ def _notebook(path):
                 pictures[name] = base64.b64decode(data["image/png"])
                 parts.append(f"![]({name})")
             elif "text/html" in data:
-                parts.append(re.sub(r"<style.*?</style>| border=\"1\" class=\"dataframe\"", "", data["text/html"], flags=re.DOTALL))
+                parts.append(
+                    re.sub(
+                        r"<style.*?</style>| border=\"1\" class=\"dataframe\"", "", data["text/html"], flags=re.DOTALL
+                    )
+                )
             elif text := output.get("text") or data.get("text/plain"):
                 parts.append(f"```text\n{text.rstrip()}\n```")
     return "\n\n".join(parts) + "\n", pictures

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import io
 import re
 import shlex
 import sys
@@ -18,7 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 BLOCK = re.compile(r"(?:<!-- not run: ([^\n]*) -->\n)?^(```+)(\w*)\n(.*?)^\2$", re.DOTALL | re.MULTILINE)
-NOT_RUN = {"docs/clone.md": 1, "docs/fork.md": 1, "docs/replay.md": 1, "docs/train.md": 1, "docs/tutorials/pytorch.md": 1}
+NOT_RUN = {
+    "docs/clone.md": 1,
+    "docs/fork.md": 1,
+    "docs/replay.md": 1,
+    "docs/train.md": 1,
+    "docs/tutorials/pytorch.md": 1,
+}
 """Blocks that pages mark so, <!-- not run: why -->: a new one is a line here."""
 
 
@@ -123,7 +130,7 @@ def _kind(module, spec):
 def _refused(parse):
     """Why, if it is."""
     try:
-        with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             parse()
     except ValueError as error:
         return str(error)

@@ -10,7 +10,20 @@ import pytest
 from nmmo_jax import cli
 from nmmo_jax.commands.new import package
 
-TINY = "visits=true shared_weights=false core=none realms=2 groups=1 ticks=4 sequence=1 hidden=8 minibatch=16 view=5 optimiser=adam epochs=1".split()
+TINY = [
+    "visits=true",
+    "shared_weights=false",
+    "core=none",
+    "realms=2",
+    "groups=1",
+    "ticks=4",
+    "sequence=1",
+    "hidden=8",
+    "minibatch=16",
+    "view=5",
+    "optimiser=adam",
+    "epochs=1",
+]
 
 
 def test_a_new_project_runs_and_its_tests_pass(tmp_path, monkeypatch, capsys):
