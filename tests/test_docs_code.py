@@ -112,9 +112,10 @@ def test_programs_and_targets_are_there(my_world, capsys):
         spec = importlib.util.find_spec(module)
         if spec is None:
             wrong.append(f"{name}: {line}: no such module")
-        elif (kind := _kind(module, spec)) is not None and arguments and "..." not in arguments:
-            if why := _refused(lambda kind=kind, arguments=arguments: parsing.parse_flags(kind, "", arguments)):
-                wrong.append(f"{name}: {line}: {why}")
+            continue
+        kind = _kind(module, spec) if arguments and "..." not in arguments else None
+        if kind and (why := _refused(lambda kind=kind, words=arguments: parsing.parse_flags(kind, "", words))):
+            wrong.append(f"{name}: {line}: {why}")
     assert not wrong, "\n".join(wrong)
     assert {"test", "bench", "watch"} <= made and {"train.figures", "my_world.study", "my_world.training"} <= modules
 

@@ -4,51 +4,55 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from nmmo_jax import cli
 from nmmo_jax.commands.new import package
 
-TINY = [
-    "visits=true",
-    "shared_weights=false",
-    "core=none",
-    "realms=2",
-    "groups=1",
-    "ticks=4",
-    "sequence=1",
-    "hidden=8",
-    "minibatch=16",
-    "view=5",
-    "optimiser=adam",
-    "epochs=1",
-]
+WORLD = ("visits=true", "view=5")
+LEARNER = ("shared_weights=false", "core=none", "hidden=8", "optimiser=adam")
+AMOUNT = ("realms=2", "groups=1", "ticks=4", "sequence=1", "minibatch=16", "epochs=1")
+TINY = (*WORLD, *LEARNER, *AMOUNT)
 
 
-def test_a_new_project_runs_and_its_tests_pass(tmp_path, monkeypatch, capsys):
-    folder, name = tmp_path / "Große fishing-world 2", "groe_fishing_world_2"
+NAME = "groe_fishing_world_2"
+
+
+@pytest.fixture
+def begun(tmp_path, capsys):
+    """``begun(*arguments)``: what ``python -m`` says in the folder of a new project."""
+    folder = tmp_path / "Große fishing-world 2"
     with pytest.raises(SystemExit) as ended:
         cli.main(["new", str(folder)])
     assert not ended.value.code and f"cd '{folder}'" in capsys.readouterr().out
 
     def run(*arguments):
-        root = os.path.dirname(os.path.dirname(cli.__file__))
-        environment = {**os.environ, "PYTHONPATH": root}
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True
-        )
+        environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+        command = [sys.executable, "-m", *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    return folder, run
+
+
+def test_the_tests_of_a_new_project_pass(begun):
+    _, run = begun
     assert "3 passed" in run("pytest", "-q")
-    system = f"{name}.fishing:FISHING"
-    run(
-        f"{name}.training", "law16", "--system", system, "--set", *TINY, "--updates", "2", "--no-evaluate", "--out", "a"
-    )
+
+
+@pytest.mark.slow
+def test_a_new_project_trains(begun):
+    folder, run = begun
+    system = f"{NAME}.fishing:FISHING"
+    asked = ("law16", "--system", system, "--set", *TINY, "--updates", "2", "--no-evaluate", "--out", "a")
+    run(f"{NAME}.training", *asked)
     kept = json.loads((folder / "a" / "config.json").read_text())
-    assert kept["trinity"]["god"] == f"{name}.explorer:Explorer" and system in json.dumps(kept)
-    assert [json.loads(line)["update"] for line in (folder / "a" / "metrics.jsonl").read_text().splitlines()][-1] == 2
+    assert kept["trinity"]["god"] == f"{NAME}.explorer:Explorer" and system in json.dumps(kept)
+    lines = [json.loads(line) for line in (folder / "a" / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["update"] == 2
 
 
 def test_a_folder_that_is_in_use_stays_as_it_is(tmp_path, refused):
