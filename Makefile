@@ -38,7 +38,7 @@ name another with PYTHON=/path/to/python3.12))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help simulate train watch bench test test-slow test-lowest lint format docs dist setup lock clean
+.PHONY: help simulate train watch bench test test-slow test-lowest lint format docs site dist setup lock clean
 
 help:  ## list the targets and variables
 	@echo "Targets:"
@@ -103,6 +103,9 @@ docs: $(STAMP)  ## write what the documentation has from the code and the result
 dist: $(STAMP)  ## build the wheel and the source distribution into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation --outdir dist
+
+site: $(STAMP)  ## build the documentation as a web site, site/index.html; links that lead nowhere fail
+	@NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict
 
 setup: $(STAMP)  ## create the environment and install into it (the others do so when needed)
 

@@ -14,6 +14,7 @@ from nmmo_jax.bench.report import readme_table, results_tables
 from nmmo_jax.bench.results import read
 from nmmo_jax.components import Agents, Realm, Tiles
 from nmmo_jax.config import Config
+from nmmo_jax.commands.new import project
 from nmmo_jax.declarations import SCHEDULE
 from nmmo_jax.observations import FEATURES
 from nmmo_jax.presets import PRESETS
@@ -156,6 +157,9 @@ def features_table() -> str:
     """What is sensed of oneself and of every visible agent."""
     told = (f"`{name}`" + (f" ({meaning})" if meaning else "") for name, (meaning, *_) in FEATURES.items())
     return f"{', '.join(told)}.\n"
+def of_project(file: str) -> Callable[[], str]:
+    """A file of the project that ``nmmo-jax new my_world`` makes."""
+    return lambda: f"`{file}`:\n\n```python\n{project('my_world')[file]}```\n"
 
 
 # Page -> what is generated in it -> its text.
@@ -170,6 +174,14 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     ROOT / "docs" / "architecture.md": {"layers": layers_picture, "tick": schedule_picture},
     ROOT / "docs" / "systems.md": {"poison": poison, "tick": schedule_picture, "verbs": verbs_table},
+    ROOT / "docs" / "tutorials" / "own_policy.md": {
+        name: of_project(f"my_world/{name}.py") for name in ("explorer", "own_network", "training")
+    },
+    ROOT / "docs" / "tutorials" / "own_system.md": {
+        "fishing": of_project("my_world/fishing.py"),
+        "checks": of_project("tests/test_project.py"),
+    },
+    ROOT / "docs" / "tutorials" / "own_study.md": {"study": of_project("my_world/study.py")},
     ROOT / "README.md": {"speed": lambda: readme_table(read(RESULTS))},
     ROOT / "benchmarks" / "README.md": {"results": lambda: results_tables(read(RESULTS))},
 }

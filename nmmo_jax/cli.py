@@ -19,6 +19,7 @@ from nmmo_jax.commands.experiment import Experiment
 from nmmo_jax.commands.fork import Fork
 from nmmo_jax.commands.info import Info as About
 from nmmo_jax.commands.maps import Convert, Generate, Show
+from nmmo_jax.commands.new import New
 from nmmo_jax.commands.niches import Niches
 from nmmo_jax.commands.rare import Rare
 from nmmo_jax.commands.render import Render
@@ -86,6 +87,7 @@ Command = (
     | Annotated[Replays, tyro.conf.subcommand("replay", description="Look into replays, cut and check them.")]
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[New, tyro.conf.subcommand("new")]
     | Annotated[Maps, tyro.conf.subcommand("maps", description="Generate, show and convert maps.")]
     | Annotated[About, tyro.conf.subcommand("info")]
     | Annotated[Completion, tyro.conf.subcommand("completion")]

@@ -15,7 +15,7 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 LONGEST = (
     "system_lists", "browser", "policy", "systems", "learned_from", "trinity", "properties", "smith", "equivalence",
     "recorded", "births", "replay", "goals", "episodes", "scripted", "benchmarks", "jax_settings", "simulate", "tables",
-    "training", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs",
+    "training", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs_code", "docs", "new",
 )  # fmt: skip
 
 
