@@ -46,7 +46,9 @@ def test_the_world_is_that_driven_by_hand():
         move, style, target = np.unravel_index(joint, (5, 3, CONFIG.num_visible))
         mask = jax.tree.map(np.asarray, state.obs.mask)
         at = np.arange(8)
-        assert mask["move"][at, move].all() and mask["style"][at, style].all() and mask["target"][at, style, target].all()
+        assert (
+            mask["move"][at, move].all() and mask["style"][at, style].all() and mask["target"][at, style, target].all()
+        )
         slot = np.asarray(state.obs.visible_slot)[at, target]
         realm = state.realm
         obs, state, rewards, dones, infos = env.step(key, state, actions)
@@ -151,7 +153,7 @@ def test_classes_are_populations():
         (lambda: MarlEnv(None), "env=None: must be an Environment"),
         (lambda: MarlEnv(Environment(dataclasses.replace(SMALL, num_visible=9000))), "combinations: allowed are"),
         (lambda: stepped({"agent_0": 1}), r"actions: \['agent_1', .*must be a dict with one whole number for each"),
-        (lambda: stepped({a: 0.5 for a in made().agents}), "actions: float32 of shape .*one whole number for each"),
+        (lambda: stepped(dict.fromkeys(made().agents, 0.5)), "actions: float32 of shape .*one whole number for each"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(call, message):

@@ -117,7 +117,9 @@ class ParallelEnv(_pettingzoo.ParallelEnv):
         drawn = int(self._rng.integers(2**32)) if seed is None else seed
         seen = Seen(*host(tuple(self.worlds.begin(drawn, options))))
         self._live(seen)
-        return self._rows(seen.obs, self._place), {agent: self._about(seen, place) for agent, place in self._place.items()}
+        return self._rows(seen.obs, self._place), {
+            agent: self._about(seen, place) for agent, place in self._place.items()
+        }
 
     def step(self, actions: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         """One tick. Agents that are left out do nothing.
@@ -185,7 +187,9 @@ class ParallelEnv(_pettingzoo.ParallelEnv):
             choices[self._place[agent]] = as_choices(np.asarray(action)[None], 1, chosen, f"actions[{agent!r}]")[0]
         return choices
 
-    def _by_place(self, seen: Seen, happened: Happened, before: dict[str, int], over: bool) -> tuple[dict[str, Any], ...]:
+    def _by_place(
+        self, seen: Seen, happened: Happened, before: dict[str, int], over: bool
+    ) -> tuple[dict[str, Any], ...]:
         """Of all places; at the horizon all are truncated whose agent has not died, the empty ones too."""
         obs = self._rows(seen.obs, before)
         infos = {agent: self._about(seen, place) for agent, place in before.items()}

@@ -103,9 +103,13 @@ class Worlds:
         self.config, self.chosen = env.config, choices_of(env.config, arguments)
         names = tuple(one.name for one in self.chosen)
         again = isinstance(env, AutoReset)
-        self.play = Play(vectorize(env, num_realms), names, bool(flat), again or (ends and env.config.horizon is not None))
+        self.play = Play(
+            vectorize(env, num_realms), names, bool(flat), again or (ends and env.config.horizon is not None)
+        )
         self.defaults = {"initial_population": initial_population, "tiles": tiles}
         self._checked(self.defaults)
+        if tiles is None:
+            jax.eval_shape(lambda key: _new_realms(self.play, key, None, 0), jax.random.key(0))  # has terrain room?
         self.num_places = self.play.many.num_realms * env.config.num_agents
         empty = blank(env.config)
         self.blank: Any = np.asarray(as_vector(empty, env.config)) if flat else _host(named(empty))
@@ -113,7 +117,10 @@ class Worlds:
         self._key = jax.random.key(0)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_key": np.asarray(jax.random.key_data(self._key)), "_state": jax.device_get(self._state)}
+        return self.__dict__ | {
+            "_key": np.asarray(jax.random.key_data(self._key)),
+            "_state": jax.device_get(self._state),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -213,7 +220,9 @@ def as_choices(actions: Any, places: int, chosen: Sequence[Argument], name: str 
     if wrong.any():
         place, column = np.argwhere(wrong)[0]
         one = chosen[column]
-        raise ValueError(f"{name}: {given[place, column]} for {one.name}, of place {place}: must be 0 to {one.size - 1}")
+        raise ValueError(
+            f"{name}: {given[place, column]} for {one.name}, of place {place}: must be 0 to {one.size - 1}"
+        )
     return given.astype(np.int32)
 
 

@@ -81,7 +81,9 @@ def main(seconds=120.0, seed=0, told=print):
         optimiser.step()
         if int(10 * now / seconds) > last:
             last = int(10 * now / seconds)
-            told(f"{now:4.0f} s: {lifetime(lives, (last - 1) / 10, 1.0):6.1f} ticks, {len(obs.uid) / REALMS:.0f} live per world")
+            told(
+                f"{now:4.0f} s: {lifetime(lives, (last - 1) / 10, 1.0):6.1f} ticks, {len(obs.uid) / REALMS:.0f} live per world"
+            )
     return lifetime(lives, 0.0, 0.1), lifetime(lives, 0.9, 1.0)
 
 
