@@ -148,6 +148,8 @@ class ParallelEnv(_pettingzoo.ParallelEnv):
         obs = {**self._rows(seen.obs, stayed), **fallen, **self._rows(seen.obs, born)}
         infos = {agent: self._about(seen, place) for agent, place in (*stayed.items(), *born.items())}
         infos |= {agent: self._about_left(happened, place) for agent, place in gone.items()}
+        for agent, place in before.items():
+            infos[agent]["acted"] = happened.acted[place].item()
         told = [
             {**{agent: column[place].item() for agent, place in before.items()}, **dict.fromkeys(born, nothing)}
             for column, nothing in ((happened.reward, 0.0), (happened.terminated, False), (happened.truncated, False))
@@ -195,6 +197,7 @@ class ParallelEnv(_pettingzoo.ParallelEnv):
         infos = {agent: self._about(seen, place) for agent, place in before.items()}
         truncated = happened.truncated | (over & ~happened.terminated)
         for agent, place in before.items():
+            infos[agent]["acted"] = happened.acted[place].item()
             if happened.terminated[place] or happened.truncated[place]:
                 infos[agent]["final_info"] = self._about_left(happened, place)
             if happened.truncated[place]:

@@ -1,4 +1,4 @@
-"""JaxMARL: a policy gradient with shared parameters, in the form of its IPPO: worlds, rollouts and updates in one program.
+"""JaxMARL: a policy gradient with shared parameters, in the form of its IPPO: all of it in one program.
 
 python docs/examples/adapters/jaxmarl_policy_gradient.py [updates]
 """
@@ -25,6 +25,7 @@ class Network(nn.Module):
 
     @nn.compact
     def __call__(self, obs):
+        """Of observations with any axes in front."""
         hidden = nn.tanh(nn.Dense(64)(obs))
         return nn.Dense(self.actions)(hidden), nn.Dense(1)(hidden)[..., 0]
 

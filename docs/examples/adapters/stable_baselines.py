@@ -28,8 +28,8 @@ class Lifetimes(BaseCallback):
         return True
 
 
-def main(steps=100_000, told=print):
-    """Trains for so many steps of places; returns the mean lifetime (ticks) of the first and the last fifth of lives."""
+def main(steps=40_000, told=print):
+    """Trains for so many steps of places; returns the mean lifetime (ticks) of the first and the last fifth."""
     world = nmmo.make("law", num_agents=16, num_populations=1, rows=40, columns=40, view=9, num_visible=2, horizon=1000)
     env = ParallelEnv(world, names="place", arguments=["move"], flat=True)
     env = supersuit.pettingzoo_env_to_vec_env_v1(env)
