@@ -12,7 +12,7 @@ from small import GRASS, SMALL
 
 from nmmo_jax import Action, Environment, Rules, autoreset, make, vectorize
 
-gymnasium = pytest.importorskip("gymnasium")
+pytest.importorskip("gymnasium")
 pytest.importorskip("pettingzoo")
 from gymnasium.utils import env_checker
 from gymnasium.wrappers.vector import DictInfoToList, FlattenObservation, RecordEpisodeStatistics
@@ -22,6 +22,10 @@ from nmmo_jax.adapters.parallel import ParallelEnv
 from nmmo_jax.adapters.spaces import blank, named, specs
 from nmmo_jax.adapters.vector import VectorEnv
 
+CHECKS = [
+    getattr(env_checker, f"check_{name}")
+    for name in ("reset_seed_determinism", "reset_options", "reset_return_type", "step_determinism")
+]
 REALMS, HORIZON = 2, 16
 DEADLY = Rules(immunity_ticks=2, attack_damage=(6, 5, 4), food_metabolism=2, spawn_rate=np.float32(0.9))
 CONFIG = dataclasses.replace(SMALL, horizon=HORIZON, max_lifetime=9, max_spawns=3)
@@ -50,7 +54,7 @@ def random_actions(rng: np.random.Generator, obs: dict) -> np.ndarray:
 
 
 def test_places_are_environments_and_lives_are_episodes():
-    """Against the worlds of ``vectorize``: rewards, flags, first and final observations, also of those reborn at once."""
+    """Against the worlds of ``vectorize``: rewards, flags, first and final observations, also where one is reborn."""
     env, rng = vector(), np.random.default_rng(0)
     many, key = vectorize(autoreset(world(), initial_population=8), REALMS), jax.random.key(4)
     step = jax.jit(many.step)
@@ -101,7 +105,7 @@ def test_places_are_environments_and_lives_are_episodes():
 
 
 def test_gymnasiums_checks_and_wrappers():
-    for check in (env_checker.check_reset_seed, env_checker.check_reset_options, env_checker.check_reset_return_type):
+    for check in CHECKS:
         check(vector())
     env_checker.check_space_limit(vector().single_observation_space, "observation")
     env = RecordEpisodeStatistics(vector())
@@ -216,7 +220,7 @@ def test_agents_come_and_go():
                 )
     assert reborn > 10 and lives <= set(env.possible_agents)
     assert env.agents == places.agents == [] and all(
-        one or two for one, two in zip(*[list(f.values()) for f in flags[1:]])
+        one or two for one, two in zip(*[list(f.values()) for f in flags[1:]], strict=True)
     )
     with pytest.raises(RuntimeError, match="is over: call reset"):
         env.step({})
@@ -265,7 +269,7 @@ ZEROS = np.zeros((PLACES, 3), int)
         (lambda v, p: v.reset(options={"tiles": np.full((3, 3), 99)}), "tiles: material 99 at row 0"),
         (lambda v, p: v.step(ZEROS[:5]), r"actions: int64 of shape \(5, 3\): must be integers of shape \(32, 3\)"),
         (lambda v, p: v.step(ZEROS + 0.5), r"actions: float64 of shape \(32, 3\): must be integers"),
-        (lambda v, p: v.step(ZEROS + [0, 3, 0]), "actions: 3 for style, of place 0: must be 0 to 2"),
+        (lambda v, p: v.step(ZEROS + np.array([0, 3, 0])), "actions: 3 for style, of place 0: must be 0 to 2"),
         (lambda v, p: v.step(ZEROS - 1), "actions: -1 for move, of place 0: must be 0 to 4"),
         (lambda v, p: v.step([[0], [0, 1]]), "actions: list: must be an array of integers"),
         (lambda v, p: p.step([0]), "actions: list: must be a dict, by agent"),

@@ -31,7 +31,10 @@ def drawn(env: MarlEnv, key: jax.Array, state) -> dict:
     """Uniform over what is allowed."""
     allowed = env.get_avail_actions(state)
     keys = jax.random.split(key, env.num_agents)
-    return {a: jax.random.categorical(k, jnp.where(allowed[a], 0.0, -jnp.inf)) for a, k in zip(env.agents, keys)}
+    return {
+        a: jax.random.categorical(k, jnp.where(allowed[a], 0.0, -jnp.inf))
+        for a, k in zip(env.agents, keys, strict=True)
+    }
 
 
 def test_the_world_is_that_driven_by_hand():

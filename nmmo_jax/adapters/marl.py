@@ -44,7 +44,7 @@ class MarlEnv(_base.MultiAgentEnv):
     all combinations of the arguments, the last of them fastest (``np.ravel_multi_index``); ``get_avail_actions`` tells
     which are allowed. ``dones["agent_i"]`` is True in the step in which the agent leaves, and as long as the place is
     empty, as of the dead of other worlds of JaxMARL; its observation is then zeros, or already the next agent's, if
-    that one was born in the same tick. ``dones["__all__"]`` is True at ``Config.horizon``, in the step in which ``step``
+    that one was born in the same tick. ``dones["__all__"]`` is True at ``Config.horizon``, in the step in which it
     starts anew; without a horizon never. ``infos`` has ``[num_agents]`` arrays: ``alive`` now; ``acted``, ``age``
     (ticks), ``truncated`` of who held the place before.
 

@@ -23,7 +23,8 @@ class ParallelEnv(_pettingzoo.ParallelEnv):
 
     >>> env = ParallelEnv(nmmo_jax.make("law", horizon=500))
     >>> obs, infos = env.reset(seed=0)
-    >>> obs, rewards, terminations, truncations, infos = env.step({agent: env.action_space(agent).sample() for agent in obs})
+    >>> actions = {agent: env.action_space(agent).sample() for agent in env.agents}
+    >>> obs, rewards, terminations, truncations, infos = env.step(actions)
 
     Names by uid, ``agent_0`` and so on in the order of birth: an agent is one life, and never comes back, as PettingZoo
     has it. ``agents`` is the living; a newborn joins with its first observation, reward 0. Who dies is terminated in
@@ -37,8 +38,8 @@ class ParallelEnv(_pettingzoo.ParallelEnv):
     ``nmmo_jax.adapters.vector``. Who is truncated by age leaves its last view in ``infos["terminal_observation"]``.
 
     ``reset(seed=s)`` starts the world that ``vectorize(env, 1)`` plays with ``jax.random.key(s)``; without a seed
-    another one each time, that follows from the last. Options are ``initial_population`` and ``tiles``; others, which may
-    be for wrappers, are passed over.
+    another one each time, that follows from the last. Options are ``initial_population`` and ``tiles``; others, which
+    may be for wrappers, are passed over.
 
     Args:
       env: configuration and rules.

@@ -47,7 +47,7 @@ def specs(config: Config) -> dict[str, ArraySpec]:
     found = {}
     for name, spec in observation_spec(config).items():
         shape, dtype, low, high = spec.shape[1:], spec.dtype, spec.low, spec.high
-        if dtype == bool:
+        if dtype.kind == "b":
             dtype, low, high = np.dtype(np.int8), 0, 1
         found[name.replace(".", "_")] = ArraySpec(shape, dtype, low, high)
     return found
@@ -62,8 +62,8 @@ def named(obs: Observation) -> dict[str, jax.Array]:
 
 
 def as_vector(obs: Observation, config: Config) -> Float32[Array, "*B D"]:
-    """All that an agent sees as one vector: what lies on each tile as zeros and a one, whether anybody stands there, and
-    the other numbers as ``sign(x) log(1 + |x|) / 4``. Slots and rows, which are names, are left out.
+    """All that an agent sees as one vector: what lies on each tile as zeros and a one, whether anybody stands there,
+    and the other numbers as ``sign(x) log(1 + |x|) / 4``. Slots and rows, which are names, are left out.
     """
     tiles = obs.tiles
     lead = tiles.shape[:-3]

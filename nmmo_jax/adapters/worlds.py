@@ -291,7 +291,7 @@ def _happened(reward: jax.Array, terminated: jax.Array, truncated: jax.Array, in
     held = info.population >= 0
     uid = jnp.where(held, info.uid, -1)
     columns = (reward, terminated, truncated, info.acted, uid, info.population, info.age, info.cause)
-    return Happened(*map(_by_place, columns), final, info.horizon)
+    return Happened(*[_by_place(column) for column in columns], final=final, horizon=info.horizon)
 
 
 def _where(which: jax.Array, yes: Observation, no: Observation) -> Observation:

@@ -25,6 +25,7 @@ class Agent(torch.nn.Module):
         self.actor, self.critic = torch.nn.Linear(64, actions), torch.nn.Linear(64, 1)
 
     def forward(self, obs):
+        """The distribution of actions, and the value, of every row."""
         hidden = self.body(obs)
         return torch.distributions.Categorical(logits=self.actor(hidden)), self.critic(hidden).squeeze(-1)
 

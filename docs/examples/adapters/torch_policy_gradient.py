@@ -27,6 +27,7 @@ class Policy(torch.nn.Module):
         self.heads = torch.nn.Linear(128, 5 + 1)
 
     def forward(self, inputs, mask):
+        """The distribution of moves, and the value, of every row."""
         out = self.heads(self.body(inputs))
         return torch.distributions.Categorical(logits=out[:, :5].masked_fill(~mask, -1e9)), softplus(out[:, 5])
 
@@ -81,9 +82,7 @@ def main(seconds=120.0, seed=0, told=print):
         optimiser.step()
         if int(10 * now / seconds) > last:
             last = int(10 * now / seconds)
-            told(
-                f"{now:4.0f} s: {lifetime(lives, (last - 1) / 10, 1.0):6.1f} ticks, {len(obs.uid) / REALMS:.0f} live per world"
-            )
+            told(f"{now:4.0f} s: {lifetime(lives, (last - 1) / 10, 1.0):6.1f} ticks, {len(obs.uid)} live")
     return lifetime(lives, 0.0, 0.1), lifetime(lives, 0.9, 1.0)
 
 
