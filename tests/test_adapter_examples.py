@@ -22,8 +22,8 @@ def program(name: str):
     ("name", "needs", "length", "times"),
     [
         ("torch_policy_gradient", ("torch",), 60, 2.0),
-        ("gymnasium_ppo", ("torch", "gymnasium"), 40, 1.2),
-        ("stable_baselines", ("torch", "supersuit", "stable_baselines3"), 30_000, 1.1),
+        ("gymnasium_ppo", ("torch", "gymnasium"), 24, 1.2),
+        ("stable_baselines", ("torch", "supersuit", "stable_baselines3"), 12_000, 1.5),
         ("jaxmarl_policy_gradient", ("jaxmarl",), 60, 1.2),
     ],
 )

@@ -24,7 +24,11 @@ from nmmo_jax.adapters.vector import VectorEnv
 
 CHECKS = [
     getattr(env_checker, f"check_{name}")
-    for name in ("reset_seed_determinism", "reset_options", "reset_return_type", "step_determinism")
+    for name in (
+        "reset_seed_determinism",
+        "reset_options",
+        "reset_return_type",
+    )
 ]
 REALMS, HORIZON = 2, 16
 DEADLY = Rules(immunity_ticks=2, attack_damage=(6, 5, 4), food_metabolism=2, spawn_rate=np.float32(0.9))

@@ -33,6 +33,7 @@ class Agent(torch.nn.Module):
 def main(updates=100, seed=0, told=print):
     """Trains; returns the mean lifetime (ticks) of the first and of the last fifth of the updates."""
     torch.manual_seed(seed)
+    torch.set_num_threads(1)  # a small network; other threads would only stand in the way of JAX
     world = nmmo.make("law", num_agents=32, num_populations=1, rows=40, columns=40, view=9, num_visible=2)
     envs = VectorEnv(world, REALMS, initial_population=16, arguments=["move"], flat=True)
     agent = Agent(envs)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import supersuit
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -30,6 +31,7 @@ class Lifetimes(BaseCallback):
 
 def main(steps=40_000, told=print):
     """Trains for so many steps of places; returns the mean lifetime (ticks) of the first and the last fifth."""
+    torch.set_num_threads(1)  # a small network; other threads would only stand in the way of JAX
     world = nmmo.make("law", num_agents=16, num_populations=1, rows=40, columns=40, view=9, num_visible=2, horizon=1000)
     env = ParallelEnv(world, names="place", arguments=["move"], flat=True)
     env = supersuit.pettingzoo_env_to_vec_env_v1(env)

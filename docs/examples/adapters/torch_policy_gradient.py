@@ -54,6 +54,7 @@ def advantages(steps, value):
 def main(seconds=120.0, seed=0, told=print):
     """Trains for so long; returns the mean lifetime (ticks) of who died in the first, and in the last tenth of it."""
     torch.manual_seed(seed)
+    torch.set_num_threads(1)  # a small network; other threads would only stand in the way of JAX
     env = VecEnv(nmmo.make("law", num_populations=1), REALMS, seed, initial_population=64, arrays=torch.from_dlpack)
     policy, obs, lives = Policy(), env.reset(), []
     optimiser = torch.optim.Adam(policy.parameters(), RATE)
