@@ -112,7 +112,7 @@ def test_gymnasiums_checks_and_wrappers():
     for check in CHECKS:
         check(vector())
     env_checker.check_space_limit(vector().single_observation_space, "observation")
-    env = RecordEpisodeStatistics(vector())
+    env = RecordEpisodeStatistics(vector(), buffer_length=1000)
     obs, _ = env.reset(seed=1)
     rng, earned, number = np.random.default_rng(1), 0.0, 0
     for _ in range(12):

@@ -115,7 +115,7 @@ def _jaxmarl(world: Row, realms: int, args: Rate) -> Tick:
     key = jax.random.key(args.seed)
 
     def act(key, state):  # over moves and whom one reaches, as the others: one draw for all agents
-        actions = POLICIES["random"](key, state.obs, state.obs.mask)
+        actions: Any = POLICIES["random"](key, state.obs, state.obs.mask)
         where = (state.obs.visible_slot == actions.target[:, None]).argmax(axis=1)
         sizes = [one.size for one in env.chosen]
         numbers = (actions.move * sizes[1] + actions.style) * sizes[2] + where
