@@ -38,7 +38,7 @@ name another with PYTHON=/path/to/python3.12))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help simulate train watch bench test test-slow test-lowest lint format docs site dist setup lock clean
+.PHONY: help simulate train watch bench test test-slow test-lowest test-torch lint format docs site dist setup lock clean
 
 help:  ## list the targets and variables
 	@echo "Targets:"
@@ -85,6 +85,15 @@ test-lowest:  ## run a part of the tests with the lowest versions that pyproject
 	@$(LOWEST)/bin/python -m pip install -qq --disable-pip-version-check uv
 	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[test,video]'
 	@$(LOWEST)/bin/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 --dist loadfile $(LOWEST_TESTS) $(PYTEST_ARGS)
+
+# PyTorch is too large for the environment of all other tests.
+TORCH := .cache/torch
+TORCH_TESTS ?= $(addprefix tests/test_,adapter_examples.py vec_env.py adapters.py)
+test-torch:  ## run the tests of what plays with PyTorch, in an environment of its own
+	$(need-python)
+	@"$(PYTHON)" -m venv $(TORCH)
+	@$(TORCH)/bin/python -m pip install -qq --disable-pip-version-check -e '.[test,jaxmarl,torch]'
+	@$(TORCH)/bin/python -m pytest -m "slow or not slow" $(TORCH_TESTS) $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff (rules and formatting), basedpyright (types), then import-linter (layers)
 	@$(BIN)/python -m ruff check .

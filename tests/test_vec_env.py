@@ -12,6 +12,7 @@ from vec_envs import (
     TICKS,
     TRUNCATING,
     by_hand,
+    check_next_rows,
     check_rows,
     hostile,
     make_env,
@@ -46,6 +47,7 @@ def test_the_worlds_are_those_driven_by_hand(config):
         place["target"] = np.where(listed, slot, -1)
 
         observations, rewards, dones, info = env.step(actions)
+        check_next_rows(before, observations, info.next_row)
         obs, realm, reward, terminated, truncated, told = step(realm, Action(**place))
 
         for given, expected in (

@@ -76,3 +76,10 @@ def check_rows(observations: Observations, where: np.ndarray, uid, population, o
     np.testing.assert_array_equal(
         observations.visible_uid, np.where(listed >= 0, listed_uid[realm[:, None], listed], -1)
     )
+
+
+def check_next_rows(before: Observations, after: Observations, next_row: np.ndarray) -> None:
+    """They say what a search for every realm and uid says."""
+    rows = [[(realm, uid) for realm, one in enumerate(told) for uid in one.uid.tolist()] for told in (before, after)]
+    known = {agent: row for row, agent in enumerate(rows[1])}
+    assert next_row.tolist() == [known.get(agent, -1) for agent in rows[0]]

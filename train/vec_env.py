@@ -124,6 +124,7 @@ class VecEnv:
 
         Returns:
           observations of who is alive now (who is missing has left); rewards, dones and info of who was before.
+          ``info.next_row`` tells which row each of them has in the observations, -1 for who has left.
 
         Raises:
           ValueError: an unknown argument, a wrong shape or type, an agent that is not alive or is named twice.
@@ -142,7 +143,9 @@ class VecEnv:
             self._rows(kind, {"uid": lives["uid"]} | {name: lives[name] for name in names}, before)
             for kind, names in ((Rewards, ("reward", "acted")), (Dones, ("terminated", "truncated", "age", "cause")))
         )
-        return self._observed(alive, table), rewards, dones, StepInfo(final, *jax.device_get(extras))
+        observations, left = self._observed(alive, table), lives["terminated"] | lives["truncated"]
+        next_row = self._next_row(before, np.asarray(left).reshape(-1)[before])
+        return observations, rewards, dones, StepInfo(next_row, final, *jax.device_get(extras))
 
     def _begin(self, key: jax.Array, tiles: Any) -> tuple[Any, ...]:
         if isinstance(tiles, MapPool):
@@ -178,6 +181,11 @@ class VecEnv:
     def _observed(self, alive: jax.Array, table: dict[str, Any]) -> Observations:
         self._place, self._uid = np.flatnonzero(alive), table["uid"]  # flat slots of the living; uids by slot
         return self._rows(Observations, table, self._place)
+
+    def _next_row(self, before: np.ndarray, left: np.ndarray) -> Any:
+        """Of flat slots ``before`` their rows among the living now; a slot that was left may be another's already."""
+        rows = np.where(left, -1, np.searchsorted(self._place, before)).astype(np.int32)
+        return self._arrays(rows if self._on_host else jnp.asarray(rows))
 
     def _rows(self, kind: Callable[..., Any], table: dict[str, Any], place: np.ndarray) -> Any:
         """The rows of flat slots ``place``, in order, from tables ``[R, N, ...]``."""

@@ -72,10 +72,11 @@ class Dones(Rows):
 
 
 class StepInfo(NamedTuple):
-    """What else a step tells. ``final`` is None without ``Config.max_lifetime``, the others where ``Config`` leaves
-    them off; those are NumPy arrays with a leading realm axis.
+    """What else a step tells. ``final`` is None without ``Config.max_lifetime``, events and ledger where ``Config``
+    leaves them off; those are NumPy arrays with a leading realm axis.
     """
 
+    next_row: Int32[Any, "n"]  # of every row of the observations before: its row in those after; -1: it has left
     final: Observations | None  # the last rows of the truncated, who are not among the living
     events: Events | None
     ledger: Ledger | None
