@@ -12,9 +12,9 @@ from pathlib import Path
 
 from nmmo_jax.bench.report import readme_table, results_tables
 from nmmo_jax.bench.results import read
+from nmmo_jax.commands.new import project
 from nmmo_jax.components import Agents, Realm, Tiles
 from nmmo_jax.config import Config
-from nmmo_jax.commands.new import project
 from nmmo_jax.declarations import SCHEDULE
 from nmmo_jax.observations import FEATURES
 from nmmo_jax.presets import PRESETS
@@ -157,6 +157,8 @@ def features_table() -> str:
     """What is sensed of oneself and of every visible agent."""
     told = (f"`{name}`" + (f" ({meaning})" if meaning else "") for name, (meaning, *_) in FEATURES.items())
     return f"{', '.join(told)}.\n"
+
+
 def of_project(file: str) -> Callable[[], str]:
     """A file of the project that ``nmmo-jax new my_world`` makes."""
     return lambda: f"`{file}`:\n\n```python\n{project('my_world')[file]}```\n"
