@@ -35,17 +35,16 @@ def free_port():
         return server.getsockname()[1]
 
 
-def started(number, out, *more, devices=1, begin=("law16", "--published")):
-    """``nmmo-jax train`` in so many processes."""
+def started(number, out, *more, devices=1, begin=("law16", "--published"), last=SETTINGS):
+    """``nmmo-jax train`` in so many processes; ``last``: the settings of the last of them."""
     port, env = free_port(), {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
-    pairs = [f"{name}={value}" for name, value in SETTINGS.items()] if begin else []
+    pairs = [[f"{name}={value}" for name, value in one.items()] for one in (SETTINGS, last)]
     command = [sys.executable, "-m", "nmmo_jax", "train", *begin, *map(str, more), "--no-evaluate"]
-    command += ["--set", *pairs] if pairs else []
     command += [f"--coordinator=127.0.0.1:{port}", f"--processes={number}"]
     command += ["--out" if begin else "--resume", str(out)]
     return [
         subprocess.Popen(
-            [*command, f"--process-id={index}"],
+            [*command, f"--process-id={index}", *(["--set", *pairs[index == number - 1]] if begin else [])],
             cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         for index in range(number)
@@ -130,11 +129,11 @@ assert about["update"] == 2 and there["split"].sharding == split
 assert [one.data.tolist() for one in there["split"].addressable_shards] == [[3 * index, 3 * index + 1, 3 * index + 2]]
 assert np.asarray(there["whole"]).tolist() == numbers.tolist()
 assert np.asarray(jax.random.key_data(there["key"])).tolist() == [0, 7]
-if distributed.first():  # alone, while the other waits
-    alone, _ = checkpoints.restore(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state))
-    assert np.asarray(alone["split"]).tolist() == numbers.tolist()
-    print(sorted(path.name for path in folder.iterdir()))
-distributed.leave()
+with distributed.together():
+    if distributed.first():  # alone, while the other waits
+        alone, _ = checkpoints.restore(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), state))
+        assert np.asarray(alone["split"]).tolist() == numbers.tolist()
+        print(sorted(path.name for path in folder.iterdir()))
 """
 
 
@@ -154,6 +153,34 @@ def test_two_processes_agree_and_save_their_shares(tmp_path):
     template = {"split": jax.ShapeDtypeStruct((6,), np.int32), "whole": np.zeros(6, np.int32), "key": jax.random.key(0)}
     there, _ = Checkpoints(tmp_path / "shares").restore(template)
     assert np.asarray(there["split"]).tolist() == there["whole"].tolist() == [*range(6)]
+
+
+FAILS = """
+import sys
+
+from train import distributed
+
+index = int(sys.argv[2])
+distributed.join(f"127.0.0.1:{sys.argv[1]}", 3, index)
+with distributed.together():
+    distributed.either()
+    if index == 2:
+        raise OSError(28, "No space left on device", "a file")
+    distributed.share(None) if index else distributed.either()
+"""
+
+
+def test_who_fails_says_it_to_all_and_all_end():
+    port, env = str(free_port()), {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
+    running = [
+        subprocess.Popen([sys.executable, "-c", FAILS, port, str(index)], env=env, text=True, stderr=subprocess.PIPE)
+        for index in range(3)
+    ]
+    with ended(running):
+        told = [process.communicate(timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [1, 1, 1]
+    line = "nmmo-jax: process 2 of 3: [Errno 28] No space left on device: 'a file'\n"
+    assert told[:2] == [line, line] and told[2].endswith("OSError: [Errno 28] No space left on device: 'a file'\n")
 
 
 @pytest.mark.slow
@@ -214,6 +241,17 @@ def test_a_signal_to_one_has_all_save_and_end(tmp_path):
     log = [json.loads(line) for line in (out / "metrics.jsonl").open()]
     assert Checkpoints(out / FOLDER).latest() == log[-1]["update"] >= 8
     assert "goes on" in told[0][0]
+
+
+@pytest.mark.slow
+def test_other_settings_are_refused(tmp_path):
+    with ended(started(2, tmp_path / "run", "--updates", 2, last={**SETTINGS, "hidden": 8})) as processes:
+        told = [process.communicate(timeout=100)[1] for process in processes]
+    assert [process.returncode for process in processes] == [1, 2], told
+    words = "settings differs: hidden is 4 in the first process, 8 here"
+    lines = [one.splitlines()[-1] for one in told]
+    assert lines == [f"nmmo-jax: process 1 of 2: {words}", f"nmmo-jax: {words}"]
+    assert not (tmp_path / "run").exists()
 
 
 def met(first, *others, seconds=0.5):

@@ -3,11 +3,13 @@
 JAX's own runtime (``jax.distributed``) makes the devices of all of them one mesh. Beside it every process holds a
 connection to the first, over which what has to be the same everywhere is said in lines of JSON: whether to go on, what
 is saved when. A process that ends breaks its connection, whatever the others are in just then, compiling or waiting in
-a collective; JAX would notice after 100 seconds, and end them with a page of its own.
+a collective; JAX would notice after 100 seconds, and end them with a page of its own. One that leaves by an error says
+it before, and all others end with its words.
 
 In one process all of this does nothing.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -22,6 +24,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from nmmo_jax.common.entry import end_at_once
+from nmmo_jax.common.files import one_line
 from nmmo_jax.common.signals import broken
 from nmmo_jax.values import check_int
 
@@ -29,6 +33,7 @@ SECONDS = 60  # within which all processes have to come
 SILENT = 10, 10, 3  # of a machine that is gone: seconds until it is asked, between, and how often: 40 s in all
 MOST = 65_536  # processes
 _AUTO = 300  # seconds that JAX waits where it finds the others by the cluster's variables
+_END = b"!"  # what a line begins with that ends whoever hears it
 
 
 class _Group:
@@ -38,7 +43,8 @@ class _Group:
         self.index, self.number, self.program = index, number, program
         self.peers: dict[int, Any] = {}  # files to all others, of the first; of the others, to the first
         self.heard: dict[int, queue.Queue] = {}
-        self.leaving = False
+        self.over = threading.Lock()  # held by who ends this process, or has left with all others
+        self.failed = False
 
     def add(self, index: int, peer: socket.socket) -> None:
         idle, between, times = SILENT
@@ -54,18 +60,23 @@ class _Group:
         for index, peer in self.peers.items():
             threading.Thread(target=self._hear, args=(index, peer), daemon=True).start()
 
-    def say(self, told: Any) -> None:
-        line = json.dumps(told).encode() + b"\n"
+    def say(self, told: Any, mark: bytes = b"") -> None:
+        line = mark + json.dumps(told).encode() + b"\n"
         for peer in self.peers.values():
             with contextlib.suppress(OSError):  # who hears notices that it is gone
                 peer.write(line)
 
     def _hear(self, index: int, peer: Any) -> None:
+        told = f"process {index} of {self.number} has ended: what was saved is whole, and --resume goes on with it"
         with contextlib.suppress(OSError):
             for line in peer:
+                if line.startswith(_END):
+                    told = json.loads(line.removeprefix(_END))
+                    break
                 self.heard[index].put(json.loads(line))
-        if not self.leaving:
-            told = f"process {index} of {self.number} has ended: what was saved is whole, and --resume goes on with it"
+        if self.over.acquire(blocking=False):
+            if not self.index:  # to whom alone the others listen
+                self.say(told, _END)
             broken(told, self.program)
 
 
@@ -95,7 +106,10 @@ def join(coordinator: str, processes: int, process: int, program: str = "nmmo-ja
     host, address = host.strip("[]"), (host.strip("[]"), int(port))
     group = _Group(process, processes, program)
     service = (_met if process else _gathered)(group, address, seconds)
-    jax.distributed.initialize(service, processes, process, initialization_timeout=round(seconds))
+    try:
+        _initialize(service, processes, process, initialization_timeout=max(1, round(seconds)))
+    except RuntimeError as error:
+        raise ValueError(f"coordinator={coordinator}: JAX's own service, {service}: {one_line(error)}") from None
     _begin(group)
 
 
@@ -106,7 +120,7 @@ def detect(program: str = "nmmo-jax") -> None:
       ValueError: there are none that JAX knows.
     """
     try:
-        jax.distributed.initialize(initialization_timeout=_AUTO)
+        _initialize(initialization_timeout=_AUTO)
     except (ValueError, RuntimeError) as error:
         told = "JAX finds no cluster (SLURM, Open MPI, Cloud TPU); --coordinator, --processes and --process-id name one"
         raise ValueError(f"--distributed: {told}: {str(error).splitlines()[0]}") from None
@@ -180,28 +194,60 @@ def either(*flags: bool) -> list[bool]:
     return share([bool(any(flag)) for flag in zip(flags, *others, strict=True)])
 
 
-def leave() -> None:
-    """All have done their part: the others wait until the first calls this, too."""
-    if _group is not None:
-        share(None)
-        _group.leaving = True
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """A context that all processes leave together. If one leaves it by an error, all others end with its words."""
+    with _telling():
+        yield
+        if _group is not None and not _group.failed:
+            share(None)  # the others wait until the first has done its part, too
+            _group.over.acquire()
 
 
 @contextlib.contextmanager
 def noticing() -> Iterator[None]:
-    """A context in which JAX's own word of another process's end waits until it is known which, and this one ends."""
+    """A context in which JAX's own word of another process's end waits until it is known which, and this one ends; if
+    one leaves it by an error, all others end with its words.
+    """
+    with _telling():
+        try:
+            yield
+        except jax.errors.JaxRuntimeError:
+            if _group is not None:
+                idle, between, times = SILENT
+                time.sleep(idle + between * times)
+            raise
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
     try:
         yield
-    except jax.errors.JaxRuntimeError:
-        if _group is not None:
-            idle, between, times = SILENT
-            time.sleep(idle + between * times)
+    except BaseException as error:
+        if _group is not None and not _group.failed:
+            _group.over.acquire()  # where another's end was heard it is not had: who heard that ends this process
+            _group.failed = True
+            why = "interrupted" if isinstance(error, KeyboardInterrupt) else one_line(error)
+            _group.say(f"process {_group.index} of {_group.number}: {why}", _END)
         raise
+
+
+def _initialize(*args: Any, **how: Any) -> None:
+    """JAX's own runtime, without its notice of SIGTERM, which would keep that from ours."""
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.distributed.initialize(*args, **how)
+
+
+def _part() -> None:
+    """JAX, which is asked next, waits five minutes for all others to end: who ends by an error does not."""
+    if _group is not None and _group.failed:
+        end_at_once()
 
 
 def _begin(group: _Group) -> None:
     global _group
     _group = group
+    atexit.register(_part)
     group.listen()
 
 

@@ -112,6 +112,8 @@ class Native:
                 self.out, self.console, self.loggers = Path(out), Console(quiet=True), ()
                 if not self.out.is_dir():
                     raise ValueError(f"out={out}: is not there: all processes must see the folder that the first made")
+            if told := differing(distributed.share(self._described), self._described, ("in the first process", "here")):
+                raise ValueError(told)
             try:
                 return self._train(asked)
             except OSError as error:

@@ -85,12 +85,19 @@ class Train:
           ValueError, OSError: bad input, before anything is compiled.
         """
         check_train()
+        use_all_cores()
+        self._join(program)
+        from train import distributed
+
+        with distributed.together():
+            return self._train(trinity, program)
+
+    def _train(self, trinity: Any, program: str) -> int:
+        from train import distributed
         from train.settings import PUBLISHED, experiment
         from train.smith import Native, NotFinite
         from train.trinity import Trinity
 
-        use_all_cores()
-        self._join(program)
         if self.figure_format is not None:
             check_formats(self.figure_format)
         if self.minutes is not None and not 0 < self.minutes <= 1e6:
@@ -112,8 +119,6 @@ class Train:
                     **{**published, **parse_set(self.set, {}, fields(), systems=self.system)},
                 )
             out = self.out
-        from train import distributed
-
         console = terminal() if distributed.first() else Console(quiet=True)
         resume = self.resume is not None
         for level in Trinity._fields if trinity else ():
@@ -136,13 +141,11 @@ class Train:
         )
         if line["interrupted"]:
             console.print(f"{program} --resume {pasted(out)} goes on", soft_wrap=True)
-            distributed.leave()
             return 130
         if self.evaluate and distributed.first():
             console.print(_table(native.evaluate()))
             native.record()
             console.print(f"{safe(out)}: replay.npz, world.gif", soft_wrap=True)
-        distributed.leave()
         return 0
 
     def _join(self, program: str) -> None:

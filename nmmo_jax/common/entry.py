@@ -46,6 +46,7 @@ class _Process:
 
     def __init__(self):
         self.begun = False
+        self.program = ""
         self.whole = False  # whether nobody else had registered for its end before
         self.status: int | None = None
         self.output: _Stream | None = None
@@ -77,6 +78,7 @@ def begin(program: str, whole: bool = False) -> None:
     Args:
       whole: from its beginning on, so that nobody else can have registered for its end.
     """
+    _process.program = program
     if _process.begun:
         signals.handle(program)
         return
@@ -133,6 +135,12 @@ def _end(program: str) -> None:
     _last_words(program)
     if _process.status is not None:
         os._exit(_process.status)
+
+
+def end_at_once() -> None:
+    """Ends this process, which is about to end by an error, without those who registered for its end before."""
+    _last_words(_process.program)
+    os._exit(_process.status or 1)
 
 
 def _own() -> str | None:
