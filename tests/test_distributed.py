@@ -245,10 +245,10 @@ def test_a_signal_to_one_has_all_save_and_end(tmp_path):
 
 @pytest.mark.slow
 def test_other_settings_are_refused(tmp_path):
-    with ended(started(2, tmp_path / "run", "--updates", 2, last={**SETTINGS, "hidden": 8})) as processes:
+    with ended(started(2, tmp_path / "run", "--updates", 2, last={**SETTINGS, "epochs": 2})) as processes:
         told = [process.communicate(timeout=100)[1] for process in processes]
     assert [process.returncode for process in processes] == [1, 2], told
-    words = "settings differs: hidden is 4 in the first process, 8 here"
+    words = "settings differs: epochs is 1 in the first process, 2 here"
     lines = [one.splitlines()[-1] for one in told]
     assert lines == [f"nmmo-jax: process 1 of 2: {words}", f"nmmo-jax: {words}"]
     assert not (tmp_path / "run").exists()
