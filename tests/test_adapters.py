@@ -15,7 +15,7 @@ from nmmo_jax import Action, Environment, Rules, autoreset, make, vectorize
 pytest.importorskip("gymnasium")
 pytest.importorskip("pettingzoo")
 from gymnasium.utils import env_checker
-from gymnasium.wrappers.vector import DictInfoToList, FlattenObservation, RecordEpisodeStatistics
+from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from nmmo_jax.adapters.parallel import ParallelEnv
@@ -127,8 +127,6 @@ def test_gymnasiums_checks_and_wrappers():
     listed = DictInfoToList(vector())
     _, infos = listed.reset(seed=1)
     assert len(infos) == PLACES and infos[0].keys() == {"alive", "uid", "population"}
-    flat = FlattenObservation(vector())
-    assert flat.reset(seed=1)[0].shape == flat.observation_space.shape
 
 
 def test_seeds_give_the_same_worlds_again():
