@@ -37,6 +37,10 @@ def blocks(name):
     return [(found[3], found[4], found[1]) for found in BLOCK.finditer((ROOT / name).read_text())]
 
 
+ELSEWHERE = {"docs/science.md": "tests/test_tables.py"}
+"""Pages that read what commands leave, and the tests that have it."""
+NEEDS = {"docs/adapters.md": ("gymnasium", "pettingzoo", "jaxmarl")}
+"""What is no plain dependency."""
 PYTHON = [name for name in NAMES if any(language == "python" for language, *_ in blocks(name))]
 
 
@@ -54,9 +58,11 @@ def my_world(tmp_path_factory):
         del sys.modules[module]
 
 
-@pytest.mark.parametrize("name", PYTHON)
+@pytest.mark.parametrize("name", [name for name in PYTHON if name not in ELSEWHERE])
 def test_blocks_run(name, my_world, monkeypatch, tmp_path):
     """Those of a page one after another, as somebody does who follows it."""
+    for library in NEEDS.get(name, ()):
+        pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     known = {"__name__": "page"}
     for language, text, why in blocks(name):
@@ -65,6 +71,8 @@ def test_blocks_run(name, my_world, monkeypatch, tmp_path):
 
 
 def test_blocks_that_are_not_run_are_known():
+    assert set(ELSEWHERE) <= set(PYTHON)
+    assert all(f'"{Path(name).name}"' in (ROOT / test).read_text() for name, test in ELSEWHERE.items())
     found = {name: sum(bool(why) for _, _, why in blocks(name)) for name in NAMES}
     assert {name: number for name, number in found.items() if number} == NOT_RUN
 
@@ -82,7 +90,7 @@ def _joined(block):
     return block.replace("\\\n", " ").splitlines()
 
 
-def test_commands_are_understood(my_world, capsys):
+def test_commands_are_understood(my_world, example_systems, capsys):
     """With the parser of ``nmmo-jax``; what has ``...`` in place of an argument is no command."""
     count, wrong = 0, []
     for name, line in lines():
@@ -131,7 +139,7 @@ def test_lists_within_lists_are_lists_on_the_site():
         assert not re.findall(r"^ {1,3}(?:[-*]|\d+\.) ", BLOCK.sub("", (ROOT / name).read_text()), re.MULTILINE), name
 
 
-def test_programs_and_targets_are_there(my_world, capsys):
+def test_programs_and_targets_are_there(my_world, example_systems, capsys):
     """``python -m MODULE``, with its arguments where it has a parser, and ``make TARGET``."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     wrong, modules, made = [], set(), set()
