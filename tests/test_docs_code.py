@@ -12,8 +12,11 @@ import pytest
 
 from nmmo_jax.cli import Command
 from nmmo_jax.commands.new import project
+from nmmo_jax.commands.overrides import parse_set
+from nmmo_jax.commands.settings import fields
 from nmmo_jax.commands.train import Train
 from nmmo_jax.common import parsing
+from train.settings import experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -34,6 +37,10 @@ def blocks(name):
     return [(found[3], found[4], found[1]) for found in BLOCK.finditer((ROOT / name).read_text())]
 
 
+ELSEWHERE = {"docs/science.md": "tests/test_tables.py"}
+"""Pages that read what commands leave, and the tests that have it."""
+NEEDS = {"docs/adapters.md": ("gymnasium", "pettingzoo", "jaxmarl")}
+"""What is no plain dependency."""
 PYTHON = [name for name in NAMES if any(language == "python" for language, *_ in blocks(name))]
 
 
@@ -51,9 +58,11 @@ def my_world(tmp_path_factory):
         del sys.modules[module]
 
 
-@pytest.mark.parametrize("name", PYTHON)
+@pytest.mark.parametrize("name", [name for name in PYTHON if name not in ELSEWHERE])
 def test_blocks_run(name, my_world, monkeypatch, tmp_path):
     """Those of a page one after another, as somebody does who follows it."""
+    for library in NEEDS.get(name, ()):
+        pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     known = {"__name__": "page"}
     for language, text, why in blocks(name):
@@ -62,6 +71,8 @@ def test_blocks_run(name, my_world, monkeypatch, tmp_path):
 
 
 def test_blocks_that_are_not_run_are_known():
+    assert set(ELSEWHERE) <= set(PYTHON)
+    assert all(f'"{Path(name).name}"' in (ROOT / test).read_text() for name, test in ELSEWHERE.items())
     found = {name: sum(bool(why) for _, _, why in blocks(name)) for name in NAMES}
     assert {name: number for name, number in found.items() if number} == NOT_RUN
 
@@ -79,7 +90,7 @@ def _joined(block):
     return block.replace("\\\n", " ").splitlines()
 
 
-def test_commands_are_understood(my_world, capsys):
+def test_commands_are_understood(my_world, example_systems, capsys):
     """With the parser of ``nmmo-jax``; what has ``...`` in place of an argument is no command."""
     count, wrong = 0, []
     for name, line in lines():
@@ -90,13 +101,45 @@ def test_commands_are_understood(my_world, capsys):
         chosen = Command  # a command may be spoken of without its arguments
         for word in words:
             chosen = parsing._commands(chosen).get(word) if chosen is not None else None
-        if chosen is None and (why := _refused(lambda words=words: parsing.parse(Command, "nmmo-jax", "", "", words))):
+        parse = lambda words=words: _checked(parsing.parse(Command, "nmmo-jax", "", "", words))  # noqa: E731
+        if chosen is None and (why := _refused(parse)):
             wrong.append(f"{name}: {line}: {why}")
     assert not wrong, "\n".join(wrong)
     assert count > 150
 
 
-def test_programs_and_targets_are_there(my_world, capsys):
+def _checked(command):
+    """What a command reads only when it runs: the names and values of ``--set``, an experiment, numbers."""
+    systems = getattr(command, "system", ())
+    parse_set(getattr(command, "set", ()), {}, fields(), reproduction=True, systems=systems)
+    if isinstance(named := getattr(command, "experiment", None), str):
+        experiment(named)
+    if hasattr(command, "_check_numbers"):
+        command._check_numbers()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train law16 --set hiden=8", "did you mean hidden"),
+        ("train lore16", "lore16"),
+        ("sweep --set layout=fre", "did you mean free"),
+        ("simulate --system my_world.fishing:FISHING --set fishing.chanse=1", "did you mean fishing.chance"),
+        ("simulate --realms 0", "realms 0"),
+    ],
+)
+def test_what_a_command_would_refuse_is_found(words, said, my_world):
+    parse = lambda: _checked(parsing.parse(Command, "nmmo-jax", "", "", words.split()))  # noqa: E731
+    assert said in _refused(parse)
+
+
+def test_lists_within_lists_are_lists_on_the_site():
+    """Its Markdown wants four spaces, GitHub's two or three."""
+    for name in NAMES:
+        assert not re.findall(r"^ {1,3}(?:[-*]|\d+\.) ", BLOCK.sub("", (ROOT / name).read_text()), re.MULTILINE), name
+
+
+def test_programs_and_targets_are_there(my_world, example_systems, capsys):
     """``python -m MODULE``, with its arguments where it has a parser, and ``make TARGET``."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     wrong, modules, made = [], set(), set()
@@ -114,7 +157,8 @@ def test_programs_and_targets_are_there(my_world, capsys):
             wrong.append(f"{name}: {line}: no such module")
             continue
         kind = _kind(module, spec) if arguments and "..." not in arguments else None
-        if kind and (why := _refused(lambda kind=kind, words=arguments: parsing.parse_flags(kind, "", words))):
+        parse = lambda kind=kind, words=arguments: _checked(parsing.parse_flags(kind, "", words))  # noqa: E731
+        if kind and (why := _refused(parse)):
             wrong.append(f"{name}: {line}: {why}")
     assert not wrong, "\n".join(wrong)
     assert {"test", "bench", "watch"} <= made and {"train.figures", "my_world.study", "my_world.training"} <= modules

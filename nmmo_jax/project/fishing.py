@@ -23,7 +23,7 @@ FISHING = System(
     name="fishing",
     meaning="who stands beside water catches a fish now and then",
     rules=(
-        Rule("chance", 0.2, unit="per tick", meaning="that an agent beside water catches one", dtype="float32", high=1),
+        Rule("chance", 0.05, unit="per tick", meaning="that who is beside water catches one", dtype="float32", high=1),
         Rule("food", 5, unit="food", meaning="in each fish"),
     ),
     stats=("food",),

@@ -1,6 +1,6 @@
 """A study: how long do foragers live where there is fish, and where there is more of it?
 
-python -m nmmo_jax.project.study --chances 0 0.1 0.4
+python -m nmmo_jax.project.study --chances 0 0.03 0.1
 
 Every chance is a part of its own, kept in the folder as soon as it is computed: after an interruption the same command
 with ``--out FOLDER`` goes on.
@@ -26,14 +26,14 @@ from train.studies.study import Cell, compute, open_study, study_folder
 class Fishing:
     """Play foragers in the same worlds with more and more fish, and tell how long they live, 95 % over worlds."""
 
-    chances: tuple[float, ...] = (0.0, 0.1, 0.4)
+    chances: tuple[float, ...] = (0.0, 0.03, 0.1)
     """Of a fish, per tick beside water."""
     worlds: int = 8
     """Independent worlds: the intervals are over these."""
-    agents: int = 64
+    agents: int = 128
     """Places in each."""
-    ticks: int = 512
-    """That are played, the first half of them before any death is counted."""
+    ticks: int = 1024
+    """That are played; the second half of them is counted."""
     seed: int = 0
     """Of maps, births and play."""
     out: Path | None = None
@@ -53,11 +53,11 @@ class Fishing:
                 keys = jax.random.split(jax.random.fold_in(key, time), self.worlds)
                 action = jax.vmap(forager)(keys, obs, obs.mask)
                 obs, realms, _, died, _, info = many.step(key, realms, action, rules)
-                died &= time >= self.ticks // 2
-                return (obs, realms), (jnp.where(died, info.age, 0).sum(axis=1), died.sum(axis=1))
+                counted = time >= self.ticks // 2
+                return (obs, realms), jnp.stack([info.uid >= 0, died]).sum(axis=2) * counted
 
-            _, (ages, deaths) = jax.lax.scan(tick, many.reset(key, rules), jnp.arange(self.ticks))
-            return {"ages": ages.sum(axis=0), "deaths": deaths.sum(axis=0)}  # of each world
+            _, sums = jax.lax.scan(tick, many.reset(key, rules), jnp.arange(self.ticks))
+            return dict(zip(("lived", "deaths"), sums.sum(axis=0), strict=True))  # ticks and deaths of each world
 
         def cell(chance: float) -> Cell:
             rules = env.rules.put({"fishing.chance": jnp.float32(chance)})
@@ -66,12 +66,15 @@ class Fishing:
         return [cell(chance) for chance in self.chances]
 
     def run(self) -> int:
-        """Computes what is not there yet, prints a line per chance, and draws them."""
+        """Computes what is not there yet, prints a line per chance, and draws them.
+
+        A lifetime is ticks lived per death, so that those who live on count, too; where nobody dies there is none.
+        """
         asked = {name: value for name, value in dataclasses.asdict(self).items() if name != "out"}
         with study_folder(self.out, "fishing") as out:
             open_study(out, "fishing", {**asked, "chances": list(self.chances)})
             results, _ = compute(self.cells(), out)
-            found = [ratio_interval(one["ages"], one["deaths"]) for one in results.values()]
+            found = [ratio_interval(one["lived"], one["deaths"]) for one in results.values()]
             for chance, lifetime in zip(self.chances, found, strict=True):
                 print(f"chance {chance}: {lifetime} ticks")
             axes = (figure := Figure(figsize=(5, 3), layout="constrained")).subplots()
