@@ -14,7 +14,8 @@ import nbformat
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-FRONT, OUTSIDE = "README.md", ("README.md", "benchmarks/README.md", "CHANGELOG.md")  # Markdown outside this folder
+FRONT = "README.md"
+OUTSIDE = (FRONT, "benchmarks/README.md", "CHANGELOG.md", "CONTRIBUTING.md")  # Markdown outside this folder
 LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 LANGUAGES = {".py": "python", ".toml": "toml", ".json": "json", ".js": "javascript", ".sh": "bash", ".yml": "yaml"}
 
