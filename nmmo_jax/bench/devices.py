@@ -1,10 +1,12 @@
 """Agent-steps per second of training by devices and by processes, each run as a user runs it.
 
     python -m nmmo_jax.bench.devices 1 2 4 8 2x1 4x1 --out runs/devices.json
+    python -m nmmo_jax.bench.devices 1 2 4 8 2x1 4x1 --weak --set realms=8 minibatch=256
 
 ``4`` is one process with four devices, ``2x1`` two processes with one each, on this machine. On a CPU devices beyond
 its cores share them: what is seen there is what sharing out costs, not what more machines bring. Rates are of the
-log, from the end of the first call on, in which every run plays the same worlds.
+log, from the end of the first call on. Every run plays the same worlds; with ``--weak`` each device has as many realms,
+and as many rows of a minibatch, as the one of ``1``.
 """
 
 import dataclasses
@@ -27,6 +29,7 @@ from nmmo_jax.common.files import write_json
 from nmmo_jax.common.program import run_program
 from nmmo_jax.common.text import console
 from nmmo_jax.values import check_int
+from train.settings import experiment
 
 
 @dataclasses.dataclass
@@ -41,6 +44,8 @@ class Devices:
     """In all, of which the first eight are not timed: they are one call."""
     set: tuple[str, ...] = ()
     """As of nmmo-jax train."""
+    weak: bool = False
+    """Realms and minibatch as many times as there are devices."""
     out: Path | None = None
     """File for the result, beside the table."""
 
@@ -71,7 +76,8 @@ def _measured(args: Devices, processes: int, devices: int) -> dict[str, Any]:
         out = Path(folder) / "run"
         command = [sys.executable, "-m", "nmmo_jax", "train", args.experiment, "--no-evaluate"]
         command += [f"--updates={args.updates}", f"--out={out}"]
-        command += ["--set", *args.set] if args.set else []
+        pairs = _more(args, processes * devices) if args.weak else args.set
+        command += ["--set", *pairs] if pairs else []
         env = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)}
         if processes > 1:
             with socket.create_server(("127.0.0.1", 0)) as server:
@@ -91,10 +97,23 @@ def _measured(args: Devices, processes: int, devices: int) -> dict[str, Any]:
     return {
         "processes": processes,
         "devices": devices,
+        "weak": args.weak,
         "agent_steps": last["agent_steps"],
         "lifetime": last["lifetime"],
         "agent_steps_per_second": round(steps / seconds),
     }
+
+
+def _more(args: Devices, devices: int) -> list[str]:
+    """What is set, with the realms and the minibatch of so many devices."""
+    of_one, several = experiment(args.experiment).settings, ("realms", "minibatch")
+    given = {name: str(getattr(of_one, name)) for name in several}
+    given |= dict(pair.partition("=")[::2] for pair in args.set)
+    for name in several:
+        if not given[name].isdecimal():
+            raise ValueError(f"--set {name}={given[name]}: must be a whole number with --weak")
+        given[name] = str(int(given[name]) * devices)
+    return [f"{name}={value}" for name, value in given.items()]
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
