@@ -3,11 +3,13 @@
 import copy
 import dataclasses
 import functools
+import importlib.metadata
 import pickle
 
 import jax
 import numpy as np
 import pytest
+from packaging.version import Version
 from small import GRASS, SMALL
 
 from nmmo_jax import Action, Environment, Rules, autoreset, make, vectorize
@@ -34,6 +36,7 @@ REALMS, HORIZON = 2, 16
 DEADLY = Rules(immunity_ticks=2, attack_damage=(6, 5, 4), food_metabolism=2, spawn_rate=np.float32(0.9))
 CONFIG = dataclasses.replace(SMALL, horizon=HORIZON, max_lifetime=9, max_spawns=3)
 PLACES = REALMS * CONFIG.num_agents
+BEFORE_1_4 = Version(importlib.metadata.version("gymnasium")) < Version("1.4")
 
 
 @functools.cache
@@ -117,7 +120,8 @@ def test_gymnasiums_checks_and_wrappers():
     rng, earned, number, ended = np.random.default_rng(1), 0.0, 0, np.zeros(PLACES, bool)
     for _ in range(12):
         obs, reward, dead, cut, info = env.step(random_actions(rng, obs))
-        earned += reward[~ended].sum()  # Gymnasium 1.3 leaves out the tick after an end, whatever the autoreset mode
+        # Before 1.4 Gymnasium leaves out the tick after an end, whatever the autoreset mode.
+        earned += reward[~ended].sum() if BEFORE_1_4 else reward.sum()
         ended = dead | cut
         number += int((dead | cut).sum())
         if "_episode" in info:
