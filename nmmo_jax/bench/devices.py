@@ -108,7 +108,9 @@ def _more(args: Devices, devices: int) -> list[str]:
     """What is set, with the realms and the minibatch of so many devices."""
     of_one, several = experiment(args.experiment).settings, ("realms", "minibatch")
     given = {name: str(getattr(of_one, name)) for name in several}
-    given |= dict(pair.partition("=")[::2] for pair in args.set)
+    for pair in args.set:
+        name, _, value = pair.partition("=")
+        given[name] = value
     for name in several:
         if not given[name].isdecimal():
             raise ValueError(f"--set {name}={given[name]}: must be a whole number with --weak")
