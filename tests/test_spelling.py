@@ -77,7 +77,8 @@ def listing(*of):
 
 def material(name):
     """A goal's word for tiles of a material, of nobody's observations."""
-    return jax.eval_shape(lambda: View(small().reset(KEY, tiles=GRASS)[0], SMALL).material(name))
+    env = small()  # kept for other tests, so not made while tracing
+    return jax.eval_shape(lambda: View(env.reset(KEY, tiles=GRASS)[0], SMALL).material(name))
 
 
 @pytest.mark.parametrize(("call", "told"), [

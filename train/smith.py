@@ -19,6 +19,7 @@ from nmmo_jax.common.memory import available_memory
 from nmmo_jax.common.progress import waiting
 from nmmo_jax.common.signals import Signals
 from nmmo_jax.common.spelling import near
+from nmmo_jax.common.text import console
 from nmmo_jax.config import MAX_TICKS, Config
 from nmmo_jax.values import check_float, check_int
 from train import distributed
@@ -109,7 +110,7 @@ class Native:
         with contextlib.ExitStack() as stack, distributed.noticing():
             out, asked = distributed.led(lambda: self._begin(stack))
             if not distributed.first():
-                self.out, self.console, self.loggers = Path(out), Console(quiet=True), ()
+                self.out, self.console, self.loggers = Path(out), console(quiet=True), ()
                 if not self.out.is_dir():
                     raise ValueError(f"out={out}: is not there: all processes must see the folder that the first made")
             if told := differing(distributed.share(self._described), self._described, ("in the first process", "here")):

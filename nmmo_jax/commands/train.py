@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from nmmo_jax.commands.overrides import Overrides, Systems, flags_named, named_by, parse_set
@@ -119,7 +118,7 @@ class Train:
                     **{**published, **parse_set(self.set, {}, fields(), systems=self.system)},
                 )
             out = self.out
-        console = terminal() if distributed.first() else Console(quiet=True)
+        console = terminal(quiet=not distributed.first())
         resume = self.resume is not None
         for level in Trinity._fields if trinity else ():
             if getattr(self, level) is not None:

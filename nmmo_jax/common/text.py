@@ -114,9 +114,13 @@ def told_apart(values: Sequence[Any], least: int = 3, most: int = 9) -> list[str
     return full
 
 
-def console(stderr: bool = False) -> Console:
-    """A terminal, or the file in its place, on which text is what it is: no markup, no emoji, no control characters."""
-    return _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+def console(stderr: bool = False, quiet: bool = False) -> Console:
+    """A terminal, or the file in its place, on which text is what it is: no markup, no emoji, no control characters.
+
+    Args:
+      quiet: nothing is shown.
+    """
+    return _Console(stderr=stderr, quiet=quiet, highlight=False, markup=False, emoji=False)
 
 
 def verdict(word: str, colour: str, text: object) -> Text:
