@@ -130,7 +130,8 @@ def detect(program: str = "nmmo-jax") -> None:
     server, address = None, np.zeros(256, np.uint8)
     if group.index == 0:
         server = _server(("", 0))
-        here = f"{socket.gethostbyname(socket.getfqdn())} {server.getsockname()[1]}".encode()
+        # The name, as its own address may be that of the machine to itself, 127.0.1.1.
+        here = f"{socket.gethostname()} {server.getsockname()[1]}".encode()
         address[: len(here)] = np.frombuffer(here, np.uint8)
     host, port = bytes(multihost_utils.broadcast_one_to_all(address)).rstrip(b"\0").decode().split()
     if server is None:
