@@ -183,6 +183,41 @@ def test_who_fails_says_it_to_all_and_all_end():
     assert told[:2] == [line, line] and told[2].endswith("OSError: [Errno 28] No space left on device: 'a file'\n")
 
 
+CLUSTERS = {
+    "SLURM": lambda index, job: {
+        "SLURM_JOB_ID": str(job), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2",
+        "SLURM_PROCID": str(index), "SLURM_LOCALID": str(index),
+    },
+    "Open MPI": lambda index, job: {
+        "OMPI_MCA_orte_hnp_uri": f"{job * 4096}.0;tcp://127.0.0.1:34911", "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": str(index), "OMPI_COMM_WORLD_LOCAL_RANK": str(index),
+    },
+}  # fmt: skip
+DETECTED = """
+from train import distributed
+
+distributed.detect()
+with distributed.together():
+    print([distributed.first(), distributed.share("told"), distributed.either(not distributed.first())])
+"""
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_processes_of_a_cluster_find_each_other(cluster):
+    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
+    told = finished(
+        [
+            subprocess.Popen(
+                # JAX makes a port of the number of the job.
+                [sys.executable, "-c", DETECTED], env=env | CLUSTERS[cluster](index, os.getpid()),
+                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for index in range(2)
+        ]
+    )  # fmt: skip
+    assert [one.splitlines()[-1] for one, _ in told] == [f"[{first}, 'told', [True]]" for first in (True, False)]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(jax.device_count() < 2, reason="there is one device")
 def test_two_processes_are_as_one_with_as_many_devices(tmp_path):
