@@ -147,11 +147,6 @@ def first() -> bool:
     return _group is None or _group.index == 0
 
 
-def number() -> int:
-    """How many processes there are."""
-    return 1 if _group is None else _group.number
-
-
 def share(told: Any) -> Any:
     """What the first process says, everywhere; ready for JSON."""
     if _group is None:
