@@ -76,10 +76,10 @@ class StepInfo(NamedTuple):
     leaves them off; those are NumPy arrays with a leading realm axis.
     """
 
-    next_row: Int32[Any, "n"]  # of every row of the observations before: its row in those after; -1: it has left
     final: Observations | None  # the last rows of the truncated, who are not among the living
     events: Events | None
     ledger: Ledger | None
+    next_row: Int32[Any, "n"]  # of every row of the observations before: its row in those after; -1: it has left
 
 
 class Living(NamedTuple):
