@@ -145,7 +145,8 @@ class VecEnv:
         )
         observations, left = self._observed(alive, table), lives["terminated"] | lives["truncated"]
         next_row = self._next_row(before, np.asarray(left).reshape(-1)[before])
-        return observations, rewards, dones, StepInfo(final, *jax.device_get(extras), next_row)
+        events, ledger = jax.device_get(extras)
+        return observations, rewards, dones, StepInfo(final, events, ledger, next_row)
 
     def _begin(self, key: jax.Array, tiles: Any) -> tuple[Any, ...]:
         if isinstance(tiles, MapPool):
