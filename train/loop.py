@@ -234,9 +234,10 @@ def learn(
         gradients, (each, told) = jax.grad(loss, has_aux=True)(params)
         share = jax.lax.axis_size(AXIS)  # every device divides by its own rows
         gradients = levels.pantheon.aggregate(jax.tree.map(lambda leaf: leaf / share, gradients), AXIS)
-        filled = jax.lax.psum(batch.weight.reshape(len(number), -1).sum(axis=1), AXIS)
+        of_here = batch.weight.reshape(len(number), -1).sum(axis=1)
+        filled, each = jax.lax.psum(jnp.stack((of_here, each)), AXIS)
         squares = sum_of_squares(gradients)
-        finite = jnp.isfinite(squares) & jnp.isfinite(jax.lax.psum(each, AXIS))
+        finite = jnp.isfinite(squares) & jnp.isfinite(each)
         params, optimiser = levels.pantheon.update(params, optimiser, gradients, finite & (filled > 0))
         told = {name: value * batch.weight[0].size for name, value in told.items()}
         told["gradient_norm"] = jnp.sqrt(squares) * filled / share
