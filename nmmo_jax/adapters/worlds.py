@@ -112,7 +112,7 @@ class Worlds:
             jax.eval_shape(lambda key: _new_realms(self.play, key, None, 0), jax.random.key(0))  # has terrain room?
         self.num_places = self.play.many.num_realms * env.config.num_agents
         empty = blank(env.config)
-        self.blank: Any = np.asarray(as_vector(empty, env.config)) if flat else _host(named(empty))
+        self.blank: Any = np.asarray(as_vector(empty, env.config)) if flat else host(named(empty))
         self._state: tuple[Any, Observation] | None = None
         self._key = jax.random.key(0)
 
@@ -229,10 +229,6 @@ def as_choices(actions: Any, places: int, chosen: Sequence[Argument], name: str 
 def host(told: Any, copy: bool = True) -> Any:
     """NumPy arrays of JAX's: copies that may be written to, or, where that is possible, views that may not."""
     return jax.tree.map(np.array if copy else np.asarray, told)
-
-
-def _host(told: Any) -> Any:
-    return host(told)
 
 
 def _by_place(leaf: jax.Array) -> jax.Array:

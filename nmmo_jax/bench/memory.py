@@ -180,7 +180,7 @@ if __name__ == "__main__":
     measured = run_program("memory", main, settings)
     if settings.out is not None:
         screen = console()
-        screen.width = max(screen.width, 190)
+        screen.width = max(screen.width, 230)
         screen.print(table(measured))
     if settings.figures is not None:
         for path in write_cost_figure(measured, settings.figures):
