@@ -202,13 +202,17 @@ def _of_folder(folder: Path) -> Any:
 
 
 def _table(told: dict[str, dict[str, Any]]) -> Table:
-    """Lifetimes side by side."""
+    """Lifetimes side by side: the mean age of who died, and agent-steps per death, which tell of who did not."""
     table = Table(box=SIMPLE_HEAD, title="On maps not seen in training", title_justify="left")
-    for name, justify in (("policy", "left"), ("lifetime", "right"), ("times random", "right"), ("alive", "right")):
-        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
+    table.add_column("policy")
+    for name in ("lifetime", "times random", "steps per death", "alive"):
+        table.add_column(name, justify="right")
     random = told["random"]["lifetime"]
     for name, one in told.items():
-        lifetime = one["lifetime"]
+        lifetime, deaths = one["lifetime"], one["deaths"]
         times = "" if not lifetime or not random else f"{lifetime / random:.1f}"
-        table.add_row(name, "none died" if lifetime is None else f"{lifetime:.1f}", times, f"{one['population']:.1f}")
+        each = "none died" if lifetime is None else f"{lifetime:.1f}"
+        table.add_row(
+            name, each, times, f"{one['agent_steps'] / deaths:,.1f}" if deaths else "", f"{one['population']:,.1f}"
+        )
     return table
