@@ -38,7 +38,7 @@ name another with PYTHON=/path/to/python3.12))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help simulate train watch bench test test-slow test-lowest test-torch lint format docs site dist setup lock clean
+.PHONY: help simulate train watch bench test test-slow test-lowest test-torch test-plan lint format docs site dist setup lock clean
 
 help:  ## list the targets and variables
 	@echo "Targets:"
@@ -94,6 +94,14 @@ test-torch:  ## run the tests of what plays with PyTorch, in an environment of i
 	@"$(PYTHON)" -m venv $(TORCH)
 	@$(TORCH)/bin/python -m pip install -qq --disable-pip-version-check -e '.[test,jaxmarl,torch]'
 	@$(TORCH)/bin/python -m pytest -m "slow or not slow" $(TORCH_TESTS) $(PYTEST_ARGS)
+
+# What compiles for a GPU takes a gigabyte.
+PLAN := .cache/plan
+test-plan:  ## compile for an H100 that need not be there, and compare what would run with what is kept
+	$(need-python)
+	@"$(PYTHON)" -m venv $(PLAN)
+	@$(PLAN)/bin/python -m pip install -qq --disable-pip-version-check -e '.[test,plan]'
+	@$(PLAN)/bin/python -m pytest -m "slow or not slow" tests/test_paper.py $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff (rules and formatting), basedpyright (types), then import-linter (layers)
 	@$(BIN)/python -m ruff check .

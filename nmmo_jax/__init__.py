@@ -16,6 +16,7 @@ from nmmo_jax.events import Event, Events
 from nmmo_jax.kinds import Material
 from nmmo_jax.ledger import Ledger
 from nmmo_jax.observations import FEATURES, ArraySpec, Observation, observation_spec, observe, to_action
+from nmmo_jax.ring import make_ring, unroll
 from nmmo_jax.rules import Rules
 from nmmo_jax.scenario import make_realm
 from nmmo_jax.system import System
@@ -63,11 +64,13 @@ __all__ = [
     "heads",
     "make",
     "make_realm",
+    "make_ring",
     "observation_spec",
     "observe",
     "observed_material",
     "to_action",
     "transition",
+    "unroll",
     "vectorize",
 ]
 __version__ = "0.1.0"

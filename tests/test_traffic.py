@@ -56,7 +56,8 @@ def test_sizes_of_shapes():
 
 def test_only_what_is_touched_counts_and_loops_as_often_as_they_turn():
     program = Program(TEXT)
-    assert program.longest(3) == Cost(GATHERED, 1)
-    assert program.longest(None) == Cost(PUT + PRODUCT + 3 * GATHERED, 2 + 3)
+    assert program.cost(program.longest(3)) == Cost(GATHERED, 1)
+    assert program.cost(program.longest(None)) == Cost(PUT + PRODUCT + 3 * GATHERED, 2 + 3)
+    assert [one.bytes for one in program.kernels("outer")] == [PUT, PRODUCT, 3 * GATHERED]
     with pytest.raises(ValueError, match="turns=5: there is no such loop"):
         program.longest(5)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float32, Int32, PRNGKeyArray
 
 from nmmo_jax.autoreset import autoreset
 from nmmo_jax.draws import as_key, fold_in
+from nmmo_jax.ring import make_ring
 from nmmo_jax.vectorized import vectorize
 from nmmo_jax.world.pool import MapPool
 from train.losses import advantages, normalise
@@ -117,10 +118,6 @@ def make_train(
     def worlds_of(pool, number, first: Any = 0):
         return vectorize(env if env.config.horizon is None else autoreset(env, pool), number, first)
 
-    def ring(obs):
-        rows = settings.ticks + 1
-        return jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype).at[-1].set(leaf), obs)
-
     def begin(pool, key):
         key = as_key(key)
         keys = jax.vmap(fold_in, (None, 0))(fold_in(key, RULES), jnp.arange(settings.realms, dtype=jnp.int32))
@@ -133,7 +130,7 @@ def make_train(
         params = levels.sword.init(fold_in(key, NETWORK))
         check_params(params, config.num_populations)
         visited = nothing_visited(settings.realms, config)
-        worlds = Worlds(world, rules, ring(obs), levels.sword.network.initial(shape), visited)
+        worlds = Worlds(world, rules, make_ring(obs, settings.ticks), levels.sword.network.initial(shape), visited)
         return State(params, levels.pantheon.optimiser().init(params), worlds, key, jnp.zeros((), jnp.int32))
 
     example = jax.eval_shape(begin, pool, jax.random.key(0))
@@ -178,7 +175,8 @@ def make_train(
 
     def restored(kept):
         def see(worlds):
-            return worlds.replace(observed=ring(levels.sword.see(many.observe(worlds.realm, worlds.rules))))
+            obs = levels.sword.see(many.observe(worlds.realm, worlds.rules))
+            return worlds.replace(observed=make_ring(obs, settings.ticks))
 
         return kept.replace(worlds=(see if seeds is None else jax.vmap(see))(kept.worlds))
 

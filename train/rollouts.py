@@ -1,7 +1,6 @@
 """Playing: the realms of one device go on for some ticks, and what is needed to learn from them is kept.
 
-Observations are kept in a ring of T + 1 rows: a tick reads row t and writes row t + 1, and nothing else holds them. A
-rollout begins with the last row of the one before.
+Observations are kept in a ring of T + 1 rows (``nmmo_jax.ring``). A rollout begins with the last row of the one before.
 """
 
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
 from nmmo_jax.observations import Observation, to_action
+from nmmo_jax.ring import again, put, row
 from nmmo_jax.rules import Rules
 from nmmo_jax.vectorized import Vectorized
 from train.distributions import Choices
@@ -87,7 +87,7 @@ def play(
 
     def tick(worlds, t):
         world, realm, rules = worlds.world, worlds.realm, worlds.rules
-        obs = jax.tree.map(lambda ring: jax.lax.dynamic_index_in_dim(ring, t, keepdims=False), worlds.observed)
+        obs = row(worlds.observed, t)
         # The ticks of every episode begin at 0.
         keys = jax.vmap(fold_in)(play_keys, world.number) if isinstance(world, Episode) else play_keys
         decision, core = trinity.sword.act(params, jax.vmap(fold_in)(keys, realm.tick), obs, realm, rules, worlds.core)
@@ -111,10 +111,7 @@ def play(
             final = jax.lax.cond(info.horizon.any(), expected, lambda: jnp.zeros_like(reward)), info.horizon
             new, world, *_ = many.renew(key, result, rules)
         new = trinity.sword.see(new)
-        observed = jax.tree.map(
-            lambda ring, new: jax.lax.dynamic_update_index_in_dim(ring, new, t + 1, 0), worlds.observed, new
-        )
-        worlds = Worlds(world, rules, observed, core, visited)
+        worlds = Worlds(world, rules, put(worlds.observed, t + 1, new), core, visited)
         sums = measure(realm, first, info, reward, decision.value, rules, config)
         # Who has left keeps its core for a tick: its last observation is still to be valued.
         old, now = realm.agents.uid, worlds.realm.agents.uid
@@ -122,7 +119,7 @@ def play(
         worlds = worlds.replace(core=clear(core, to_populations(fresh, config)))
         return worlds, (step, final, sums)
 
-    worlds = worlds.replace(observed=jax.tree.map(lambda ring: ring.at[0].set(ring[-1]), worlds.observed))
+    worlds = worlds.replace(observed=again(worlds.observed))
 
     def piece(worlds, ticks):
         core = worlds.core

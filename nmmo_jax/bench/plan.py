@@ -10,7 +10,7 @@ from nmmo_jax.bench.throughput import Throughput, check, policy
 from nmmo_jax.common.hidden import check_train
 
 GROUPS = (
-    *("full_house", "chaos", "law", "classic", "training", "vec_env", "realms", "crowd", "large", "huge"),
+    *("full_house", "chaos", "law", "classic", "training", "vec_env", "loop", "realms", "crowd", "large", "huge"),
     *("systems", "start"),
 )
 _QUICK = ("full_house", "chaos", "classic", "training")
@@ -96,6 +96,8 @@ def plan(full: bool, found: dict[str, Any], world: str = "") -> list[Job]:
     if "vec_env" in groups:
         options = {"realms": _STEPPED_ACCELERATED if accelerated else _STEPPED}
         jobs.append(Job("vec_env", "vec_env", "nmmo_jax.bench.vec_env", options, None, unable))
+    for name in ("full_house", "chaos"):
+        add(f"{name}-stack", "loop", 1, row=name, realms=realms, loop="stack")
     for number in _REALMS_ACCELERATED if accelerated else _REALMS:
         share = most if number >= most else 1
         add(f"realms-{number}", "realms", share, row="full_house", realms=_rounded(number, share))

@@ -40,6 +40,7 @@ def nanoseconds(row: dict[str, Any]) -> float:
 def _name(row: dict[str, Any]) -> str:
     parts = [row["row"].replace("vec_env", "VecEnv").replace("_", " ")]
     parts += [row["policy"]] if row["policy"] != "random" else []
+    parts += ["without a ring"] if row.get("loop") == "stack" else []
     return safe(", ".join([*parts, named(row["world"])] if row.get("world") else parts))
 
 
@@ -49,7 +50,7 @@ def summary(results: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [safe(_about(machine))]
     if rows:
         on = "cores" if machine["backend"] == "cpu" else "devices"
-        table = _table("row", "realms", "agents", "alive", on, "steps/s", "ns each", "compiled", "GiB")
+        table = columns("row", "realms", "agents", "alive", on, "steps/s", "ns each", "compiled", "GiB")
         for row in rows:
             table.add_row(
                 _name(row),
@@ -66,7 +67,7 @@ def summary(results: dict[str, Any]) -> RenderableType:
     for row in results["rows"]:
         parts += [safe(f"{row['name']}: {what}: {row[what]}") for what in _NO_ROW if what in row]
     if systems := part(results, "systems"):
-        table = _table("system", "alone µs", "in place µs", "ns per agent")
+        table = columns("system", "alone µs", "in place µs", "ns per agent")
         for one in systems["systems"]:
             table.add_row(*_system_cells(one))
         parts.append(table)
@@ -75,7 +76,7 @@ def summary(results: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def readme_table(results: dict[str, Any]) -> str:
+def readmecolumns(results: dict[str, Any]) -> str:
     """The table of the README, in Markdown, with what it was measured on."""
     machine, table = results["machine"], {}
     for row in measured(results):
@@ -144,7 +145,7 @@ def compare(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
       names: what the runs are called.
     """
     parts: list[RenderableType] = [safe(f"{letter}: {name}") for letter, name in zip("AB", names, strict=True)]
-    table = _table("row", "realms", "agents", "on", "A", "B", "B/A")
+    table = columns("row", "realms", "agents", "on", "A", "B", "B/A")
     first, second = ({_settings(row): row for row in measured(results)} for results in (one, other))
     for key, row in first.items():
         if key in second:
@@ -167,7 +168,7 @@ def compare(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
         for results in (one, other)
     ]
     if all(costs):
-        table = _table("system, in place µs", "A", "B", "B/A")
+        table = columns("system, in place µs", "A", "B", "B/A")
         for name in [name for name in costs[0] if name in costs[1]]:
             times = [cost[name]["in_place_microseconds"] for cost in costs]
             ratio = f"{times[1] / times[0]:.2f}" if times[0] else ""
@@ -182,7 +183,8 @@ def _settings(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row.get(name) or None for name in _SETTINGS)
 
 
-def _table(first: str, *others: str) -> Table:
+def columns(first: str, *others: str) -> Table:
+    """A table of a name and numbers."""
     table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column(first)  # a long name is wrapped before numbers are cut off
     for name in others:

@@ -102,7 +102,7 @@ def main(args: Systems) -> dict[str, Any]:
     for _ in range(_ROUNDS):
         jax.block_until_ready(carry)
         began = time.perf_counter()
-        carry, _, living, _ = jax.block_until_ready(program.play(carry, program.params))
+        carry, _, living, *_ = jax.block_until_ready(program.play(carry, program.params))
         seconds.append(time.perf_counter() - began)
     realm, rollout = carry
     settled = jax.tree.map(jnp.copy, realm), jax.tree.map(lambda buffer: jnp.copy(buffer[-1]), rollout)

@@ -5,11 +5,11 @@
 
 Only living agents that acted are counted. Compilation is timed apart; then ``--ticks`` ticks run in one call, repeated.
 
-The buffer has ``--ticks`` + 1 rows: a tick reads its observation in row t and writes the next into row t + 1. Carried
-through the scan beside a buffer, observations would be copied twice more, at a quarter of all time on a CPU.
+The buffer is a ring (``nmmo_jax.ring``).
 """
 
 import dataclasses
+import functools
 import importlib
 import math
 import statistics
@@ -35,7 +35,7 @@ from nmmo_jax.play.measure import use_all_cores
 from nmmo_jax.policies.scripted import POLICIES
 
 _AXIS = "realms"
-_WHOLE, _SPLIT = PartitionSpec(), (PartitionSpec(_AXIS), PartitionSpec(None, _AXIS))  # of realms and rollout
+_WHOLE, SPLIT = PartitionSpec(), (PartitionSpec(_AXIS), PartitionSpec(None, _AXIS))  # of realms and rollout
 
 
 @dataclasses.dataclass
@@ -59,6 +59,8 @@ class Throughput:
     """Over which the realms are shared out."""
     ticks: int = 16
     """Ticks per call, and of the rollout buffer."""
+    loop: Literal["ring", "stack"] = "ring"
+    """ring: ``nmmo_jax.unroll``. stack: a scan that carries observations, and returns those of all ticks."""
     repeats: int = 10
     """Calls that are timed."""
     warm_up: int | None = None
@@ -76,8 +78,9 @@ class Program:
     """A row, compiled and at its first tick.
 
     Attributes:
-      play: ``(carry, params) -> carry, agents that acted, living, fewest living in a realm`` of one call.
-      carry: realms ``[realms, ...]`` and rollout buffer ``[ticks + 1, realms, agents, ...]``.
+      play: ``(carry, params) -> carry, agents that acted, living, fewest living in a realm, stack`` of one call; the
+        stack of observations is None where there is a ring.
+      carry: realms ``[realms, ...]`` and ring ``[ticks + 1, realms, agents, ...]``, or the present ``[1, ...]``.
       params: of the policy, or None.
     """
 
@@ -103,7 +106,7 @@ def main(args: Throughput) -> dict[str, Any]:
     seconds, steps, living, fewest = [], [], 0, world.environment.config.num_agents
     for _ in range(args.repeats):
         began = time.perf_counter()
-        program.carry, acted, alive, least = jax.block_until_ready(program.play(program.carry, program.params))
+        program.carry, acted, alive, least, _ = jax.block_until_ready(program.play(program.carry, program.params))
         seconds.append(time.perf_counter() - began)
         steps.append(int(acted))
         living += int(alive)
@@ -204,23 +207,32 @@ def compile_row(args: Throughput, world: Row, chosen: list[Any]) -> Program:
     init, act = policy(args.policy, world.environment.config)
     params = jax.device_put(jax.jit(init)(jax.random.key(args.seed + 2)), NamedSharding(mesh, _WHOLE))
     obs, realm = start(world, key, args.realms)
-    realms, rows = (NamedSharding(mesh, spec) for spec in _SPLIT)
-    carry = jax.device_put(realm, realms), _buffer(jax.device_put(obs, realms), args.ticks, rows)
+    realms, rows = (NamedSharding(mesh, spec) for spec in SPLIT)
+    ring = functools.partial(nmmo_jax.make_ring, ticks=args.ticks)
+    kept = ring if args.loop == "ring" else functools.partial(jax.tree.map, lambda leaf: leaf[None])
+    carry = jax.device_put(realm, realms), jax.jit(kept, out_shardings=rows)(jax.device_put(obs, realms))
     began = time.perf_counter()
-    lowered = jax.jit(_play(args, world, act, mesh, key, play_key), donate_argnums=0).lower(carry, params)
+    lowered = jax.jit(make_play(args, world, act, mesh, key, play_key), donate_argnums=0).lower(carry, params)
     return Program(lowered.compile(), carry, params, time.perf_counter() - began)
 
 
-def _buffer(obs: Any, ticks: int, sharding: NamedSharding) -> Any:
-    """A rollout buffer with a first observation in its last row, where a call finds it."""
+def _stacked(tick: Callable[..., Any], ticks: int, present: Any, carry: Any) -> tuple[Any, Any, Any, Any]:
+    """``unroll`` as whoever does not know of rings writes it: a scan that carries observations, and returns them too.
 
-    def fill(obs):
-        return jax.tree.map(lambda leaf: jnp.zeros((ticks + 1, *leaf.shape), leaf.dtype).at[-1].set(leaf), obs)
+    Args:
+      present: observations, with a leading axis of one.
+    """
 
-    return jax.jit(fill, out_shardings=sharding)(obs)
+    def one(state: Any, _: None) -> tuple[Any, Any]:
+        obs, carry, told = tick(*state)
+        return (obs, carry), (obs, told)
+
+    present = jax.tree.map(lambda leaf: leaf[0], present)
+    (present, carry), (seen, told) = jax.lax.scan(one, (present, carry), length=ticks)
+    return jax.tree.map(lambda leaf: leaf[None], present), carry, told, seen
 
 
-def _play(
+def make_play(
     args: Throughput, world: Row, act: Callable[..., Any], mesh: Mesh, key: jax.Array, play_key: jax.Array
 ) -> Callable[..., Any]:
     """The program of one call; see ``Program``."""
@@ -231,26 +243,24 @@ def _play(
         many = nmmo_jax.vectorize(world.environment, here, first)
         play_keys = jax.vmap(fold_in, (None, 0))(play_key, first + jnp.arange(here))
 
-        def tick(carry, t):
-            realm, rollout = carry
-            obs = jax.tree.map(lambda buffer: jax.lax.dynamic_index_in_dim(buffer, t, keepdims=False), rollout)
+        def tick(obs, realm):
             keys = jax.vmap(fold_in)(play_keys, realm.tick)
             action = jax.vmap(act, (None, 0, 0, 0))(params, keys, obs, realm)
             obs, realm, *_, info = many.step(key, realm, action)
-            rollout = jax.tree.map(
-                lambda buffer, new: jax.lax.dynamic_update_index_in_dim(buffer, new, t + 1, 0), rollout, obs
-            )
             alive = realm.agents.alive.sum(axis=1)
-            return (realm, rollout), (info.acted.sum(), alive.sum(), alive.min())
+            return obs, realm, (info.acted.sum(), alive.sum(), alive.min())
 
-        realm, rollout = carry
-        rollout = jax.tree.map(lambda buffer: buffer.at[0].set(buffer[-1]), rollout)
-        carry, (acted, alive, fewest) = jax.lax.scan(tick, (realm, rollout), jnp.arange(args.ticks))
+        realm, ring = carry
+        if args.loop == "ring":
+            (ring, realm, told), seen = nmmo_jax.unroll(tick, ring, realm), None
+        else:
+            ring, realm, told, seen = _stacked(tick, args.ticks, ring, realm)
+        acted, alive, fewest = told
         total = jax.lax.psum((acted.sum(), alive.sum()), _AXIS)
-        return carry, *total, jax.lax.pmin(fewest.min(), _AXIS)
+        return (realm, ring), *total, jax.lax.pmin(fewest.min(), _AXIS), seen
 
-    out_specs = (_SPLIT, _WHOLE, _WHOLE, _WHOLE)
-    return jax.shard_map(play, mesh=mesh, in_specs=(_SPLIT, _WHOLE), out_specs=out_specs, check_vma=False)
+    out_specs = (SPLIT, _WHOLE, _WHOLE, _WHOLE, SPLIT[1])
+    return jax.shard_map(play, mesh=mesh, in_specs=(SPLIT, _WHOLE), out_specs=out_specs, check_vma=False)
 
 
 if __name__ == "__main__":

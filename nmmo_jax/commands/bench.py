@@ -3,24 +3,27 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from nmmo_jax.bench import paper
 from nmmo_jax.bench import results as files
 from nmmo_jax.bench.figures import write_figures
 from nmmo_jax.bench.machine import ask
 from nmmo_jax.bench.plan import Job, plan
 from nmmo_jax.bench.report import compare, summary
 from nmmo_jax.bench.rows import OPEN_ROWS, row
-from nmmo_jax.bench.run import failures, missing, run
+from nmmo_jax.bench.run import failures, measure, missing, run
 from nmmo_jax.commands.overrides import Overrides, Systems, flags_named, named_by, parse_set
 from nmmo_jax.common.drawing import drawing
+from nmmo_jax.common.files import write_json
 from nmmo_jax.common.folders import new_file
 from nmmo_jax.common.formats import Format, check_formats
+from nmmo_jax.common.progress import waiting
 from nmmo_jax.common.signals import Signals
 from nmmo_jax.common.spelling import near
 from nmmo_jax.common.text import column, safe, verdict
@@ -43,8 +46,8 @@ class Bench:
     """Measure everything: also law, VecEnv, sweeps over realms and agents per realm, costs per system, start times.
     Takes quite some minutes."""
     only: tuple[str, ...] | None = None
-    """Of that, only these: full_house, chaos, law, classic, training, vec_env, realms, crowd, large, huge, systems,
-    start; or single rows by name (realms-64-2)."""
+    """Of that, only these: full_house, chaos, law, classic, training, vec_env, loop, realms, crowd, large, huge,
+    systems, start; or single rows by name (realms-64-2)."""
     set: Overrides = ()
     """Measure chaos with other fields of the configuration and rules, and as it is, beside each other; with --full or
     --only law, too. The worlds of the other rows are fixed, so that they can be compared."""
@@ -59,8 +62,11 @@ class Bench:
     """Folder for figures of the results."""
     figure_format: tuple[Format, ...] = ("png",)
     """Formats of the figures; svg and pdf are vector graphics."""
+    plan: Literal["h100"] | None = None
+    """Measure nothing, but compile world and training for an accelerator that need not be there, and tell what they
+    would launch, write and read on it."""
     compare: tuple[Path, Path] | None = None
-    """Measure nothing, but show two results side by side, and how many times as fast the second is."""
+    """Measure nothing, but show two results (or two plans) side by side, and how many times as fast the second is."""
     show: Path | None = None
     """Measure nothing, but show (and draw, with --figures) the results in a file."""
 
@@ -72,12 +78,17 @@ class Bench:
         """
         check_formats(self.figure_format)
         console = terminal()
-        if self.compare is not None or self.show is not None:
+        if self.compare is not None or self.show is not None or self.plan is not None:
             self._check_reading()
         if self.compare is not None:
             one, other = self.compare
-            console.print(compare(files.read(one), files.read(other), (str(one), str(other))))
+            if paper.is_one(one) and paper.is_one(other):
+                console.print(paper.compare(paper.read(one), paper.read(other), (str(one), str(other))))
+            else:
+                console.print(compare(files.read(one), files.read(other), (str(one), str(other))))
             return 0
+        if self.plan is not None:
+            return self._plan(console)
         if self.show is not None:
             results = files.read(self.show)
             _make_folder("--figures", self.figures)
@@ -143,15 +154,35 @@ class Bench:
             console.print(verdict("failed", "red", f"{name}: {why}"), soft_wrap=True)
         return 1 if failed else 0
 
+    def _plan(self, console: Console) -> int:
+        """Compiles and counts in a process of its own, as that has other settings of JAX."""
+        self._check_file()
+        if self.out is not None and self.out.exists() and not self.overwrite:
+            raise ValueError(f"--out {self.out}: is there already; --overwrite replaces it")
+        with flags_named({"plan": "--plan "}):
+            paper.check_compiler(str(self.plan))
+        with flags_named({"out": "--out "}), new_file(self.out, f"plan-{self.plan}", ".json") as out:
+            job = Job("plan", "plan", "nmmo_jax.bench.paper", {"device": self.plan}, None)
+            with waiting(f"compiling for {self.plan} ..."):
+                try:
+                    record = measure(job)
+                except RuntimeError as error:
+                    raise ValueError(f"--plan {self.plan}: {error}") from None
+            write_json(out, record)
+        console.print(paper.summary(record))
+        console.print(f"plan: {safe(out)}", soft_wrap=True)
+        return 0
+
     def _check_reading(self) -> None:
         only = self.only is not None
-        given = {"--full": self.full, "--only": only, "--out": self.out, "--overwrite": self.overwrite}
-        given |= {"--set": self.set, "--system": self.system}
-        if self.compare is not None:
+        reader = "--compare" if self.compare is not None else "--show" if self.plan is None else "--plan"
+        given = {"--full": self.full, "--only": only, "--set": self.set, "--system": self.system}
+        if reader != "--plan":
+            given |= {"--out": self.out, "--overwrite": self.overwrite, "--plan": self.plan}
+        if reader != "--show":
             given |= {"--show": self.show, "--figures": self.figures, "--figure-format": self.figure_format != ("png",)}
         for flag, value in given.items():
             if value:
-                reader = "--compare" if self.compare is not None else "--show"
                 raise ValueError(f"{flag}: means nothing with {reader}, which measures nothing")
 
     def _check_file(self) -> None:
