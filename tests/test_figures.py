@@ -46,6 +46,17 @@ def test_a_run(tmp_path):
     np.testing.assert_allclose(drawn[-1].get_ydata(), [np.mean([means[i] for i in part]) for part in parts])
 
 
+def test_of_hundreds_of_populations_a_band(tmp_path):
+    lines = read_log(write_log(tmp_path / "run", populations=300))
+    lines[0]["populations"]["lifetime"] = [None] * 300
+    figure = figures._figure(lines, figures._FIGURES["learning"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["nine tenths of populations", "mean"]
+    assert len(figure.axes[0].get_lines()) == 1
+    low, high = np.percentile(lines[1]["populations"]["lifetime"], (5, 95))
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert {(200, low), (200, high)} <= {tuple(corner) for corner in corners} and corners[:, 0].min() == 200
+
+
 def test_of_what_is_told_only(tmp_path):
     assert write_figures(tmp_path / "nowhere") == []
     assert [p.name for p in write_figures(write_log(tmp_path / "run", told=("lifetime", "score")))] == ["learning.png"]

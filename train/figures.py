@@ -58,6 +58,7 @@ _STYLES = ("-", "--", "-.", ":")  # of populations, and of runs, beyond the colo
 _BASELINES = {"random": ":", "forager": "-.", "planner": "--"}
 _POINTS = 150  # of a line; a longer log is drawn as means over as many parts
 _MOST_NAMED = 16  # populations, in a legend
+_MOST_DRAWN = 128  # populations with a line each; of more, which nobody could tell apart, a band
 
 Lines = list[dict[str, Any]]
 
@@ -155,7 +156,9 @@ def _figure(lines: Lines, rows: Sequence[Sequence[tuple[str, str]]]) -> Figure:
             continue
         steps = [line["agent_steps"] for line in lines]
         values = _numbers([line["populations"].get(name) or [None] for line in lines])
-        for population, one in enumerate(values.T):
+        if values.shape[1] > _MOST_DRAWN:
+            _band(axes, steps, values)
+        for population, one in enumerate(values.T if values.shape[1] <= _MOST_DRAWN else ()):
             label = f"population {population}" if population < _MOST_NAMED else None
             _plot(axes, steps, one, population, 1, label=label, alpha=0.8)
         _plot(axes, steps, _mean(values, 1), None, 2, label="mean")
@@ -181,6 +184,15 @@ def _plot(axes: Axes, x: Any, y: Any, index: int | None, width: float, **options
     colour = "black" if index is None else _COLOURS[index % len(_COLOURS)]
     style = "-" if index is None else _STYLES[index // len(_COLOURS) % len(_STYLES)]
     axes.plot(x, y, color=colour, linestyle=style, linewidth=width, **{**marks(y), **options})
+
+
+def _band(axes: Axes, x: Any, values: np.ndarray) -> None:
+    """Where nine tenths of the populations are."""
+    told = ~np.isnan(values).all(axis=1)
+    if not told.any():
+        return
+    low, high = np.nanpercentile(values[told], (5, 95), axis=1)
+    axes.fill_between(np.asarray(x, float)[told], low, high, alpha=0.3, linewidth=2, label="nine tenths of populations")
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
