@@ -76,7 +76,7 @@ def summary(results: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
-def readmecolumns(results: dict[str, Any]) -> str:
+def readme_table(results: dict[str, Any]) -> str:
     """The table of the README, in Markdown, with what it was measured on."""
     machine, table = results["machine"], {}
     for row in measured(results):
