@@ -45,18 +45,31 @@ def unroll(tick: Callable[[Any, Any], tuple[Any, Any, Any]], ring: Any, carry: A
       ring: of ``make_ring``, or of the call before.
       carry: what goes on from tick to tick, the realms among it.
 
+    Raises:
+      ValueError: what is no ring, or observations of another kind.
+
     Returns:
       ring, in whose row t is what tick t saw, and in the last what is seen after all; carry; what was told, stacked.
     """
+    rows = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(ring)}
+    if len(rows) != 1 or min(rows) < (2,):
+        raise ValueError(f"ring: its arrays have {sorted(rows)} rows: must be one of make_ring, of ticks + 1 rows")
+    ticks = min(rows)[0] - 1
 
     def one(state: tuple[Any, Any], t: jax.Array) -> tuple[tuple[Any, Any], Any]:
         ring, carry = state
-        obs, carry, told = tick(row(ring, t), carry)
+        before = row(ring, t)
+        obs, carry, told = tick(before, carry)
+        if (given := _kinds(obs)) != (wanted := _kinds(before)):
+            raise ValueError(f"tick: gave observations {given}: must be as those of the ring, {wanted}")
         return (put(ring, t + 1, obs), carry), told
 
-    ticks = jax.tree.leaves(ring)[0].shape[0] - 1
     (ring, carry), told = jax.lax.scan(one, (again(ring), carry), jnp.arange(ticks, dtype=jnp.int32))
     return ring, carry, told
+
+
+def _kinds(obs: Any) -> str:
+    return str(jax.tree.map(lambda leaf: f"{jnp.result_type(leaf)}{[*jnp.shape(leaf)]}", obs))
 
 
 def again(ring: Any) -> Any:

@@ -4,7 +4,9 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
+from rich.console import Console
 
+from nmmo_jax.commands.train import _table
 from nmmo_jax.common.files import append_line, write_json
 from train import figures
 from train.figures import compare, main, write_figures
@@ -55,6 +57,21 @@ def test_of_hundreds_of_populations_a_band(tmp_path):
     low, high = np.percentile(lines[1]["populations"]["lifetime"], (5, 95))
     corners = figure.axes[0].collections[0].get_paths()[0].vertices
     assert {(200, low), (200, high)} <= {tuple(corner) for corner in corners} and corners[:, 0].min() == 200
+
+
+def test_lifetimes_side_by_side_tell_of_who_did_not_die():
+    told = {
+        "random": {"lifetime": 10.0, "deaths": 800, "agent_steps": 10_000, "population": 12.0},
+        "planner": {"lifetime": 182.0, "deaths": 1, "agent_steps": 1_048_576, "population": 1024.0},
+        "trained": {"lifetime": None, "deaths": 0, "agent_steps": 5, "population": 1.0},
+    }
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(_table(told))
+    rows = {line.split()[0]: line.split()[1:] for line in captured.get().splitlines() if line.split()[:1]}
+    assert rows["random"] == ["10.0", "1.0", "12.5", "12.0"]
+    assert rows["planner"] == ["182.0", "18.2", "1,048,576.0", "1,024.0"]
+    assert rows["trained"] == ["none", "died", "1.0"]
 
 
 def test_of_what_is_told_only(tmp_path):

@@ -54,3 +54,10 @@ def test_a_ring_has_what_each_tick_saw():
 def test_what_is_no_number_of_ticks_is_refused():
     with pytest.raises(ValueError, match="ticks=0"):
         nmmo.make_ring(jnp.zeros(3), 0)
+
+
+def test_what_is_no_ring_or_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"ring: its arrays have \[\(1,\)\] rows"):
+        nmmo.unroll(lambda obs, carry: (obs, carry, None), jnp.zeros((1, 3)), 0)
+    with pytest.raises(ValueError, match=r"tick: gave observations .*2\].*: must be as those of the ring, .*3\]"):
+        nmmo.unroll(lambda obs, carry: (obs[1:], carry, None), nmmo.make_ring(jnp.zeros(3), 2), 0)

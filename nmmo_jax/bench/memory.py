@@ -4,9 +4,9 @@
     python -m nmmo_jax.bench.memory large --populations 4096 --own-weights --updates 0
 
 Shows a table, and writes JSON and a figure. What lasts, and a rollout, is known from shapes; what a compiled update
-needs at most is what XLA says that it will take. Updates that are timed begin in empty worlds, so that few places are
-taken, and what is done for the others costs nearly as much: costs are told per place. Every experiment is measured in a
-process of its own.
+needs at most is what XLA says that it will take. Updates that are timed begin in empty worlds, in which few places are
+taken: all act, only the living are learned from. Costs are told per place, and are those of a world that grows; a full
+one costs more, as its log tells. Every experiment is measured in a process of its own.
 """
 
 import dataclasses

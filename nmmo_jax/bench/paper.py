@@ -28,11 +28,13 @@ from rich.console import Group, RenderableType
 
 from nmmo_jax.bench.machine import machine, run_program
 from nmmo_jax.bench.report import columns
+from nmmo_jax.bench.results import differences
 from nmmo_jax.bench.rows import start
 from nmmo_jax.bench.throughput import SPLIT, Throughput, check, make_play, policy
 from nmmo_jax.bench.traffic import Program
 from nmmo_jax.common.files import read_json
 from nmmo_jax.common.hidden import check_train
+from nmmo_jax.common.requirements import extras
 from nmmo_jax.common.text import safe
 
 FORMAT, VERSION = "nmmo-jax bench --plan", 1
@@ -42,6 +44,7 @@ XLA_FLAGS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"  # e
 LAUNCH = 3e-6  # seconds that a kernel takes at least, as launched one after another
 _MOST, _SHOWN = 12, 5  # kernels that are kept, and shown
 _PLUMBING = re.compile(r"(?:while/body|closed_call|vmap\(\)|cond/branch_\d_fun)/")
+_TOLD = {"jax", "jaxlib", "commit", "name"}  # in what plans differ, beside their settings
 _TICKS = 8  # of the world's loop, which costs the same in each
 
 
@@ -210,11 +213,10 @@ def check_compiler(device: str) -> None:
 
 
 def _how_to_install() -> str:
-    packages = [f"jax-cuda12-{part}=={jax.__version__}" for part in ("plugin", "pjrt")]
-    packages += [
-        f"nvidia-{part}-cu12" for part in ("cuda-nvcc", "cuda-runtime", "cuda-nvrtc", "cuda-cupti", "nvjitlink")
-    ]
-    return shlex.join([sys.executable, "-m", "pip", "install", *packages])
+    """What the extra needs, its plugin in the version of jax: no other will do."""
+    plugin = f"jax-cuda12-plugin=={jax.__version__}"
+    others = [one for one in extras()["plan"].missing if not one.startswith("jax-cuda12-plugin")]
+    return shlex.join([sys.executable, "-m", "pip", "install", plugin, *others])
 
 
 class _Counts(TypedDict):
@@ -279,8 +281,9 @@ def compare(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) 
     for name in [name for name in one["roofs"] if name in other["roofs"]]:
         pair = [record["roofs"][name]["with_launches"] for record in (one, other)]
         table.add_row(f"{name}, agent-steps/s at most", *(f"{n:,}" for n in pair), f"{pair[1] / max(pair[0], 1):.2f}")
-    differing = [name for name in ("device", "settings") if one[name] != other[name]]
-    return Group(*parts, table, *(safe(f"of another {name}") for name in differing))
+    about = [{**record["device"], **record["settings"], **record["machine"]} for record in (one, other)]
+    differing = {name: pair for name, pair in differences(*about).items() if name in _TOLD | one["settings"].keys()}
+    return Group(*parts, table, *(safe(f"{name}: A {a}, B {b}") for name, (a, b) in differing.items()))
 
 
 if __name__ == "__main__":

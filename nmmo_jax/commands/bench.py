@@ -68,7 +68,7 @@ class Bench:
     compare: tuple[Path, Path] | None = None
     """Measure nothing, but show two results (or two plans) side by side, and how many times as fast the second is."""
     show: Path | None = None
-    """Measure nothing, but show (and draw, with --figures) the results in a file."""
+    """Measure nothing, but show (and draw, with --figures) the results, or the plan, in a file."""
 
     def run(self) -> int:
         """Measures and tells; returns the exit status.
@@ -87,8 +87,15 @@ class Bench:
             else:
                 console.print(compare(files.read(one), files.read(other), (str(one), str(other))))
             return 0
+        if self.overwrite and self.out is None:
+            raise ValueError("--overwrite: belongs to --out, which is not given")
         if self.plan is not None:
             return self._plan(console)
+        if self.show is not None and paper.is_one(self.show):
+            if self.figures is not None:
+                raise ValueError(f"--figures: {self.show} is a plan, which has none")
+            console.print(paper.summary(paper.read(self.show)))
+            return 0
         if self.show is not None:
             results = files.read(self.show)
             _make_folder("--figures", self.figures)
@@ -100,8 +107,6 @@ class Bench:
             raise ValueError("--figure-format: belongs to --figures, which is not given")
         if self.only == ():
             raise ValueError("--only: name at least one group or row after it")
-        if self.overwrite and self.out is None:
-            raise ValueError("--overwrite: belongs to --out, which is not given")
         self._check_file()
         with flags_named(named_by(self)):
             world = self._world()
