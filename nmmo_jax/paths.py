@@ -5,10 +5,11 @@ A window is kept as one word per row, a bit per tile: a step in all directions i
 
 An accelerator would write and read all of them at every step, 26 KB per agent and tick. There searches are made in
 ``Words``, with an array for each: a step needs nothing from other places of the same array, so that several in a row
-are one kernel, and what is written and read is a fourth. A CPU is fastest with rows: words take it up to two and a half
+are one kernel, and what is written and read is a ninth. A CPU is fastest with rows: words take it up to two and a half
 times as long.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,7 +22,9 @@ from nmmo_jax.systems.movement import DIRECTIONS
 MAX_RADIUS = 15  # what a word holds; of larger windows the middle is used
 DETOUR = 6  # how much longer than straight across the window a way may be, in steps
 FAR = 64  # a distance in steps that stands for "unknown or unreachable"
-AT_ONCE = 4  # steps in a kernel, where searches are made in words
+AT_ONCE = 10  # steps in a kernel, where searches are made in words
+COUNT = 6  # bits for the steps of a search
+SHIFTS = range(0, COUNT * len(DIRECTIONS), COUNT)
 
 Bits = UInt[Array, "W N"]
 
@@ -116,9 +119,12 @@ def search(of: Callable[..., Any], *windows: Bits) -> Any:
 
 
 def repeat(times: int, step: Callable[[Any], Any], state: Any) -> Any:
-    """So many steps, one after another; in words ``AT_ONCE``."""
-    unroll = AT_ONCE if in_words(jax.tree.leaves(state, is_leaf=in_words)[0]) else 1
-    return jax.lax.fori_loop(0, times, lambda _, state: step(state), state, unroll=unroll)
+    """So many steps, one after another; in words written out, ``AT_ONCE`` in a kernel."""
+    if not in_words(jax.tree.leaves(state, is_leaf=in_words)[0]):
+        return jax.lax.fori_loop(0, times, lambda _, state: step(state), state)
+    for index in range(times):
+        state = step(jax.lax.optimization_barrier(state) if index and index % AT_ONCE == 0 else state)
+    return state
 
 
 def spread(bits: Any) -> Any:
@@ -132,10 +138,13 @@ def spread(bits: Any) -> Any:
 
 
 def around(bits: Any, centre: int) -> list[UInt[Array, "*F N"]]:
-    """The bits of one's own tile and of the four beside it, in the order of ``DIRECTIONS``."""
+    """The bits of one's own tile and of the four beside it, in the order of ``DIRECTIONS``; of words, all in one, each
+    the lowest of ``COUNT``.
+    """
     if isinstance(bits, Words):
-        return [bits.bit(centre + row, centre + col) for row, col in DIRECTIONS]
-    return [(bits[..., centre + row, :] >> (centre + col)) & 1 for row, col in DIRECTIONS]
+        each = (bits.bit(centre + row, centre + col) for row, col in DIRECTIONS)
+        return [functools.reduce(jnp.bitwise_or, (bit << shift for bit, shift in zip(each, SHIFTS, strict=True)))]
+    return [((bits[..., centre + row, :] >> (centre + col)) & 1).astype(jnp.uint8) for row, col in DIRECTIONS]
 
 
 def reached_by_others(here: Bits, others: Bits, ground: Bits, steps: int) -> Bits:
@@ -212,12 +221,16 @@ def steps_to(goals: UInt[Array, "F W N"], ground: Bits) -> UInt8[Array, "F 5 N"]
     def of(goals, ground):
         def step(state):
             reached, missing = state
-            there = [bit.astype(jnp.uint8) for bit in around(reached, centre)]
-            return spread(reached) & ground, [one + 1 - bit for one, bit in zip(missing, there, strict=True)]
+            there = around(reached, centre)
+            return spread(reached) & ground, [before + one - bits for before, bits in zip(missing, there, strict=True)]
 
-        first = goals & ground
-        none = jnp.zeros_like(around(first, centre)[0], jnp.uint8)  # steps before it was reached
-        return jnp.stack(repeat(depth, step, (first, [none] * len(DIRECTIONS)))[1], axis=1)
+        first, words = goals & ground, in_words(ground)
+        one = sum(1 << shift for shift in SHIFTS) if words else 1
+        none = [jnp.zeros_like(bits) for bits in around(first, centre)]  # steps before it was reached
+        missing = repeat(depth, step, (first, none))[1]
+        if words:
+            missing = [(missing[0] >> shift).astype(jnp.uint8) % 2**COUNT for shift in SHIFTS]
+        return jnp.stack(missing, axis=1)
 
     missing = search(of, goals, ground[None])
     return jnp.where(missing < depth, missing, jnp.uint8(FAR))

@@ -2,10 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from test_checkpoint import assert_same, params_of
 
-from train.trees import combine, pick
+from train.trees import Packed, combine, pick
 
 
 def test_pick_and_combine():
@@ -25,3 +26,15 @@ def test_pick_and_combine():
         combine([a, {"encoder": a["encoder"], "extra": a["value"]}])
     with pytest.raises(ValueError, match="at least one"):
         combine([])
+
+
+def test_what_a_loop_keeps_as_one_array_comes_apart_again():
+    tree = {
+        "counts": np.arange(24, dtype=np.int32).reshape(2, 3, 4),
+        "mean": np.array([0.1, np.nan], np.float32),
+        "none": None,
+    }
+    packed, kept = jax.lax.scan(lambda packed, _: (packed, packed), Packed.of(tree), length=3)
+    assert packed.words.shape == (2, 13)
+    assert_same(packed.apart(), tree)
+    assert_same(kept.apart(), jax.tree.map(lambda leaf: np.stack([leaf] * 3), tree))

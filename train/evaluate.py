@@ -15,7 +15,7 @@ from nmmo_jax.environment import Environment, Info
 from nmmo_jax.observations import Observation
 from nmmo_jax.policies.scripted import POLICIES
 from nmmo_jax.vectorized import vectorize
-from train.metrics import Sums, means, measure, nothing_visited, visit
+from train.metrics import Sums, means, measure, nothing_visited, standing_on, summed, visit
 
 _PLAY = 2**32 - 1  # what the key of the agents' chance is folded with: the number of no realm
 
@@ -55,7 +55,9 @@ def evaluate(
     def tell(visited, tick):
         visited, first = visit(visited, tick.realm, tick.info.births)
         unvalued = jnp.zeros_like(tick.reward)
-        return visited, measure(tick.realm, first, tick.info, tick.reward, unvalued, env.rules, env.config)
+        ground = standing_on(tick.realm)
+        told = measure(tick.realm, ground, first, tick.info, tick.reward, unvalued, env.rules, env.config)
+        return visited, summed(told, 1)
 
     begin = nothing_visited(realms, env.config)
     sums: Sums = totals(env, act, params, core, tell, begin, realms=realms, settle=settle, ticks=ticks, seed=seed)

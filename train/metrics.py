@@ -6,7 +6,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Int32, UInt32
+from jaxtyping import Array, Bool, Float32, Int32, UInt8, UInt32
 
 from nmmo_jax.components import Births, Realm, observed_material
 from nmmo_jax.config import STYLES, Config
@@ -18,7 +18,7 @@ GROUND = (Material.GRASS, Material.SCRUB, Material.FOREST)  # what is explored
 
 
 class Sums(flax.struct.PyTreeNode):
-    """Sums over ticks, realms and the agents of each of P populations."""
+    """Sums over ticks, realms and the agents of each of P populations; of ``measure``, of each realm: ``[R, ...]``."""
 
     steps: Int32[Array, "P"]  # of living agents
     deaths: Int32[Array, "P"]
@@ -72,8 +72,14 @@ def nothing_visited(realms: int, config: Config) -> UInt32[Array, "R N W"] | Non
     return jnp.zeros((realms, config.num_agents, -(-config.rows * config.columns // 32)), jnp.uint32)
 
 
+def standing_on(realm: Realm) -> UInt8[Array, "R N"]:
+    """The material, as observed, of the tiles that agents stand on; of realms ``[R, ...]``."""
+    return jax.vmap(lambda realm: observed_material(realm)[realm.agents.row, realm.agents.col])(realm)
+
+
 def measure(
     before: Realm,
+    ground: UInt8[Array, "R N"],
     first: Bool[Array, "R N"] | None,
     info: Info,
     reward: Float32[Array, "R N"],
@@ -81,22 +87,21 @@ def measure(
     rules: Rules,
     config: Config,
 ) -> Sums:
-    """What one tick of all realms adds.
+    """What one tick adds, in each realm: arrays ``[R, ...]``.
 
     Args:
       before: the realms as they were.
+      ground: what the agents stood on, see ``standing_on``.
       first: who stands where it has not stood before, see ``visit``.
       rules: ``[R, ...]``, or of all realms.
     """
     outcome, alive = info.outcome, before.agents.alive
     dead = info.cause > 0
-    # Not read from the observations: their ring would be copied, as it is written to in the same tick.
-    ground = jax.vmap(lambda realm: observed_material(realm)[realm.agents.row, realm.agents.col])(before)
     forests = (before.tiles.material == Material.FOREST).sum(axis=(1, 2), dtype=jnp.int32)
 
     def total(what: jax.Array, of: jax.Array = alive) -> jax.Array:
         shares = jnp.where(of, what, 0).reshape(len(what), config.num_populations, -1)
-        return shares.sum(axis=(0, 2), dtype=jnp.float32 if what.dtype == jnp.float32 else jnp.int32)
+        return shares.sum(axis=2, dtype=jnp.float32 if what.dtype == jnp.float32 else jnp.int32)
 
     def each(what: jax.Array, kinds: list[int], of: jax.Array) -> jax.Array:
         return jnp.stack([total(what == kind, of) for kind in kinds], axis=-1)
@@ -114,8 +119,13 @@ def measure(
         forage=total(outcome.forage),
         visits=each(ground, explored(config), alive),
         unique=None if first is None else each(ground, explored(config), alive & first),
-        food=(forests.astype(jnp.float32) * rules.regrowth_probability * rules.forage_amount.astype(jnp.float32)).sum(),
+        food=forests.astype(jnp.float32) * rules.regrowth_probability * rules.forage_amount.astype(jnp.float32),
     )
+
+
+def summed(sums: Sums, axes: int) -> Sums:
+    """Over so many of the first axes."""
+    return jax.tree.map(lambda leaf: leaf.sum(axis=tuple(range(axes)), dtype=leaf.dtype), sums)
 
 
 def means(sums: Sums, losses: dict[str, Any], ticks: int, config: Config) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from nmmo_jax.ring import again, put, row
 from nmmo_jax.rules import Rules
 from nmmo_jax.vectorized import Vectorized
 from train.distributions import Choices
-from train.metrics import Sums, measure, visit
+from train.metrics import Sums, measure, standing_on, summed, visit
 from train.networks import clear
+from train.trees import Packed
 
 
 class Worlds(flax.struct.PyTreeNode):
@@ -85,7 +86,9 @@ def play(
     config, ticks = many.config, len(worlds.observed.visible_slot) - 1
     play_keys = jax.vmap(fold_in, (None, 0))(play_key, many.first_realm + jnp.arange(many.num_realms, dtype=jnp.int32))
 
-    def tick(worlds, t):
+    def tick(carry, t):
+        worlds, fresh, ground = carry
+        worlds = worlds.replace(core=clear(worlds.core, fresh))
         world, realm, rules = worlds.world, worlds.realm, worlds.rules
         obs = row(worlds.observed, t)
         # The ticks of every episode begin at 0.
@@ -110,24 +113,29 @@ def play(
 
             final = jax.lax.cond(info.horizon.any(), expected, lambda: jnp.zeros_like(reward)), info.horizon
             new, world, *_ = many.renew(key, result, rules)
+        # Found here, as a map, or a ring, that is looked at when it has been written to is copied for that.
+        standing = new.tiles[:, :, 0, config.radius, config.radius]
         new = trinity.sword.see(new)
         worlds = Worlds(world, rules, put(worlds.observed, t + 1, new), core, visited)
-        sums = measure(realm, first, info, reward, decision.value, rules, config)
+        sums = Packed.of(measure(realm, ground, first, info, reward, decision.value, rules, config))
         # Who has left keeps its core for a tick: its last observation is still to be valued.
         old, now = realm.agents.uid, worlds.realm.agents.uid
         fresh = (old < 0) | ((now >= 0) & (now != old)) | info.horizon[:, None]
-        worlds = worlds.replace(core=clear(core, to_populations(fresh, config)))
-        return worlds, (step, final, sums)
+        return (worlds, to_populations(fresh, config), standing), (step, final, sums)
 
     worlds = worlds.replace(observed=again(worlds.observed))
+    nobody = to_populations(jnp.zeros_like(worlds.realm.agents.alive), config)  # whose core is to be cleared
 
-    def piece(worlds, ticks):
-        core = worlds.core
-        worlds, told = jax.lax.scan(tick, worlds, ticks)
-        return worlds, (core, told)
+    def piece(carry, ticks):
+        worlds, fresh, ground = carry
+        core = clear(worlds.core, fresh)
+        carry, told = jax.lax.scan(tick, (worlds.replace(core=core), nobody, ground), ticks)
+        return carry, (core, told)
 
     pieces = jnp.arange(ticks, dtype=jnp.int32).reshape(-1, trinity.sword.settings.piece)
-    worlds, (core, told) = jax.lax.scan(piece, worlds, pieces)
+    carry = worlds, nobody, standing_on(worlds.realm)
+    (worlds, fresh, _), (core, told) = jax.lax.scan(piece, carry, pieces)
+    worlds = worlds.replace(core=clear(worlds.core, fresh))
     steps, final, sums = jax.tree.map(lambda leaf: leaf.reshape(ticks, *leaf.shape[2:]), told)
     last = jax.tree.map(lambda ring: ring[-1], worlds.observed)
     last_value = trinity.sword.value(params, last, worlds.realm, worlds.rules, worlds.core)
@@ -135,4 +143,4 @@ def play(
     if final is not None:
         value, reached = final
         following = jnp.where(reached[..., None], value, following)
-    return worlds, Rollout(steps, following, core), jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), sums)
+    return worlds, Rollout(steps, following, core), summed(sums.apart(), 2)

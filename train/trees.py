@@ -1,11 +1,14 @@
 """Trees of arrays by the names of their leaves: what is in them, how two differ, and parameters put together."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int32
 
 PyTree = Any
 Leaf = Any  # jax.Array, np.ndarray or jax.ShapeDtypeStruct
@@ -97,3 +100,28 @@ def differences(there: dict[str, str], wanted: dict[str, str]) -> str:
 def is_key(leaf: Leaf) -> bool:
     """Whether it is an array of ``jax.random.key``."""
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+class Packed(flax.struct.PyTreeNode):
+    """Arrays ``[*B, R, ...]`` of 32 bits as one: what a loop keeps of each turn is then written at once."""
+
+    words: Int32[Array, "*B R K"]
+    layout: Any = flax.struct.field(pytree_node=False)  # structure, shapes after R, types
+
+    @classmethod
+    def of(cls, tree: Any) -> "Packed":
+        """Of arrays ``[R, ...]``."""
+        leaves, structure = jax.tree.flatten(tree)
+        words = [jax.lax.bitcast_convert_type(leaf, jnp.int32).reshape(len(leaf), -1) for leaf in leaves]
+        layout = structure, tuple((leaf.shape[1:], leaf.dtype) for leaf in leaves)
+        return cls(jnp.concatenate(words, axis=1), layout)
+
+    def apart(self) -> Any:
+        """The arrays."""
+        structure, leaves = self.layout
+        ends = np.cumsum([math.prod(shape) for shape, _ in leaves])
+        words = jnp.split(self.words, ends[:-1], axis=-1)
+        return structure.unflatten(
+            jax.lax.bitcast_convert_type(word.reshape(*word.shape[:-1], *shape), dtype)
+            for word, (shape, dtype) in zip(words, leaves, strict=True)
+        )

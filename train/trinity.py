@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-import optax.contrib
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray, UInt32
 
@@ -31,11 +29,10 @@ from train import losses
 from train.distributions import Choices, all_probabilities, entropy, log_prob, sample
 from train.inputs import Inputs, encode_rules, inputs_of
 from train.metrics import Sums
+from train.muon import muon
 from train.networks import make_network
 from train.rollouts import from_populations, to_populations
 from train.settings import Experiment
-
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of Muon, as its authors have them; five turns of it
 
 
 class Decision(NamedTuple):
@@ -219,19 +216,13 @@ class Pantheon:
         settings = self.settings
         clip = [optax.clip(settings.max_gradient)] if settings.max_gradient else []
         if settings.max_norm:
-            clip.append(optax.clip_by_global_norm(settings.max_norm))
+            clip.append(clip_by_norm(settings.max_norm))
         decay = optax.add_decayed_weights(settings.weight_decay)
         rate: Any = settings.learning_rate
         if settings.anneal:
             steps = max(settings.anneal * settings.epochs // settings.minibatch, 1)
             rate = optax.linear_schedule(rate, settings.learning_rate_end, steps)
-        if settings.optimiser == "muon":
-            # Told for every turn, the turns become a loop. Written out, what tests compile takes half as long again.
-            # As an array: with 64 bits allowed numbers would become such.
-            turns: Any = np.array((NEWTON_SCHULZ,) * 5, np.float32)
-            step = optax.contrib.muon(rate, turns, consistent_rms=1.0)
-        else:
-            step = optax.adam(rate, eps=settings.epsilon)
+        step = muon(rate) if settings.optimiser == "muon" else optax.adam(rate, eps=settings.epsilon)
         return each_population(optax.chain(*clip, decay, step))
 
     def aggregate(self, gradients: Any, axis: str) -> Any:
@@ -319,9 +310,19 @@ def each_population(optimiser: optax.GradientTransformation) -> optax.GradientTr
 
 
 def sum_of_squares(tree: Any) -> Float32[Array, "P"]:
-    """Of all numbers of each population (axis 0 of every array)."""
-    leaves = [jnp.square(leaf).sum(axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(tree)]
-    return jnp.stack(leaves).sum(axis=0)
+    """Of all numbers of each population (axis 0 of every array). As one array, which is a kernel for all."""
+    leaves = jax.tree.leaves(tree)
+    return jnp.square(jnp.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)).sum(axis=1)
+
+
+def clip_by_norm(most: float) -> optax.GradientTransformation:
+    """Gradients of one population scaled down to this norm."""
+
+    def clip(gradients: Any, params: Any) -> Any:
+        norm = jnp.sqrt(sum_of_squares(jax.tree.map(lambda leaf: leaf[None], gradients))[0])
+        return jax.tree.map(lambda leaf: jnp.where(norm < most, leaf, leaf / norm * most), gradients)
+
+    return optax.stateless(clip)
 
 
 def check_params(params: Any, populations: int) -> None:
