@@ -95,8 +95,19 @@ class View:
         row, col = row.astype(jnp.int32) + width // 2, col.astype(jnp.int32) + width // 2
         which = which & (row >= 0) & (row < width) & (col >= 0) & (col < width)
         bit = jnp.where(which, jnp.left_shift(1, jnp.where(which, col, 0)), 0).astype(self.ground.dtype).T
-        at = row.T[None] == jnp.arange(width, dtype=jnp.int32)[:, None, None]  # [W, K, N]
-        return jax.lax.reduce(jnp.where(at, bit[None], 0), jnp.zeros((), bit.dtype), jax.lax.bitwise_or, (1,))
+
+        def one_by_one(row, bit):  # all at once a CPU would go number by number, and find every bit anew for each row
+            bit, row = jax.lax.optimization_barrier((bit, row.astype(jnp.int16)))
+            index, result = jnp.arange(width, dtype=jnp.int16)[:, None], jnp.zeros_like(self.ground)
+            for one in range(len(bit)):
+                result |= jnp.where(index == row[one], bit[one], 0)
+            return result
+
+        def at_once(row, bit):
+            at = row[None] == jnp.arange(width, dtype=jnp.int32)[:, None, None]  # [W, K, N]
+            return jax.lax.reduce(jnp.where(at, bit[None], 0), jnp.zeros((), bit.dtype), jax.lax.bitwise_or, (1,))
+
+        return jax.lax.platform_dependent(row.T, bit, cpu=one_by_one, default=at_once)
 
     def edge(self, towards: Int32[Array, "N"]) -> Bits:
         """Where one can stand on the edge of the window that lies in a direction, a move 1 to 4."""

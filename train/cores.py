@@ -84,10 +84,35 @@ def remember(
 ) -> Float32[Array, "B L H"]:
     """What a minimal gated unit tells at each tick, of its gates and candidates, side by side, before their curves.
 
-    ``AT_ONCE`` ticks are taken together, so that the compiler can make one kernel of them; what going back needs
-    besides what was told is computed again.
+    On a CPU ticks are doubled: each takes in the one before, then the two before those, and so on, so that a piece is
+    some passes over all of it and not hundreds of small ones. Elsewhere ``AT_ONCE`` ticks are taken one after another
+    in one kernel. What going back needs besides what was told is computed again.
     """
+    return jax.lax.platform_dependent(core, gates, fresh, cpu=_doubled, default=_in_turn)
 
+
+def _doubled(core, gates, fresh):
+    if fresh.shape[1] == 1:
+        return _tick(core[:, None], gates, fresh)
+    keep, gate, new = _curves(gates, fresh)
+    return _double(keep, (gate * new).at[:, 0].add(keep[:, 0] * core), 1)
+
+
+def _double(keep: Float32[Array, "B L H"], x: Float32[Array, "B L H"], step: int) -> Float32[Array, "B L H"]:
+    """``x[t] + keep[t] * result[t - step]``, where step is 1 or -1."""
+    while abs(step) < x.shape[1]:
+        x, keep = x + keep * _earlier(x, step), keep * _earlier(keep, step)
+        x, keep = jax.lax.optimization_barrier((x, keep))  # else what is done before is done again for each who reads
+        step *= 2
+    return x
+
+
+def _earlier(x: Float32[Array, "B L H"], step: int) -> Float32[Array, "B L H"]:
+    """What was so many ticks before; 0 where that is in another piece."""
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (step, -step, 0), (0, 0, 0)))
+
+
+def _in_turn(core, gates, fresh):
     def some(index, carry):
         core, told = carry
         now, new, rows = _some(gates, index), _some(fresh, index), []
@@ -107,7 +132,21 @@ def _forward(core, gates, fresh):
 
 def _backward(residual, cotangent):
     core, gates, fresh, told = residual
-    before, last = jnp.concatenate([core[:, None], told[:, :-1]], axis=1), _chunks(fresh) - 1
+    before = jnp.concatenate([core[:, None], told[:, :-1]], axis=1)
+    core, gates = jax.lax.platform_dependent(before, gates, fresh, cotangent, cpu=_back_doubled, default=_back_in_turn)
+    return core, gates, np.zeros(fresh.shape, jax.dtypes.float0)
+
+
+def _back_doubled(before, gates, fresh, cotangent):
+    keep, gate, new = _curves(gates, fresh)
+    later = _double(_earlier(keep, -1), cotangent, -1)
+    kept = jnp.where(fresh[..., None], 0, before)
+    change = later * (new - kept) * gate * (1 - gate), later * gate * (1 - new**2)
+    return keep[:, 0] * later[:, 0], jnp.concatenate(change, axis=-1).astype(gates.dtype)
+
+
+def _back_in_turn(before, gates, fresh, cotangent):
+    last = _chunks(fresh) - 1
 
     def some(index, carry):
         later, change = carry
@@ -120,9 +159,8 @@ def _backward(residual, cotangent):
             rows.insert(0, row)
         return later, _put(change, rows, index)
 
-    start = jnp.zeros_like(core), jnp.zeros_like(gates)
-    core, gates = jax.lax.fori_loop(0, _chunks(fresh), some, start)
-    return core, gates, np.zeros(fresh.shape, jax.dtypes.float0)
+    start = jnp.zeros_like(before[:, 0]), jnp.zeros_like(gates)
+    return jax.lax.fori_loop(0, _chunks(fresh), some, start)
 
 
 remember.defvjp(_forward, _backward)
@@ -131,7 +169,15 @@ remember.defvjp(_forward, _backward)
 def _tick(core, gates, fresh):
     gate, new = jnp.split(gates.astype(jnp.float32), 2, axis=-1)
     gate = nn.sigmoid(gate)
-    return jnp.where(fresh[:, None], 0, 1 - gate) * core + gate * nn.tanh(new)
+    return jnp.where(fresh[..., None], 0, 1 - gate) * core + gate * nn.tanh(new)
+
+
+def _curves(gates: Float[Array, "*B 2*H"], fresh: Bool[Array, "*B"]) -> tuple[Any, Any, Any]:
+    """How much is kept; and gate and candidate, of which what is new is the product. For a CPU."""
+    gate, new = jnp.split(gates.astype(jnp.float32), 2, axis=-1)
+    gate, new = 0.5 + 0.5 * jnp.tanh(0.5 * gate), jnp.tanh(new)  # the sigmoid, without an exponential and a division
+    gate, new = jax.lax.optimization_barrier((gate, new))  # else found again for each who reads
+    return jnp.where(fresh[..., None], 0, 1 - gate), gate, new
 
 
 def _chunks(fresh: Bool[Array, "B L"]) -> int:

@@ -20,7 +20,7 @@ from train.metrics import Sums, nothing_visited
 from train.minibatches import AXIS, Rows, moments
 from train.rollouts import Rollout, Worlds, play
 from train.settings import Experiment
-from train.trinity import Trinity, check_params, per_row, sum_of_squares
+from train.trinity import Batch, Sword, Trinity, check_params, per_row, sum_of_squares
 
 SEEDS = "seeds"  # of the mesh of devices, beside AXIS
 WORLD, PLAY, NETWORK, RULES, SHUFFLE, EVOLVE = range(6)  # what a run's key is folded with
@@ -225,11 +225,7 @@ def learn(
         usual = (per_row(moment, batch.advantage) for moment in (mean, deviation))
         batch = batch._replace(advantage=normalise(batch.advantage, *usual))
 
-        def loss(params):
-            each, told = levels.sword.loss(params, batch)
-            return each.sum(), (each, told)
-
-        gradients, (each, told) = jax.grad(loss, has_aux=True)(params)
+        gradients, (each, told) = gradients_of(levels.sword, params, batch)
         share = jax.lax.axis_size(AXIS)  # every device divides by its own rows
         gradients = levels.pantheon.aggregate(jax.tree.map(lambda leaf: leaf / share, gradients), AXIS)
         of_here = batch.weight.reshape(len(number), -1).sum(axis=1)
@@ -254,6 +250,39 @@ def learn(
         params, optimiser, _, total, skipped = jax.lax.fori_loop(0, rows.batches(size), step, carry)
     total = jax.lax.psum(total, AXIS)
     return params, optimiser, {k: v / jnp.maximum(settings.epochs * number, 1) for k, v in total.items()}, skipped
+
+
+def gradients_of(sword: Sword, params: Any, batch: Batch) -> tuple[Any, tuple[Float32[Array, "P"], dict[str, Any]]]:
+    """Gradients of the sum of all populations' losses; the loss of each, and what is told of it.
+
+    A CPU goes from each population's rows to its gradients and then to the next, so that what lies between forward and
+    backward pass stays in its cache. A Sword with a loss or a network of its own may look at all populations at once.
+    """
+
+    def at_once(params, batch):
+        def loss(params):
+            each, told = sword.loss(params, batch)
+            return each.sum(), (each, told)
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    def in_turn(params, batch):
+        def one(gradients, rows):
+            index, batch = rows
+            mine = params if shared else jax.tree.map(lambda leaf: leaf[index][None], params)
+            more, told = at_once(mine, jax.tree.map(lambda leaf: leaf[None], batch))
+            if shared:
+                return jax.tree.map(jnp.add, gradients, more), told
+            return jax.tree.map(lambda leaf, row: leaf.at[index].set(row[0]), gradients, more), told
+
+        nothing = jax.tree.map(jnp.zeros_like, params)
+        gradients, told = jax.lax.scan(one, nothing, (jnp.arange(len(batch.weight), dtype=jnp.int32), batch))
+        return gradients, jax.tree.map(lambda leaf: leaf[:, 0], told)
+
+    shared = all(len(leaf) == 1 for leaf in jax.tree.leaves(params))
+    if type(sword).loss is not Sword.loss or type(sword).make_network is not Sword.make_network:
+        return at_once(params, batch)
+    return jax.lax.platform_dependent(params, batch, cpu=in_turn, default=at_once)
 
 
 def _specs(state: State) -> State:

@@ -78,7 +78,7 @@ class Rows:
         weight = (filled & self.living[tick, realm, slot]).astype(jnp.float32)
 
         def take(tree):
-            return jax.tree.map(lambda leaf: leaf[tick, realm, slot], tree)
+            return jax.tree.map(lambda leaf: leaf.at[tick, realm, slot].get(mode="promise_in_bounds"), tree)
 
         obs = take(worlds.observed)
         choices, log_prob, advantage, target = take((steps.choices, steps.log_prob, advantage, target))
