@@ -17,6 +17,7 @@ from nmmo_jax.actions import as_orders
 from nmmo_jax.draws import choose, coin, waiting_time
 from nmmo_jax.kinds import Material
 from nmmo_jax.rules import as_rules
+from nmmo_jax.systems import lifecycle
 from nmmo_jax.systems.lifecycle import plan_births, uniform
 
 
@@ -187,6 +188,33 @@ def test_maps_of_different_size_side_by_side():
             assert (np.asarray(realms.agents.row[index])[alive] < size[0]).all()
             assert (np.asarray(realms.agents.col[index])[alive] < size[1]).all()
     assert realms.tiles.size.tolist() == [[6, 6], [9, 18], [20, 18]]
+
+
+@pytest.mark.parametrize(("layout", "populations"), [("blocks", 8), ("blocks", 1), ("free", 5)])
+def test_attempts_at_once_are_as_one_after_another(monkeypatch, layout, populations):
+    """With groups that are full, fill up, or never do; under any cap; of 100 attempts."""
+    config = Config(num_agents=64, num_populations=populations, layout=layout, rows=20, columns=20, max_spawns=100)
+    realm = jit_of(config)[1](KEY)[1]
+    rng, worlds, attempts = np.random.default_rng(0), 200, config.max_spawns
+    occupied = rng.random((worlds, config.num_agents)) < rng.random((worlds, 1))
+    passed = rng.random((worlds, attempts)) < rng.random((worlds, 1))
+    words = rng.integers(0, 2**32, (worlds, attempts, 3), np.uint32)
+    cap = rng.integers(0, config.num_agents + 5, worlds, np.int32)
+
+    def plan(most):
+        monkeypatch.setattr(lifecycle, "MOST_IN_TURN", most)
+
+        def one(occupied, passed, words, cap):
+            rules = as_rules(Rules(), config).replace(population_cap=cap)
+            return plan_births(realm, occupied, passed, words, rules, config)
+
+        return jax.jit(jax.vmap(one))(occupied, passed, words, cap)
+
+    at_once, in_turn = plan(64), plan(1000)
+    jax.tree.map(np.testing.assert_array_equal, at_once, in_turn)
+    born = np.asarray(in_turn.slot >= 0).sum(axis=1)
+    assert born.min() == 0
+    assert born.max() > 40
 
 
 def test_crowds_beyond_255_saturate():

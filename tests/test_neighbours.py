@@ -1,12 +1,14 @@
 """The spatial index lists whom comparing all pairs lists."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import nmmo_jax
-from nmmo_jax import observations
+from nmmo_jax import neighbours, observations
 from nmmo_jax.components import empty_agents
 from nmmo_jax.config import Config
 from nmmo_jax.neighbours import find_neighbours
@@ -53,6 +55,20 @@ def test_equals_all_pairs(shape):
         np.testing.assert_array_equal(found, in_pairs(*world))
         listed += int((found >= 0).sum())
     assert listed or shape in ("lists nobody", "alone")
+
+
+@pytest.mark.parametrize(("name", "value"), [("_WORD", 0), ("_AT_ONCE", 1), ("_AT_ONCE", 5)])
+def test_words_that_do_not_fit_and_runs_that_are_longer(monkeypatch, name, value):
+    """Place and slot in words of their own; most observers among those whose runs are read on."""
+    monkeypatch.setattr(neighbours, name, value)
+    neighbours._searcher.cache_clear()
+    config = dataclasses.replace(SHAPES["usual"], num_visible=7)
+    indexed = jax.jit(jax.vmap(lambda *args: find_neighbours(*args, config)))
+    in_pairs = jax.jit(jax.vmap(lambda *args: find_in_pairs(*args, config)))
+    for seed in range(4):
+        world = random_agents(config, seed)
+        np.testing.assert_array_equal(indexed(*world), in_pairs(*world))
+    neighbours._searcher.cache_clear()
 
 
 def test_realms_and_nested_realms_and_single_ones_agree():

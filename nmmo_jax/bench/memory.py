@@ -4,9 +4,9 @@
     python -m nmmo_jax.bench.memory large --populations 4096 --own-weights --updates 0
 
 Shows a table, and writes JSON and a figure. What lasts, and a rollout, is known from shapes; what a compiled update
-needs at most is what XLA says that it will take. Updates that are timed begin in empty worlds, in which few places are
-taken: all act, only the living are learned from. Costs are told per place, and are those of a world that grows; a full
-one costs more, as its log tells. Every experiment is measured in a process of its own.
+needs at most is what XLA says that it will take. Updates that are timed are of full worlds: under the rules of the full
+house, on maps without lava, with everybody born before the first tick and placed uniformly over the walkable tiles. So
+costs of worlds of any size can be compared. Every experiment is measured in a process of its own.
 """
 
 import dataclasses
@@ -25,13 +25,18 @@ from rich.table import Table
 
 from nmmo_jax.bench.figures import write_cost_figure
 from nmmo_jax.bench.machine import last_line, machine, peak_memory, run_program
+from nmmo_jax.bench.rows import full_rules, scatter
 from nmmo_jax.common.memory import available_memory
 from nmmo_jax.common.text import console
+from nmmo_jax.draws import fold_in, split
 from nmmo_jax.values import check_int
-from train.loop import Train, make_train
+from nmmo_jax.vectorized import vectorize
+from train.loop import State, Train, make_train
 from train.settings import Experiment, experiment
 from train.sizes import check_fits, parts, rollout_bytes
 
+_FULL = 0.8  # share of places that must be alive in the mean of all ticks
+_FILL = 1024  # what a run's key is folded with for the births before the first tick
 _PER_REALM = ("state", "exploration", "observations", "rollout", "memory")
 
 
@@ -62,7 +67,7 @@ def main(args: Memory) -> dict[str, Any]:
 
     Raises:
       ValueError: what cannot be measured.
-      RuntimeError: a process failed.
+      RuntimeError: a process failed, or worlds did not stay full.
     """
     if not args.experiments:
         raise ValueError("EXPERIMENTS: must be at least one")
@@ -85,6 +90,7 @@ def asked(args: Memory, name: str) -> Experiment:
     """
     given = {"num_populations": args.populations, "realms": args.realms, "groups": args.realms, "seed": args.seed}
     given |= {"shared_weights": False if args.own_weights else None}
+    given |= {**full_rules(), "border": 0}
     return experiment(name, **{field: value for field, value in given.items() if value is not None})
 
 
@@ -124,15 +130,30 @@ def row(args: Memory, learning: Experiment) -> dict[str, Any]:
     return {**result, "peak_memory_bytes": peak_memory()}
 
 
+def _filled(learning: Experiment, train: Train, state: State) -> State:
+    """The state with its worlds full, everybody placed anew."""
+    env, realms = learning.env, learning.settings.realms
+
+    def fill(worlds):
+        key, many = fold_in(state.key, _FILL), vectorize(env, realms)
+        _, realm = many.reset(key, worlds.rules, worlds.realm.tiles, env.config.num_agents)
+        return jax.vmap(scatter)(split(key, realms), realm)
+
+    kept = train.saved(state)
+    return train.restored(kept.replace(worlds=kept.worlds.replace(world=jax.jit(fill)(kept.worlds))))
+
+
 def _timed(args: Memory, learning: Experiment, train: Train) -> dict[str, Any]:
     config, settings = learning.env.config, learning.settings
-    state = train.init(jax.random.key(args.seed))
+    state = jax.block_until_ready(_filled(learning, train, train.init(jax.random.key(args.seed))))
     state, _ = jax.block_until_ready(train.run(state, args.updates))
     began = time.perf_counter()
     _, report = jax.block_until_ready(train.run(state, args.updates))
     seconds = time.perf_counter() - began
     ticks, steps = args.updates * settings.ticks, int(np.asarray(report.sums.steps, np.int64).sum())
     places = ticks * settings.realms * config.num_agents
+    if steps < _FULL * places:
+        raise RuntimeError(f"{learning.name}: {steps} of {places} places alive: must be at least {_FULL:.0%}")
     return {
         "ticks_per_second": round(ticks / seconds, 3),  # of all realms side by side
         "agent_steps_per_second": round(steps / seconds),

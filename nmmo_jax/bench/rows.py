@@ -131,14 +131,18 @@ def _preset(name: str, agents: int | None, populations: int | None) -> Row:
         raise ValueError(
             f"row={name!r}: this version has no such preset; it has {', '.join(PRESETS)}{near(name, PRESETS)}"
         )
-    overrides = json.loads(FULL_HOUSE.read_text())["overrides"]
-    rules = {field: value for field, value in overrides.items() if field in RULE_FIELDS}
-    env = nmmo_jax.make(name, **rules, border=0)
+    env = nmmo_jax.make(name, **full_rules(), border=0)
     for field, given in {"num_agents": agents, "num_populations": populations}.items():
         if given not in (None, getattr(env.config, field)):
             raise ValueError(f"{field.removeprefix('num_')}={given}: {name} has {getattr(env.config, field)}")
     number = env.config.num_agents
     return Row(env, None, number, math.ceil(_CROWDED * number), scattered=True, warm_up=_WARM_UP[name])
+
+
+def full_rules() -> dict[str, Any]:
+    """The rules of the full house, under which hardly anybody dies."""
+    overrides = json.loads(FULL_HOUSE.read_text())["overrides"]
+    return {field: value for field, value in overrides.items() if field in RULE_FIELDS}
 
 
 def named(world: str) -> str:

@@ -16,6 +16,7 @@ from nmmo_jax.declarations import Column
 from nmmo_jax.draws import choose
 from nmmo_jax.rules import Rules
 
+MOST_IN_TURN = 64  # attempts at a birth one after another, where they need not be
 Newborn = Callable[[UInt32[Array, ""], Bool[Array, "P"], Realm], Int32[Array, ""]]  # see ``Environment``
 
 
@@ -78,25 +79,12 @@ def plan_births(
         room = cap // groups + (group < cap % groups).astype(jnp.int32)
     filled = places.sum(axis=1, dtype=jnp.int32)
 
-    def attempt(carry, inputs):
-        born, total = carry
-        passed, word = inputs
-        eligible = (filled + born < room) & (total < cap)
-        if newborn is None:
-            chosen, possible = uniform(word[1], eligible), eligible.sum(dtype=jnp.int32) > 0
-            population = chosen if blocks else choose(word[1], populations)
-        else:
-            room_in = jnp.broadcast_to(eligible, populations)
-            population = _scalar(newborn(word[1], room_in, realm))
-            possible = (room_in & (jnp.arange(populations, dtype=jnp.int32) == population)).any()
-            chosen = jnp.where(possible, population, 0) if blocks else 0
-        succeeds = passed & has_tile & possible
-        slot = jnp.where(succeeds, chosen * group_size + free[born[chosen], chosen], -1)
-        born = born + (succeeds & (group == chosen)).astype(jnp.int32)
-        return (born, total + succeeds.astype(jnp.int32)), (slot, population)
-
-    carry = (jnp.zeros(groups, jnp.int32), filled.sum(dtype=jnp.int32))
-    _, (slot, population) = jax.lax.scan(attempt, carry, (passed, words), unroll=min(attempts, 4))
+    if newborn is None and attempts > MOST_IN_TURN and groups <= MOST_IN_TURN:
+        chosen, rank = _attempts(passed & has_tile, words[:, 1], filled, room, cap)
+        population = chosen if blocks else choose(words[:, 1], populations)
+        slot = jnp.where(chosen >= 0, chosen * group_size + free[rank, chosen], -1)
+    else:
+        slot, population = _in_turn(passed & has_tile, words, free, filled, room, cap, realm, config, newborn)
     succeeds = slot >= 0
     uid = realm.next_uid + jnp.cumsum(succeeds, dtype=jnp.int32) - 1
     place = realm.tiles.spawn_tile[choose(words[:, 2], realm.tiles.num_spawn_tiles)]
@@ -109,6 +97,83 @@ def plan_births(
         row=jnp.where(succeeds, place // config.columns, nothing),
         col=jnp.where(succeeds, place % config.columns, nothing),
     )
+
+
+def _in_turn(
+    passed: Bool[Array, "A"],
+    words: UInt32[Array, "A 3"],
+    free: Int32[Array, "K G"],
+    filled: Int32[Array, "G"],
+    room: Int32[Array, "G"],
+    cap: Int32[Array, ""],
+    realm: Realm,
+    config: Config,
+    newborn: Newborn | None,
+) -> tuple[Int32[Array, "A"], Int32[Array, "A"]]:
+    """Slot and population of each attempt, one after another; slot -1 where it fails."""
+    blocks, populations, groups = config.layout == "blocks", config.num_populations, filled.size
+    group, group_size = jnp.arange(groups, dtype=jnp.int32), config.num_agents // groups
+
+    def attempt(carry, inputs):
+        born, total = carry
+        passed, word = inputs
+        eligible = (filled + born < room) & (total < cap)
+        if newborn is None:
+            chosen, possible = uniform(word[1], eligible), eligible.sum(dtype=jnp.int32) > 0
+            population = chosen if blocks else choose(word[1], populations)
+        else:
+            room_in = jnp.broadcast_to(eligible, populations)
+            population = _scalar(newborn(word[1], room_in, realm))
+            possible = (room_in & (jnp.arange(populations, dtype=jnp.int32) == population)).any()
+            chosen = jnp.where(possible, population, 0) if blocks else 0
+        succeeds = passed & possible
+        slot = jnp.where(succeeds, chosen * group_size + free[born[chosen], chosen], -1)
+        born = born + (succeeds & (group == chosen)).astype(jnp.int32)
+        return (born, total + succeeds.astype(jnp.int32)), (slot, population)
+
+    carry = (jnp.zeros(groups, jnp.int32), filled.sum(dtype=jnp.int32))
+    return jax.lax.scan(attempt, carry, (passed, words), unroll=min(len(passed), 4))[1]
+
+
+def _attempts(
+    passed: Bool[Array, "A"],
+    word: UInt32[Array, "A"],
+    filled: Int32[Array, "G"],
+    room: Int32[Array, "G"],
+    cap: Int32[Array, ""],
+) -> tuple[Int32[Array, "A"], Int32[Array, "A"]]:
+    """Group of each attempt, -1 where it fails, and how many were born into that group before: as one after another.
+
+    What an attempt can choose from changes only when a group fills up or the cap is reached. Up to there all attempts
+    are made at once, then those that follow: as many times as groups fill up, and once more.
+    """
+    number = jnp.arange(passed.size, dtype=jnp.int32)
+    group = jnp.arange(filled.size, dtype=jnp.int32)
+
+    def eligible(filled):
+        return (filled < room) & (filled.sum(dtype=jnp.int32) < cap)
+
+    def more(carry):
+        begin, filled, *_ = carry
+        return (begin < passed.size) & eligible(filled).any()
+
+    def stage(carry):
+        begin, filled, chosen, rank = carry
+        possible = eligible(filled)
+        choice = choose(word, possible.sum(dtype=jnp.int32))
+        choice = (jnp.cumsum(possible, dtype=jnp.int32) <= choice[:, None]).sum(axis=1, dtype=jnp.int32)
+        tries = passed & (number >= begin)
+        with_them = filled + jnp.cumsum(tries[:, None] & (choice[:, None] == group), axis=0, dtype=jnp.int32)
+        changes = (jax.vmap(eligible)(with_them) != possible).any(axis=1)
+        end = jnp.where(changes.any(), jax.lax.argmax(changes, 0, jnp.int32), passed.size - 1)
+        born = tries & (number <= end)
+        chosen = jnp.where(born, choice, chosen)
+        own = jnp.take_along_axis(with_them, choice[:, None], axis=1)[:, 0]
+        return end + 1, with_them[end], chosen, jnp.where(born, own - 1, rank)
+
+    nobody = jnp.full(passed.size, -1, jnp.int32)
+    _, _, chosen, rank = jax.lax.while_loop(more, stage, (jnp.int32(0), filled, nobody, nobody))
+    return chosen, rank - filled[chosen]
 
 
 def uniform(word: UInt32[Array, ""], possible: Bool[Array, "K"]) -> Int32[Array, ""]:
