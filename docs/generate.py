@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from nmmo_jax.bench import peers
 from nmmo_jax.bench.report import readme_table, results_tables
 from nmmo_jax.bench.results import read
 from nmmo_jax.commands.new import project
@@ -184,8 +185,14 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "checks": of_project("tests/test_project.py"),
     },
     ROOT / "docs" / "tutorials" / "own_study.md": {"study": of_project("my_world/study.py")},
-    ROOT / "README.md": {"speed": lambda: readme_table(read(RESULTS))},
-    ROOT / "benchmarks" / "README.md": {"results": lambda: results_tables(read(RESULTS))},
+    ROOT / "README.md": {
+        "speed": lambda: readme_table(read(RESULTS)),
+        "peers": lambda: peers.sentence(peers.read(peers.RECORD)),
+    },
+    ROOT / "benchmarks" / "README.md": {
+        "results": lambda: results_tables(read(RESULTS)),
+        "peers": lambda: peers.table(peers.read(peers.RECORD)),
+    },
 }
 
 

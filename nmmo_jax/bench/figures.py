@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
+from nmmo_jax.bench.peers import RECORD, read
 from nmmo_jax.bench.report import devices_of, nanoseconds
 from nmmo_jax.bench.results import measured, part
 from nmmo_jax.bench.systems import OBSERVE, STEP, WITHOUT_OBSERVATION
@@ -111,7 +112,7 @@ def write_cost_figure(record: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def peers_figure(results: dict[str, Any]) -> Figure | None:
-    """One core of ours beside one core of the others', who were measured on the same kind of machine."""
+    """One core of ours beside one core of the others', in one run (``bench --peers``) or on such a machine."""
     ours = [
         row for row in measured(results) if row["devices"] == 1 and row["group"] in ("full_house", "chaos", "classic")
     ]
@@ -123,8 +124,13 @@ def peers_figure(results: dict[str, Any]) -> Figure | None:
         kind = "world" if row["policy"] == "random" else "network"
         label = f"nmmo-jax: {drawn(row['row']).replace('_', ' ')}, {row['realms']} x {row['agents']}"
         bars[kind].append((label, row["agent_steps_per_second"], _OURS))
+    record: dict[str, Any] = read(RECORD) if RECORD.is_file() else {"rows": []}
+    for row in record["rows"]:
+        label = f"{drawn(row['package'])} {drawn(row['version'])}: {drawn(row['setting'], None)}"
+        bars["world"].append((label, row["agent_steps_per_second"], _ACCENT))
     for peer in data["peers"]:
-        if peer["hardware"] == data["core"]:
+        # What was measured in one run with ours need not be cited.
+        if peer["hardware"] == data["core"] and peer.get("driver") not in [row["name"] for row in record["rows"]]:
             bars[peer["kind"]].append((f"{peer['system']}: {peer['setting']}", peer["agent_steps_per_second"], _OTHERS))
     figure = Figure(figsize=(10, 5.4), layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, height_ratios=[len(one) + 1 for one in bars.values()])
@@ -137,7 +143,10 @@ def peers_figure(results: dict[str, Any]) -> Figure | None:
         axes.set(xscale="log", xlim=(100, 3e7))
         axes.set_title(_KINDS[kind], loc="left", fontsize="medium")
         _plain(axes, "x")
-    figure.supxlabel(f"living agent-steps per second (logarithmic); the others on {data['core']}", fontsize="medium")
+    told = f"living agent-steps per second (logarithmic); grey: others, on {data['core']}"
+    if record["rows"]:
+        told += f"\norange: in one run, in turn, on one core of {safe(record['machine'].get('processor'))}"
+    figure.supxlabel(told, fontsize="medium")
     _decades(panels[-1].xaxis)
     machine = f"{safe(results['machine']['processor'])}, jax {safe(results['machine']['jax'])}"
     figure.suptitle(heading(f"One core: {machine}", figure.get_figwidth()), x=0.01, ha="left")

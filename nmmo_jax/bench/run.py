@@ -3,7 +3,7 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +25,48 @@ def measure(job: Job) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "record.json"
-        environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
-        with pinned(job.cores):
-            process = subprocess.Popen(
-                job.command(str(out)), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            )
-        try:
-            with Signals(process.terminate) as watch:
-                watch.grace = None
-                if watch.asked:  # before there was a process to wake
-                    process.terminate()
-                _, told = process.communicate()
-        finally:
-            process.kill()
-        if watch.asked:
-            raise KeyboardInterrupt
-        if process.returncode < 0:
-            raise RuntimeError(f"ended by signal {-process.returncode} (9: most likely out of memory)")
-        if process.returncode:
-            raise RuntimeError(last_line(told))
+        output_of(job.command(str(out)), job.cores, {"JAX_ENABLE_COMPILATION_CACHE": "false"})
         try:
             return read_json(out, dict[str, Any])
         except (OSError, ValueError) as error:
             raise RuntimeError(f"its result cannot be read: {error}") from None
+
+
+def output_of(
+    command: list[str],
+    cores: int | None = None,
+    settings: Mapping[str, str] = {},
+    why: Callable[[str], str] = last_line,
+) -> str:
+    """Runs a command on so many cores (None: all); returns what it printed.
+
+    Args:
+      settings: environment variables that it has besides those of this process.
+      why: what is told of a failure, of all that it wrote on standard error.
+
+    Raises:
+      RuntimeError: it failed; says how.
+      KeyboardInterrupt: a signal came; the process has ended.
+    """
+    with pinned(cores):
+        process = subprocess.Popen(
+            command, env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    try:
+        with Signals(process.terminate) as watch:
+            watch.grace = None
+            if watch.asked:  # before there was a process to wake
+                process.terminate()
+            printed, told = process.communicate()
+    finally:
+        process.kill()
+    if watch.asked:
+        raise KeyboardInterrupt
+    if process.returncode < 0:
+        raise RuntimeError(f"ended by signal {-process.returncode} (9: most likely out of memory)")
+    if process.returncode:
+        raise RuntimeError(why(told))
+    return printed
 
 
 def missing(jobs: list[Job], results: dict[str, Any]) -> list[Job]:

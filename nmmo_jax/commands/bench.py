@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from nmmo_jax.bench import paper
+from nmmo_jax.bench import paper, peers
 from nmmo_jax.bench import results as files
 from nmmo_jax.bench.figures import write_figures
 from nmmo_jax.bench.machine import ask
@@ -65,6 +65,9 @@ class Bench:
     plan: Literal["h100"] | None = None
     """Measure nothing, but compile world and training for an accelerator that need not be there, and tell what they
     would launch, write and read on it."""
+    peers: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Measure other programs that pip installs, each in an environment of its own (in .cache/peers), in turn with the
+    full house and chaos, all on one core. From a checkout: benchmarks/peers has what is needed."""
     compare: tuple[Path, Path] | None = None
     """Measure nothing, but show two results (or two plans) side by side, and how many times as fast the second is."""
     show: Path | None = None
@@ -78,10 +81,12 @@ class Bench:
         """
         check_formats(self.figure_format)
         console = terminal()
-        if self.compare is not None or self.show is not None or self.plan is not None:
+        if self.compare is not None or self.show is not None or self.plan is not None or self.peers:
             self._check_reading()
         if self.compare is not None:
             one, other = self.compare
+            for path in filter(peers.is_one, self.compare):
+                raise ValueError(f"--compare: {path} compares ours with others already; --show shows it")
             if paper.is_one(one) and paper.is_one(other):
                 console.print(paper.compare(paper.read(one), paper.read(other), (str(one), str(other))))
             else:
@@ -91,11 +96,14 @@ class Bench:
             raise ValueError("--overwrite: belongs to --out, which is not given")
         if self.plan is not None:
             return self._plan(console)
-        if self.show is not None and paper.is_one(self.show):
-            if self.figures is not None:
-                raise ValueError(f"--figures: {self.show} is a plan, which has none")
-            console.print(paper.summary(paper.read(self.show)))
-            return 0
+        if self.peers:
+            return self._peers(console)
+        for kind, name in ((paper, "a plan"), (peers, "of peers")):
+            if self.show is not None and kind.is_one(self.show):
+                if self.figures is not None:
+                    raise ValueError(f"--figures: {self.show} is {name}, which has none")
+                console.print(kind.summary(kind.read(self.show)))
+                return 0
         if self.show is not None:
             results = files.read(self.show)
             _make_folder("--figures", self.figures)
@@ -161,9 +169,7 @@ class Bench:
 
     def _plan(self, console: Console) -> int:
         """Compiles and counts in a process of its own, as that has other settings of JAX."""
-        self._check_file()
-        if self.out is not None and self.out.exists() and not self.overwrite:
-            raise ValueError(f"--out {self.out}: is there already; --overwrite replaces it")
+        self._check_new()
         with flags_named({"plan": "--plan "}):
             paper.check_compiler(str(self.plan))
         with flags_named({"out": "--out "}), new_file(self.out, f"plan-{self.plan}", ".json") as out:
@@ -178,17 +184,44 @@ class Bench:
         console.print(f"plan: {safe(out)}", soft_wrap=True)
         return 0
 
+    def _peers(self, console: Console) -> int:
+        self._check_new()
+        with flags_named({"out": "--out ", "peers": "--peers: "}), new_file(self.out, "peers", ".json") as out:
+            found, machine = peers.find(peers.FOLDER), ask()["machine"]
+            with _progress(peers.number_of_steps(found)) as bar:
+                task = bar.add_task("", total=peers.number_of_steps(found), completed=-1)
+
+                def told(what: str) -> None:
+                    bar.update(task, description=what, advance=1)
+                    if what and not bar.console.is_terminal:
+                        bar.console.print(f"{what} ...")
+
+                record = peers.run(found, machine, told)
+            write_json(out, record)
+        console.print(peers.summary(record))
+        console.print(f"peers: {safe(out)}", soft_wrap=True)
+        return 1 if record["failed"] else 0
+
     def _check_reading(self) -> None:
         only = self.only is not None
-        reader = "--compare" if self.compare is not None else "--show" if self.plan is None else "--plan"
+        others = {"--compare": self.compare, "--plan": self.plan, "--show": self.show, "--peers": self.peers or None}
+        reader = next(name for name, value in others.items() if value is not None)
         given = {"--full": self.full, "--only": only, "--set": self.set, "--system": self.system}
-        if reader != "--plan":
+        if reader in ("--compare", "--show"):
             given |= {"--out": self.out, "--overwrite": self.overwrite, "--plan": self.plan}
+        if reader != "--peers":
+            given |= {"--peers": self.peers}
         if reader != "--show":
             given |= {"--show": self.show, "--figures": self.figures, "--figure-format": self.figure_format != ("png",)}
         for flag, value in given.items():
             if value:
-                raise ValueError(f"{flag}: means nothing with {reader}, which measures nothing")
+                does = "measures others, and ours beside them" if reader == "--peers" else "measures nothing"
+                raise ValueError(f"{flag}: means nothing with {reader}, which {does}")
+
+    def _check_new(self) -> None:
+        self._check_file()
+        if self.out is not None and self.out.exists() and not self.overwrite:
+            raise ValueError(f"--out {self.out}: is there already; --overwrite replaces it")
 
     def _check_file(self) -> None:
         """That results can be written, before time is spent."""
