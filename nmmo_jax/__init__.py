@@ -15,6 +15,7 @@ from nmmo_jax.environment import Environment, Info, make, transition
 from nmmo_jax.events import Event, Events
 from nmmo_jax.kinds import Material
 from nmmo_jax.ledger import Ledger
+from nmmo_jax.living import Who, fold_living, most_living
 from nmmo_jax.observations import FEATURES, ArraySpec, Observation, observation_spec, observe, to_action
 from nmmo_jax.ring import make_ring, unroll
 from nmmo_jax.rules import Rules
@@ -57,14 +58,17 @@ __all__ = [
     "Table",
     "Tiles",
     "Vectorized",
+    "Who",
     "autoreset",
     "digest",
     "digest_hex",
     "draw",
+    "fold_living",
     "heads",
     "make",
     "make_realm",
     "make_ring",
+    "most_living",
     "observation_spec",
     "observe",
     "observed_material",

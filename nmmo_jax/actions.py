@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from nmmo_jax.common.spelling import near
+from nmmo_jax.components import Agents
 from nmmo_jax.components import Orders as Orders
-from nmmo_jax.components import Realm
 from nmmo_jax.config import ARGUMENTS, STYLES, Config
 from nmmo_jax.declarations import Argument as Argument
 from nmmo_jax.declarations import Head as Head
 from nmmo_jax.rules import Rules
-from nmmo_jax.systems.movement import DIRECTIONS, can_enter
+from nmmo_jax.systems.movement import DIRECTIONS
 
 
 def heads(config: Config) -> tuple[Head, ...]:
@@ -123,32 +123,34 @@ def as_orders(action: Action, config: Config) -> Orders:
 
 
 def action_mask(
-    realm: Realm,
+    agents: Agents,
+    enters: Bool[Array, "N 5"],
     able: Bool[Array, "N"],
-    visible_slot: Int[Array, "N V"],
+    listed: Bool[Array, "N V"],
+    age: Int[Array, "N V"],
     distance: Int[Array, "N V"],
     rules: Rules,
-    config: Config,
 ) -> dict[str, Bool[Array, "N ..."]]:
     """Which choices do something, at the moment of observation; deaths in the coming vitals are not foreseen.
 
     Args:
+      agents: who chooses.
+      enters: whether each of the five moves leads to a tile that can be entered.
       able: who will act; the others' masks allow nothing but nothing.
-      visible_slot: slots of the visible agents, -1 where the list ends.
-      distance: Chebyshev distance to each of them, in tiles.
+      listed: whether there is a visible agent at that position of the list.
+      age, distance: of each of them; Chebyshev, in tiles.
+      rules: those of the realm, or a row of them for each agent.
     """
-    agents = realm.agents
-    directions = jnp.asarray(DIRECTIONS, jnp.int32)
-    row = agents.row.astype(jnp.int32)[:, None] + directions[None, :, 0]
-    col = agents.col.astype(jnp.int32)[:, None] + directions[None, :, 1]
-    enters = can_enter(realm.tiles, row, col, config)
     move = enters & (able & (agents.freeze <= 1))[:, None]  # the coming vitals count freeze down first
     move |= _is_first(move)
 
-    age = agents.age.at[visible_slot].get(mode="clip")
-    blocked = rules.immunity_blocks_drain & (age + 1 < rules.immunity_ticks)
-    legal = (visible_slot >= 0) & ~blocked & able[:, None] & rules.attacks_enabled
-    target = legal[:, None, :] & (distance.astype(jnp.int32)[:, None, :] <= rules.attack_range[None, :, None])
+    ticks, blocks, enabled = (
+        rule[:, None] if rule.ndim else rule
+        for rule in (rules.immunity_ticks, rules.immunity_blocks_drain, rules.attacks_enabled)
+    )
+    legal = listed & ~(blocks & (age + 1 < ticks)) & able[:, None] & enabled
+    reach = rules.attack_range.reshape(-1, len(STYLES), 1)
+    target = legal[:, None, :] & (distance.astype(jnp.int32)[:, None, :] <= reach)
     target |= _is_first(target)
     style = jnp.broadcast_to(able[:, None], (able.size, len(STYLES)))
     style |= _is_first(style)

@@ -97,6 +97,12 @@ def as_key(key: Any, name: str = "key", shape: tuple[int, ...] = (), hint: str =
     return jax.random.wrap_key_data(data[..., -2:], impl="threefry2x32")
 
 
+def shape_of(key: Any) -> tuple[int, ...]:
+    """Of how many keys it is: those of ``jax.random.key``, or raw words; ``()`` is one."""
+    shape = jnp.shape(key)
+    return shape if jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key) else shape[:-1]
+
+
 def fold_in(key: PRNGKeyArray, data: jax.Array | int) -> PRNGKeyArray:
     """``jax.random.fold_in`` of a Threefry key, to the last bit; of an array of numbers, a key for each."""
     data = jnp.asarray(data, jnp.uint32)
@@ -124,9 +130,12 @@ def words(key: PRNGKeyArray, high: jax.Array, low: jax.Array) -> tuple[UInt32[Ar
     """Two words per counter (high, low), the same whatever the other counters are: Threefry-2x32, 20 rounds.
 
     Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011).
+
+    Args:
+      key: one, or one for each counter, of any shape that broadcasts against theirs.
     """
-    data = jax.random.key_data(as_key(key))
-    first, second = data[0], data[1]
+    data = jax.random.key_data(as_key(key, shape=shape_of(key)[: jnp.ndim(high)]))
+    first, second = data[..., 0], data[..., 1]
     schedule = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
     x, y = high.astype(jnp.uint32) + first, low.astype(jnp.uint32) + second
     for step in range(1, 6):

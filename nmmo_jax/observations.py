@@ -20,6 +20,7 @@ from nmmo_jax.config import MAX_AMOUNT, Config
 from nmmo_jax.declarations import Argument
 from nmmo_jax.neighbours import MOST_IN_PAIRS, find_in_pairs, find_neighbours
 from nmmo_jax.rules import Rules, as_rules
+from nmmo_jax.systems.movement import neighbouring
 from nmmo_jax.systems.sight import bounds_of, leaf_shape, look, tiles_in_view
 
 # Name -> (meaning, lowest, highest; None: depends on the configuration).
@@ -66,25 +67,50 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
         it still stood there; the others do not see it.
     """
     check_realm(realm, config)
-    rules = as_rules(rules, config)
-    observer = realm.agents.alive if leaving is None else realm.agents.alive | leaving
-    visible_slot = find_visible(realm.agents, observer, rules, config)
-    features = _features(realm.agents)
-    own = jnp.where(observer[:, None], _relative(features, features), 0)
-    seen = _relative(features.at[visible_slot].get(mode="clip"), features[:, None])
-    distance = jnp.abs(seen[..., _IS_DIFFERENCE]).max(axis=-1)
-    window = _window(realm, observer, leaving, config)
-    shown = jnp.where((visible_slot >= 0)[..., None], seen, 0)
-    able = observer & (realm.agents.health > 0)
+    rules, agents = as_rules(rules, config), realm.agents
+    observer = agents.alive if leaving is None else agents.alive | leaving
+    visible_slot = find_visible(agents, observer, rules.attack_range.max(), config)
+    own = features_of(agents)
+    window = window_of(planes_of(realm, config), observer, agents, config)
+    if leaving is not None:
+        middle, alone = config.radius, window[:, 1, config.radius, config.radius] < 255
+        window = window.at[:, 1, middle, middle].add((leaving & alone).astype(jnp.uint8))
+    age, enters = agents.age.at[visible_slot].get(mode="clip"), neighbouring(agents, realm.tiles, config)
+    others = own.at[visible_slot].get(mode="clip")
+    obs = seen_by(agents, observer, own, others, visible_slot, age, enters, window, rules)
+    able = observer & (agents.health > 0)
     of, rows, masks = look(realm, rules, config, observer, able, visible_slot)
+    return obs.replace(mask=obs.mask | masks, of=of, rows=rows)
+
+
+def seen_by(
+    agents: Agents,
+    observer: Bool[Array, "K"],
+    own: Int16[Array, "K F"],
+    others: Int16[Array, "K V F"],
+    visible_slot: Int32[Array, "K V"],
+    age: Int32[Array, "K V"],
+    enters: Bool[Array, "K 5"],
+    window: UInt8[Array, "K 2 W W"],
+    rules: Rules,
+) -> Observation:
+    """The observation of some agents, put together of what was looked up for each; without what systems show.
+
+    Args:
+      observer: which of them look; the rows of others are empty.
+      own, others: attributes as in tables (``features_of``), of themselves and of the visible.
+      age: of the visible.
+      enters, rules: as for ``action_mask``.
+    """
+    seen, listed = _relative(others, own[:, None]), visible_slot >= 0
+    distance = jnp.abs(seen[..., _IS_DIFFERENCE]).max(axis=-1)
+    able = observer & (agents.health > 0)
     return Observation(
         tiles=window,
-        self=own,
-        visible=shown,
+        self=jnp.where(observer[:, None], _relative(own, own), 0),
+        visible=jnp.where(listed[..., None], seen, 0),
         visible_slot=visible_slot,
-        mask=action_mask(realm, able, visible_slot, distance, rules, config) | masks,
-        of=of,
-        rows=rows,
+        mask=action_mask(agents, enters, able, listed, age, distance, rules),
     )
 
 
@@ -134,19 +160,20 @@ def check_observation(obs: Any, config: Config, number: int) -> None:
             )
 
 
-def find_visible(agents: Agents, observer: Bool[Array, "N"], rules: Rules, config: Config) -> Int32[Array, "N V"]:
-    """Slots of the agents each observer lists: itself; those in the window and within the longest attack
-    range; the others in the window; each group in slot order, cut at ``num_visible``.
+def find_visible(
+    agents: Agents, observer: Bool[Array, "N"], near: Int32[Array, ""], config: Config
+) -> Int32[Array, "N V"]:
+    """Slots of the agents each observer lists: itself; those in the window and at most ``near`` tiles away, the longest
+    attack range; the others in the window; each group in slot order, cut at ``num_visible``.
     """
     n = agents.alive.size
-    near = rules.attack_range.max()
     find = find_in_pairs if n <= MOST_IN_PAIRS else find_neighbours
     oneself = jnp.where(observer, jnp.arange(n, dtype=jnp.int32), -1)
     return jnp.concatenate([oneself[:, None], find(agents, observer, near, config)], axis=1)
 
 
-def _features(agents: Agents) -> Int16[Array, "N F"]:
-    """One row per agent: its features, with its own place and population where ``_relative`` compares them."""
+def features_of(agents: Agents) -> Int16[Array, "N F"]:
+    """One row per agent: its features, with its own place and population where rows of two agents are compared."""
     limit = np.iinfo(np.int16).max
     columns = {
         "age": jnp.minimum(agents.age, limit),
@@ -166,13 +193,9 @@ def _relative(seen: Int16[Array, "*B F"], observer: Int16[Array, "*B F"]) -> Int
     return jnp.where(sameness, (seen == observer).astype(jnp.int16), seen)
 
 
-def _window(
-    realm: Realm, observer: Bool[Array, "N"], leaving: Bool[Array, "N"] | None, config: Config
-) -> UInt8[Array, "N 2 W W"]:
-    """The square around each agent: two planes, cropped together.
-
-    The planes are laid out once, with a border that nobody sees beyond, and below it as many empty rows as a window
-    has: there the windows of empty slots are cropped, so that nothing has to be blanked afterwards.
+def planes_of(realm: Realm, config: Config) -> UInt8[Array, "2 H L"]:
+    """The map as observed and the agents on each tile, with a border that nobody sees beyond, and below it as many
+    empty rows as a window has: there the windows of empty slots are cropped, so that nothing has to be blanked.
 
     The agents are counted half before and half after the material is laid in: XLA fuses a scatter neither with what
     comes before nor after, so that the map is written once, into zeros, instead of padded (a fifth of a millisecond
@@ -195,13 +218,29 @@ def _window(
     half = config.num_agents // 2
     planes = with_agents(jnp.zeros(shape, jnp.uint8), slice(half))
     planes = planes.at[0, radius : radius + config.rows, radius : radius + config.columns].set(observed_material(realm))
-    planes = with_agents(planes, slice(half, None))
-    crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(planes, (np.int32(0), row, col), (2, view, view)))
-    window = crop(jnp.where(observer, agents.row.astype(jnp.int32), empty), agents.col.astype(jnp.int32))
-    if leaving is not None:
-        alone = window[:, 1, radius, radius] < 255
-        window = window.at[:, 1, radius, radius].add((leaving & alone).astype(jnp.uint8))
-    return window
+    return with_agents(planes, slice(half, None))
+
+
+def window_of(
+    planes: UInt8[Array, "*R 2 H L"],
+    observer: Bool[Array, "N"],
+    agents: Agents,
+    config: Config,
+    realm: Int32[Array, "N"] | None = None,
+) -> UInt8[Array, "N 2 W W"]:
+    """The square around each agent: two planes, cropped together.
+
+    Args:
+      realm: of planes of many realms, which.
+    """
+    view, row, col = config.view, agents.row.astype(jnp.int32), agents.col.astype(jnp.int32)
+    row = jnp.where(observer, row, config.rows + 2 * config.radius)
+    if realm is None:
+        crop = jax.vmap(lambda row, col: jax.lax.dynamic_slice(planes, (np.int32(0), row, col), (2, view, view)))
+        return crop(row, col)
+    size = (1, 2, view, view)
+    crop = jax.vmap(lambda *at: jax.lax.dynamic_slice(planes, (at[0], np.int32(0), *at[1:]), size)[0])
+    return crop(realm, row, col)
 
 
 @dataclasses.dataclass(frozen=True)

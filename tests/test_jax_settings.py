@@ -1,6 +1,7 @@
 """The same world under any setting of JAX: what is drawn, and the types and axes of what is computed."""
 
 import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,9 @@ import pytest
 from small import KEY, SMALL, small
 from watched import MANNERS
 
-from nmmo_jax import Action, Config, Environment, MapPool, Rules, digest, make, vectorize
+from nmmo_jax import Action, Config, Environment, MapPool, Rules, digest, fold_living, make, vectorize
 from nmmo_jax.draws import bits, fold_in, for_jax, split
-from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.scripted import BY_AGENT, POLICIES
 from train.examples.own_network import Own
 from train.loop import make_train
 from train.policy import load_policy
@@ -99,7 +100,19 @@ def shapes(config):
     several = jax.eval_shape(vectorize(env, 2).reset, KEY) if config == SMALL else ()
     players = POLICIES if config in (SMALL, WORLDS["crowd"]) else {}
     chosen = {name: jax.eval_shape(policy, KEY, obs, realm) for name, policy in players.items()}
-    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (obs, realm, result, several, chosen))
+    of_the_living = jax.eval_shape(functools.partial(in_blocks, vectorize(env, 2)), several[1]) if several else ()
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (obs, realm, result, several, chosen, of_the_living))
+
+
+def in_blocks(many, realms):
+    """What the living choose, in blocks, by every policy that goes by agent."""
+    keys = split(KEY, 2)
+    nothing = Action(*[jnp.zeros(realms.agents.alive.shape, jnp.int32)] * 3)
+
+    def act(actions, obs, who):
+        return {n: who.put(a, POLICIES[n](keys[who.realm], obs, realms)) for n, a in actions.items()}
+
+    return fold_living(many, realms, act, dict.fromkeys(sorted(BY_AGENT), nothing), block=5)
 
 
 @pytest.mark.parametrize("name", WORLDS)

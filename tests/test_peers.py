@@ -84,7 +84,7 @@ def test_a_peer_is_installed_and_timed_in_turn_and_told_of(folder, tmp_path, cap
     row = {"group": "full_house", "row": "full_house", "policy": "random", "devices": 1, "agent_steps_per_second": 9}
     results = files.new(MACHINE) | {"rows": [row | {"realms": 64, "agents": 128}]}
     drawn = figures.peers_figure(results)
-    assert "fake 1.0: a | b" in [text.get_text() for text in drawn.axes[0].get_yticklabels()]
+    assert "fake 1.0: a | b" in [text.get_text() for text in drawn.axes[0].get_yticklabels()]  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_an_environment_is_used_again_and_made_anew_where_it_is_not_complete(folder, tmp_path, monkeypatch):

@@ -173,7 +173,7 @@ def drive(peer: Peer, python: Path) -> dict[str, Any]:
 
 
 def _ours(name: str) -> dict[str, Any]:
-    options = {"row": name, "realms": _REALMS}
+    options = {"row": name, "realms": _REALMS, "loop": "living"}
     record = measure(Job(name, name, "nmmo_jax.bench.throughput", options, 1))
     places = f"{_REALMS} realms of {record['agents']} places, {record['mean_population']:.1f} alive"
     setting = f"{name.replace('_', ' ')}, {places}"

@@ -71,6 +71,7 @@ def plan(full: bool, found: dict[str, Any], world: str = "") -> list[Job]:
     groups = GROUPS if full else _QUICK
     if world:
         groups = tuple(name for name in groups if name in OPEN_ROWS)
+    loop = "ring" if accelerated or world else "living"  # worlds with systems are played in rings
     jobs = []
 
     def add(name: str, group: str, share: int, **options: Any) -> None:
@@ -80,7 +81,7 @@ def plan(full: bool, found: dict[str, Any], world: str = "") -> list[Job]:
 
     for share in shares:
         for name in ("full_house", "chaos", "law"):
-            add(name, name, share, row=name, realms=_rounded(realms, share))
+            add(name, name, share, row=name, realms=_rounded(realms, share), loop=loop)
             if world and name in OPEN_ROWS:
                 own = f"{name}+{named(world)}".replace(", ", "+")
                 add(own, name, share, row=name, realms=_rounded(realms, share), world=world)
@@ -97,10 +98,11 @@ def plan(full: bool, found: dict[str, Any], world: str = "") -> list[Job]:
         options = {"realms": _STEPPED_ACCELERATED if accelerated else _STEPPED}
         jobs.append(Job("vec_env", "vec_env", "nmmo_jax.bench.vec_env", options, None, unable))
     for name in ("full_house", "chaos"):
-        add(f"{name}-stack", "loop", 1, row=name, realms=realms, loop="stack")
+        for other in ("ring", "stack"):
+            add(f"{name}-{other}", "loop", 1, row=name, realms=realms, loop=other)
     for number in _REALMS_ACCELERATED if accelerated else _REALMS:
         share = most if number >= most else 1
-        add(f"realms-{number}", "realms", share, row="full_house", realms=_rounded(number, share))
+        add(f"realms-{number}", "realms", share, row="full_house", realms=_rounded(number, share), loop=loop)
     total = _CROWD * (_ACCELERATED if accelerated else 1)
     for agents in _CROWDS:
         # On one core or device, so that what a crowd costs is not mixed with how it is shared out.

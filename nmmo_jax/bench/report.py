@@ -40,7 +40,7 @@ def nanoseconds(row: dict[str, Any]) -> float:
 def _name(row: dict[str, Any]) -> str:
     parts = [row["row"].replace("vec_env", "VecEnv").replace("_", " ")]
     parts += [row["policy"]] if row["policy"] != "random" else []
-    parts += ["without a ring"] if row.get("loop") == "stack" else []
+    parts += {"stack": ["without a ring"], "living": ["of the living"]}.get(row.get("loop", ""), [])
     return safe(", ".join([*parts, named(row["world"])] if row.get("world") else parts))
 
 

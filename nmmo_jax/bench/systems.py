@@ -48,9 +48,9 @@ FUNCTIONS = {
     "cull": ("cull",),
     "births": ("plan_births", "give_birth"),
     "list of the visible": ("find_visible",),
-    "windows": ("_window",),
-    "masks": ("action_mask",),
-    "features of the visible": ("observe",),
+    "windows": ("window_of", "planes_of"),
+    "masks": ("action_mask", "neighbouring"),
+    "features of the visible": ("seen_by", "observe"),
 }
 REST = "rollout buffer, rewards, keys"
 WITHOUT_OBSERVATION, OBSERVE, STEP = "step without observation", "observe", "whole step"

@@ -5,11 +5,10 @@
 
 Only living agents that acted are counted. Compilation is timed apart; then ``--ticks`` ticks run in one call, repeated.
 
-The buffer is a ring (``nmmo_jax.ring``).
+The buffer is a ring (``nmmo_jax.ring``), or has the rows of the living of each tick (``nmmo_jax.living``).
 """
 
 import dataclasses
-import functools
 import importlib
 import math
 import statistics
@@ -31,8 +30,9 @@ from nmmo_jax.common.hidden import check_train
 from nmmo_jax.common.text import console
 from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
+from nmmo_jax.living import fold_living, most_living
 from nmmo_jax.play.measure import use_all_cores
-from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.scripted import BY_AGENT, POLICIES
 
 _AXIS = "realms"
 _WHOLE, SPLIT = PartitionSpec(), (PartitionSpec(_AXIS), PartitionSpec(None, _AXIS))  # of realms and rollout
@@ -59,8 +59,8 @@ class Throughput:
     """Over which the realms are shared out."""
     ticks: int = 16
     """Ticks per call, and of the rollout buffer."""
-    loop: Literal["ring", "stack"] = "ring"
-    """ring: ``nmmo_jax.unroll``. stack: a scan that carries observations, and returns those of all ticks."""
+    loop: Literal["ring", "living", "stack"] = "ring"
+    """ring: ``nmmo_jax.unroll``. living: ``nmmo_jax.fold_living``. stack: a scan that returns what is observed."""
     repeats: int = 10
     """Calls that are timed."""
     warm_up: int | None = None
@@ -80,7 +80,8 @@ class Program:
     Attributes:
       play: ``(carry, params) -> carry, agents that acted, living, fewest living in a realm, stack`` of one call; the
         stack of observations is None where there is a ring.
-      carry: realms ``[realms, ...]`` and ring ``[ticks + 1, realms, agents, ...]``, or the present ``[1, ...]``.
+      carry: realms ``[realms, ...]``, and ring ``[ticks + 1, realms, agents, ...]``; or rows of the living
+        ``[ticks, rows, ...]`` with what is done next, ``[1, realms, agents]``; or the present ``[1, ...]``.
       params: of the policy, or None.
     """
 
@@ -151,6 +152,9 @@ def check(args: Throughput) -> Row:
     least = world.warm_up if world.at_least_alive else 0
     if args.warm_up is not None and args.warm_up < least:
         raise ValueError(f"warm_up={args.warm_up}: must be at least {least}, when {args.row} has settled")
+    if args.loop == "living" and (args.policy not in BY_AGENT or world.environment.config.systems):
+        told = "policy must be random, and the world without systems"
+        raise ValueError(f"loop=living: policy={args.policy}, world={args.world!r}: {told}")
     if args.realms % args.devices:
         raise ValueError(f"realms={args.realms}: must be divisible by devices={args.devices}")
     return world
@@ -208,9 +212,20 @@ def compile_row(args: Throughput, world: Row, chosen: list[Any]) -> Program:
     params = jax.device_put(jax.jit(init)(jax.random.key(args.seed + 2)), NamedSharding(mesh, _WHOLE))
     obs, realm = start(world, key, args.realms)
     realms, rows = (NamedSharding(mesh, spec) for spec in SPLIT)
-    ring = functools.partial(nmmo_jax.make_ring, ticks=args.ticks)
-    kept = ring if args.loop == "ring" else functools.partial(jax.tree.map, lambda leaf: leaf[None])
-    carry = jax.device_put(realm, realms), jax.jit(kept, out_shardings=rows)(jax.device_put(obs, realms))
+
+    def kept(obs, realm):
+        if args.loop == "ring":
+            return nmmo_jax.make_ring(obs, args.ticks)
+        if args.loop == "stack":
+            return jax.tree.map(lambda leaf: leaf[None], obs)
+        keys = jax.vmap(fold_in)(fold_in(play_key, jnp.arange(args.realms)), realm.tick)
+        number = args.devices * most_living(nmmo_jax.vectorize(world.environment, args.realms // args.devices))
+        action = jax.vmap(act, (None, 0, 0, 0))(params, keys, obs, realm)
+        empty = jax.tree.map(lambda leaf: jnp.zeros((args.ticks, number, *leaf.shape[2:]), leaf.dtype), obs)
+        return empty, jax.tree.map(lambda leaf: leaf[None], action)  # the realms second, as in the rows
+
+    realm = jax.device_put(realm, realms)
+    carry = realm, jax.jit(kept, out_shardings=rows)(jax.device_put(obs, realms), realm)
     began = time.perf_counter()
     lowered = jax.jit(make_play(args, world, act, mesh, key, play_key), donate_argnums=0).lower(carry, params)
     return Program(lowered.compile(), carry, params, time.perf_counter() - began)
@@ -243,16 +258,35 @@ def make_play(
         many = nmmo_jax.vectorize(world.environment, here, first)
         play_keys = jax.vmap(fold_in, (None, 0))(play_key, first + jnp.arange(here))
 
-        def tick(obs, realm):
-            keys = jax.vmap(fold_in)(play_keys, realm.tick)
-            action = jax.vmap(act, (None, 0, 0, 0))(params, keys, obs, realm)
+        def step(realm, action):
             obs, realm, *_, info = many.step(key, realm, action)
             alive = realm.agents.alive.sum(axis=1)
             return obs, realm, (info.acted.sum(), alive.sum(), alive.min())
 
+        def tick(obs, realm):
+            keys = jax.vmap(fold_in)(play_keys, realm.tick)
+            return step(realm, jax.vmap(act, (None, 0, 0, 0))(params, keys, obs, realm))
+
+        def living_tick(carry, t):
+            realm, rows, action = carry
+            _, realm, told = step(realm, jax.tree.map(lambda leaf: leaf[0], action))
+            keys = jax.vmap(fold_in)(play_keys, realm.tick)
+
+            def decide(carry, obs, who):
+                rows, action = carry
+                choice = act(params, keys[who.realm], obs, None)
+                return who.write(rows, obs, t), jax.tree.map(lambda a, c: who.put(a[0], c)[None], action, choice)
+
+            return (realm, *fold_living(many, realm, decide, (rows, action))), told
+
         realm, ring = carry
         if args.loop == "ring":
             (ring, realm, told), seen = nmmo_jax.unroll(tick, ring, realm), None
+        elif args.loop == "living":
+            (rows, action), seen = ring, None
+            state, ticks = (realm, rows, action), jnp.arange(args.ticks, dtype=jnp.int32)
+            (realm, rows, action), told = jax.lax.scan(living_tick, state, ticks)
+            ring = rows, action
         else:
             ring, realm, told, seen = _stacked(tick, args.ticks, ring, realm)
         acted, alive, fewest = told

@@ -220,7 +220,7 @@ def chunk_program(env: Environment, players: Players, realms: int, mesh: Mesh, l
             (before, core), tally, population, depleted, log = carry
             tick_keys = jax.vmap(fold_in)(keys, before.tick)
             # What step observes is dropped, and so not computed: one observation per tick.
-            action, core = players.act(params, tick_keys, world.observe(before), before, core)
+            action, core = players.play(params, tick_keys, world, before, core)
             _, after, _, terminated, truncated, info = world.step(key, before, action)
             tally = statistics.accumulate(tally, before, after, terminated, truncated, info)
             population = population.at[k].set(statistics.population_curve(after, populations))

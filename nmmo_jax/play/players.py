@@ -14,7 +14,10 @@ from nmmo_jax.common.spelling import near
 from nmmo_jax.common.text import safe
 from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
-from nmmo_jax.policies.scripted import POLICIES, offered, play
+from nmmo_jax.living import Who, fold_living
+from nmmo_jax.observations import Observation
+from nmmo_jax.policies.scripted import BY_AGENT, POLICIES, offered, play
+from nmmo_jax.vectorized import Vectorized
 
 _SYSTEMS = 2**30  # of the key for what systems offer; the policies have small numbers
 
@@ -27,6 +30,8 @@ class Players(NamedTuple):
         tick, one per realm. Pure. ``rules``: that policies who read them are told, where they are not the world's.
       params: of the trained ones.
       initial: ``initial(realms) -> core``: what agents remember, ``[R, N, ...]``, who have seen nothing yet.
+      each: ``each(keys [K], obs [K, ...], realm) -> Action [K]`` of any agents, whose tables ``realm.agents`` are, with
+        the key of its realm for each; None where a policy looks at whole realms, or remembers.
       kind: equal for players that differ in their parameters only: one program serves them all.
       seat: ``seat(seats) -> params`` with which population p is played by policy ``seats[p]``; where any can be.
     """
@@ -36,6 +41,19 @@ class Players(NamedTuple):
     initial: Callable[[int], Any]
     kind: Any = None
     seat: Callable[[Sequence[int]], Any] | None = None
+    each: Callable[[Any, Any, Any], Action] | None = None
+
+    def play(self, params: Any, keys: Any, world: Vectorized, realm: Any, core: Any) -> tuple[Action, Any]:
+        """``act`` on what the agents of many realms see now; where each decides by itself, of the living alone."""
+        if self.each is None:
+            return self.act(params, keys, world.observe(realm), realm, core)
+        each, shape = self.each, realm.agents.alive.shape
+
+        def decide(action: Action, obs: Observation, who: Who) -> Action:
+            return who.put(action, each(keys[who.realm], obs, realm.replace(agents=who.of(realm.agents))))
+
+        nothing = jnp.zeros(shape, jnp.int32)
+        return fold_living(world, realm, decide, Action(nothing, nothing, nothing - 1)), core
 
 
 Load = Callable[[str, Environment], Any]
@@ -102,7 +120,8 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
     kind = (*scripts, *(policies[0].kind for policies in members))
     if any_seat:
         return Players(act, (fixed, params), initial, kind, seat)
-    return Players(act, params, initial, (kind, *fixed.tolist()))
+    each = play(names) if BY_AGENT.issuperset(names) and not env.config.systems else None
+    return Players(act, params, initial, (kind, *fixed.tolist()), each=each)
 
 
 def groups(policies: Mapping[str, Any], populations: int) -> dict[str, Any]:

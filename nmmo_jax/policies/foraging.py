@@ -6,11 +6,12 @@ Amounts are those of the classic rulebook, which the observation does not tell.
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int32, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Bool, Int32, PRNGKeyArray, UInt32
 
 from nmmo_jax.actions import Action
 from nmmo_jax.config import Config
-from nmmo_jax.draws import bits
+from nmmo_jax.draws import shape_of, words
 from nmmo_jax.goals import View
 from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES, Observation
@@ -43,11 +44,11 @@ class Places(flax.struct.PyTreeNode):
     beside_water: Bool[Array, "N"]
 
 
-def look(obs: Observation, mask: Mask) -> Places:
+def look(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Places:
     """What a forager learns from its window. Forests that another agent reaches first or with it do not count."""
     view = View(obs, Config())  # scripts know the classic materials
     forest, shore = view.material("forest"), view.beside(view.material("water"))
-    goals = jnp.stack([view.mine(forest), shore, view.edge(heading(obs))])
+    goals = jnp.stack([view.mine(forest), shore, view.edge(heading(key, obs))])
     food, water, away = jnp.moveaxis(steps_to(goals, view.ground), -1, 1).astype(jnp.int32)
     return Places(
         food=food,
@@ -70,15 +71,37 @@ def feature(obs: Observation, name: str) -> Int32[Array, "N"]:
     return obs.self[:, list(FEATURES).index(name)].astype(jnp.int32)
 
 
+def own_slot(key: PRNGKeyArray, obs: Observation) -> UInt32[Array, "N"]:
+    """The slot of each agent, which its chance goes by.
+
+    With one key they are all those of a realm, and nothing need be read: a ring that is read when it has been written
+    to is copied for that. With a key for each they are any, and see themselves first.
+    """
+    if shape_of(key) == ():
+        return jnp.arange(obs.self.shape[0], dtype=jnp.uint32)
+    return jnp.maximum(obs.visible_slot[:, 0], 0).astype(jnp.uint32)
+
+
+def chances(key: PRNGKeyArray, obs: Observation, number: int) -> Int32[Array, "N K"]:
+    """So many numbers from 0 to 255 of each agent, by its slot.
+
+    Args:
+      key: of the realm, or for each agent that of its own.
+    """
+    counter = own_slot(key, obs)[:, None] * np.uint32(number) + np.arange(number, dtype=np.uint32)[None]
+    high, low = words(key if shape_of(key) == () else key[:, None], jnp.zeros_like(counter), counter)
+    return ((high ^ low) & 255).astype(jnp.int32)
+
+
 def may_stand(material: jax.Array) -> jax.Array:
     """Whether a tile can be entered and survived: grass, scrub or forest (bool, same shape)."""
     return (material >= Material.GRASS) & (material <= Material.FOREST)
 
 
-def heading(obs: Observation) -> Int32[Array, "N"]:
+def heading(key: PRNGKeyArray, obs: Observation) -> Int32[Array, "N"]:
     """A move 1 to 4 that an agent keeps for ``TURN_TICKS`` without a memory: a hash of its slot and age."""
     age = feature(obs, "age").astype(jnp.uint32) // TURN_TICKS
-    word = age * jnp.uint32(0x9E3779B1) + jnp.arange(age.size, dtype=jnp.uint32)
+    word = age * jnp.uint32(0x9E3779B1) + own_slot(key, obs)
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         word = (word ^ (word >> shift)) * jnp.uint32(factor)
     return 1 + (word >> 30).astype(jnp.int32)
@@ -111,7 +134,7 @@ def forage(key: PRNGKeyArray, obs: Observation, places: Places) -> Int32[Array, 
     goal = jnp.where(eats, places.food, places.water)
     on_the_way = jnp.where(eats, places.water, places.food)
     known = (goal < FAR).any(axis=1, keepdims=True)
-    return descend(key, jnp.where(known, goal, places.away), on_the_way, places.safe)
+    return descend(key, obs, jnp.where(known, goal, places.away), on_the_way, places.safe)
 
 
 def in_peace(move: Int32[Array, "N"]) -> Action:
@@ -120,10 +143,14 @@ def in_peace(move: Int32[Array, "N"]) -> Action:
 
 
 def descend(
-    key: PRNGKeyArray, goal: Int32[Array, "N 5"], second: Int32[Array, "N 5"], safe: Bool[Array, "N 5"]
+    key: PRNGKeyArray,
+    obs: Observation,
+    goal: Int32[Array, "N 5"],
+    second: Int32[Array, "N 5"],
+    safe: Bool[Array, "N 5"],
 ) -> Int32[Array, "N"]:
     """The safe move of the smallest goal, among equals of the smallest second, among those any. Staying is safe."""
-    chance = bits(key, goal.shape, jnp.uint8).astype(jnp.int32)
+    chance = chances(key, obs, MOVES)
     score = (goal * (2 * FAR) + second) * 256 + chance
     score = jnp.where(safe.at[:, 0].set(True), score, jnp.iinfo(jnp.int32).max)
     return jax.lax.argmin(score, 1, jnp.int32)

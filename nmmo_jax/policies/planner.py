@@ -59,7 +59,7 @@ def planner(key: PRNGKeyArray, obs: Observation, mask: Mask, realm: Realm) -> Ac
     places = Places(
         food=jnp.full_like(water, FAR),
         water=water,
-        away=(jnp.arange(MOVES, dtype=jnp.int32)[None] != heading(obs)[:, None]).astype(jnp.int32),
+        away=(jnp.arange(MOVES, dtype=jnp.int32)[None] != heading(key, obs)[:, None]).astype(jnp.int32),
         safe=at(ground, place).astype(bool) & mask["move"],
         on_forest=at(forest & (wait == 0), place)[:, 0].astype(bool),
         beside_water=water[:, 0] == 0,

@@ -1,6 +1,7 @@
 """Scripted policies: pure functions of what the agents of one realm see, to play against and to measure learners by.
 
 Each draws a number per agent, so that agents in the same place differ. What comes out for empty slots means nothing.
+Those ``BY_AGENT`` can be asked for any agents of any realms (``nmmo_jax.fold_living``), with its realm's key for each.
 """
 
 from collections.abc import Callable
@@ -14,10 +15,20 @@ from nmmo_jax.bits import count_bits, nth_bit, pack
 from nmmo_jax.common.spelling import near
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
-from nmmo_jax.draws import bits, choose, fold_in, words
+from nmmo_jax.draws import choose, fold_in, shape_of, words
 from nmmo_jax.goals import View
 from nmmo_jax.observations import FEATURES, Observation, to_action
-from nmmo_jax.policies.foraging import MOVES, Mask, forage, heading, in_peace, look, safe_moves
+from nmmo_jax.policies.foraging import (
+    MOVES,
+    Mask,
+    chances,
+    forage,
+    heading,
+    in_peace,
+    look,
+    own_slot,
+    safe_moves,
+)
 from nmmo_jax.policies.planner import planner
 
 STRAY = 32  # in 256: how often a wanderer leaves its heading
@@ -27,7 +38,7 @@ Policy = Callable[[PRNGKeyArray, Observation, Realm], Action]
 
 def random(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     """Uniform over all five moves, also those that fail; then over styles; then over oneself and whom that reaches."""
-    slot = jnp.arange(obs.self.shape[0], dtype=jnp.uint32)
+    slot = own_slot(key, obs)
     move, style = words(key, slot, jnp.zeros_like(slot))
     which, _ = words(key, slot, jnp.ones_like(slot))
     styles = mask["target"].shape[1]
@@ -40,8 +51,8 @@ def random(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
 
 def wanderer(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     """Walks about, mostly straight on, around stone and water, and never onto lava."""
-    word = bits(key, (obs.self.shape[0], MOVES), jnp.uint8).astype(jnp.int32)
-    ahead = (jnp.arange(MOVES, dtype=jnp.int32)[None] == heading(obs)[:, None]) & (word[:, :1] >= STRAY)
+    word = chances(key, obs, MOVES)
+    ahead = (jnp.arange(MOVES, dtype=jnp.int32)[None] == heading(key, obs)[:, None]) & (word[:, :1] >= STRAY)
     safe = safe_moves(View(obs, Config()), mask).at[:, 0].set(False)
     score = jnp.where(safe, 1 + word + 256 * ahead.astype(jnp.int32), 0)
     return in_peace(jax.lax.argmax(score, 1, jnp.int32))
@@ -49,7 +60,7 @@ def wanderer(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
 
 def forager(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
     """Goes to the forests and the water it sees; attacks nobody."""
-    return in_peace(forage(key, obs, look(obs, mask)))
+    return in_peace(forage(key, obs, look(key, obs, mask)))
 
 
 def fighter(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
@@ -66,13 +77,13 @@ def fighter(key: PRNGKeyArray, obs: Observation, mask: Mask) -> Action:
         strength = jnp.where(candidates.any(axis=1, keepdims=True) & ~candidates, jnp.iinfo(jnp.int32).max, strength)
     index = jnp.where(in_reach.any(axis=1), jax.lax.argmin(strength, 1, jnp.int32), 0)
     reaches = jnp.take_along_axis(mask["target"], index[:, None, None], axis=2)[:, :, 0]
-    move = forage(key, obs, look(obs, mask))
+    move = forage(key, obs, look(key, obs, mask))
     return Action(move=move, style=jax.lax.argmax(reaches, 1, jnp.int32), target=slot_of(obs, index))
 
 
 def offered(key: PRNGKeyArray, obs: Observation, config: Config) -> dict[str, Int32[Array, "N"]]:
     """Of every argument of systems one of what is allowed, each as likely, as ``Action.of`` takes it."""
-    slot, choices = jnp.arange(obs.self.shape[0], dtype=jnp.uint32), {}
+    slot, choices = own_slot(key, obs), {}
     for index, argument in enumerate(one for system in config.systems for one in system.arguments):
         word, _ = words(key, slot, jnp.full_like(slot, index))
         allowed = pack(obs.mask[argument.name].T)
@@ -93,6 +104,7 @@ POLICIES: dict[str, Policy] = {
     "fighter": lambda key, obs, realm: fighter(key, obs, obs.mask),
     "planner": lambda key, obs, realm: planner(key, obs, obs.mask, realm),
 }
+BY_AGENT = frozenset(POLICIES) - {"planner"}  # what an agent does depends on what it sees, and the key of its realm
 
 
 def play(names: tuple[str, ...]) -> Policy:
@@ -113,7 +125,7 @@ def play(names: tuple[str, ...]) -> Policy:
     position = [distinct.index(name) for name in names]
 
     def policy(key: PRNGKeyArray, obs: Observation, realm: Realm) -> Action:
-        keys = [fold_in(key, known.index(name)) for name in distinct]
+        keys = [fold_in(key, jnp.full(shape_of(key), known.index(name), jnp.uint32)) for name in distinct]
         actions = [POLICIES[name](k, obs, realm) for k, name in zip(keys, distinct, strict=True)]
         which = jnp.asarray(position)[realm.agents.population % len(names)]
         return jax.tree.map(lambda *choices: jax.lax.select_n(which, *choices), *actions)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32
 
-from nmmo_jax.components import Realm, Tiles
+from nmmo_jax.components import Agents, Realm, Tiles
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import is_walkable
 
@@ -25,8 +25,31 @@ def movement(realm: Realm, acting: Bool[Array, "N"], move: Int32[Array, "N"], co
     return realm.replace(agents=agents)
 
 
-def can_enter(tiles: Tiles, row: Int32[Array, "*K"], col: Int32[Array, "*K"], config: Config) -> Bool[Array, "*K"]:
-    """Whether a place is inside the map and walkable (as observed: a depleted forest is walkable scrub)."""
-    inside = (row >= 0) & (row < tiles.size[0]) & (col >= 0) & (col < tiles.size[1])
-    material = tiles.material.reshape(-1).at[row * config.columns + col].get(mode="clip")
+def can_enter(
+    tiles: Tiles,
+    row: Int32[Array, "*K"],
+    col: Int32[Array, "*K"],
+    config: Config,
+    realm: Int32[Array, "*K"] | None = None,
+) -> Bool[Array, "*K"]:
+    """Whether a place is inside the map and walkable (as observed: a depleted forest is walkable scrub).
+
+    Args:
+      realm: of tiles of many realms, which; broadcasts against ``row``.
+    """
+    size, place = tiles.size, row * config.columns + col
+    if realm is not None:
+        size, place = size[realm], place + realm * (config.rows * config.columns)
+    inside = (row >= 0) & (row < size[..., 0]) & (col >= 0) & (col < size[..., 1])
+    material = tiles.material.reshape(-1).at[place].get(mode="clip")
     return inside & is_walkable(material, config.walkable)
+
+
+def neighbouring(
+    agents: Agents, tiles: Tiles, config: Config, realm: Int32[Array, "N"] | None = None
+) -> Bool[Array, "N 5"]:
+    """Whether each move leads to a tile that can be entered, in the order of ``DIRECTIONS``; as ``can_enter``."""
+    step = jnp.asarray(DIRECTIONS, jnp.int32)
+    row = agents.row.astype(jnp.int32)[:, None] + step[None, :, 0]
+    col = agents.col.astype(jnp.int32)[:, None] + step[None, :, 1]
+    return can_enter(tiles, row, col, config, None if realm is None else realm[:, None])

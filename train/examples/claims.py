@@ -26,7 +26,7 @@ def claimant(left: bool) -> Act:
     """A forager that goes to the forests it claims, and, if ``left``, to those that others claim and leave."""
 
     def policy(key, obs, realm):
-        view, places = goals.View(obs, Config()), look(obs, obs.mask)
+        view, places = goals.View(obs, Config()), look(key, obs, obs.mask)
         forest = view.material("forest")
         some = steps_to(jnp.stack([view.claimed(forest), view.left(forest)]), view.ground)
         own, others = jnp.moveaxis(some, -1, 1).astype(jnp.int32)
