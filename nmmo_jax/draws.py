@@ -132,9 +132,13 @@ def words(key: PRNGKeyArray, high: jax.Array, low: jax.Array) -> tuple[UInt32[Ar
     Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011).
 
     Args:
-      key: one, or one for each counter, of any shape that broadcasts against theirs.
+      key: one, or one for each counter; of their shape, or with 1 for some sizes of it.
     """
-    data = jax.random.key_data(as_key(key, shape=shape_of(key)[: jnp.ndim(high)]))
+    given = shape_of(key) if isinstance(key, jax.Array | np.ndarray) else ()
+    fits = len(given) == jnp.ndim(high) and all(
+        one in (1, size) for one, size in zip(given, jnp.shape(high), strict=True)
+    )
+    data = jax.random.key_data(as_key(key, shape=given if fits else ()))
     first, second = data[..., 0], data[..., 1]
     schedule = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
     x, y = high.astype(jnp.uint32) + first, low.astype(jnp.uint32) + second

@@ -62,7 +62,7 @@ class Who(NamedTuple):
 
         def one(leaf: jax.Array, row: jax.Array) -> jax.Array:
             at = leaf.at[realm, self.slot]
-            return at.set(row.astype(leaf.dtype), mode="drop", unique_indices=True)
+            return at.set(row.astype(leaf.dtype), mode="drop")
 
         return jax.tree.map(one, tree, rows)
 
@@ -152,7 +152,7 @@ def _in_order(
     rank = (before + count_bits(words.reshape(-1, 1) & below[None])).reshape(realms, -1)[:, :n]
     at = jnp.where(alive, rank, alive.size).reshape(-1)
     place = jnp.arange(alive.size, dtype=jnp.int32)
-    order = jnp.zeros(alive.size, jnp.int32).at[at].set(place, mode="drop", unique_indices=True)
+    order = jnp.zeros(alive.size, jnp.int32).at[at].set(place, mode="drop")
     number = each.reshape(realms, -1).sum(axis=1, dtype=jnp.int32)
     return order, number, jnp.cumsum(number, dtype=jnp.int32) - number
 
