@@ -113,8 +113,10 @@ def fold_living(
       block: rows K of a block, at most as many as there are places. Default: 512 on a CPU, else all places.
 
     Raises:
-      ValueError: realms of another kind, or ``block`` is below 1.
+      ValueError: what is not vectorized, realms of another kind, or ``block`` is below 1.
     """
+    if not isinstance(many, Vectorized):
+        raise ValueError(f"many: {type(many).__name__}: must be many realms, as vectorize makes them")
     config, size = many.config, _block(many, block)
     many._check(realm)
     rules, axes = many._rules(rules)

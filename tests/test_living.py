@@ -186,5 +186,7 @@ def test_bad_input_is_refused():
     many = nmmo.vectorize(LAW, REALMS)
     with pytest.raises(ValueError, match="block=0"):
         nmmo.fold_living(many, None, lambda carry, obs, who: carry, (), block=0)
+    with pytest.raises(ValueError, match="many: Environment: must be many realms"):
+        nmmo.fold_living(LAW, None, lambda carry, obs, who: carry, ())  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="realm: NoneType"):
         nmmo.fold_living(many, None, lambda carry, obs, who: carry, ())

@@ -1,6 +1,8 @@
 """Files for those who carry the project on: their commands are there, and they agree with each other."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,15 @@ def test_targets_that_are_named_are_there():
     guide = "\n".join(re.findall(r"```\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL))
     named = set().union(*map(made, [*runs, *(hook["entry"] for hook in hooks), guide]))
     assert named <= TARGETS and {"setup", "test", "bench", "lint"} <= named
+
+
+def test_nothing_is_kept_that_a_run_has_left():
+    """What programs leave where they are started is soon committed with the rest."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no checkout")
+    told = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    top = {name.partition("/")[0] for name in told.split("\0") if "/" in name}
+    assert top <= {".ci", ".github", "benchmarks", "docs", "nmmo_jax", "tests", "train"}
 
 
 def test_links_of_the_guide_lead_somewhere():
