@@ -46,6 +46,17 @@ def rules_table(without: Collection[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
+def units_table() -> str:
+    """A row per rule of the units of the role-playing world."""
+    lines = ["| rule | default | unit | allowed | meaning |", "|---|---|---|---|---|"]
+    for system in PRESETS["mmo"]["systems"]:
+        for rule in system.rules:
+            allowed = "true, false" if rule.dtype == "bool" else f"{rule.low:,} to {rule.high:,}"
+            name = f"`{system.name}.{rule.name}`"
+            lines.append(f"| {name} | {_plain(rule.default)} | {rule.unit} | {allowed} | {rule.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def layers() -> list[list[str]]:
     """The modules of every layer of the contract on imports, the highest layer first."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -168,6 +179,7 @@ def of_project(file: str) -> Callable[[], str]:
 # Page -> what is generated in it -> its text.
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "rulebook.md": {"rules": rules_table},
+    ROOT / "docs" / "rulebook-mmo.md": {"rules": units_table},
     ROOT / "docs" / "odd.md": {
         "state": state_table,
         "scales": scales_table,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Int16, Int32, UInt8, UInt32
+from jaxtyping import Array, Bool, Int, Int16, Int32, Shaped, UInt8, UInt32
 
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Column
@@ -24,10 +24,10 @@ NO_DAMAGE = -1
 
 
 class Tiles(flax.struct.PyTreeNode):
-    """The map. Only ``ready_tick`` changes during play."""
+    """The map. Only ``ready_tick`` changes during play: of forests, and of what ``NewMaterial.spent`` speaks of."""
 
     material: UInt8[Array, "R C"]  # underlying material; a depleted forest stays forest here
-    ready_tick: Int32[Array, "R C"]  # tick from which a forest is ready (0 at first, NEVER: not again)
+    ready_tick: Int32[Array, "R C"]  # tick from which a tile is ready (0 at first, NEVER: not again)
     spawn_tile: Int32[Array, "S"]  # flat indices (row * C + column) of the spawn tiles, row-major; rest 0
     num_spawn_tiles: Int32[Array, ""]
     size: Int32[Array, "2"]  # rows and columns of the map itself; what is padded beyond cannot be entered
@@ -192,7 +192,7 @@ def empty_state(config: Config) -> State:
 
 def _empty(system: System, config: Config) -> dict[str, Any]:
     def full(shape: tuple[int, ...], columns: tuple[Column, ...]) -> dict[str, jax.Array]:
-        return {column.name: jnp.full(shape, column.empty, column.dtype) for column in columns}
+        return {column.name: jnp.full((*shape, *column.shape), column.empty, column.dtype) for column in columns}
 
     tables = {
         table.name: {"alive": jnp.zeros(table.capacity, bool), **full((table.capacity,), table.columns)}
@@ -201,13 +201,23 @@ def _empty(system: System, config: Config) -> dict[str, Any]:
     return full((config.num_agents,), system.agents) | full((config.rows, config.columns), system.tiles) | tables
 
 
-def own_columns(state: State) -> State:
-    """Of what systems keep, the columns of agents: those with one axis (tiles have two; tables are of columns)."""
+def own_columns(state: State, tiles: Tiles) -> State:
+    """Of what systems keep, the columns of agents: those that are no tables, and not as large as the map."""
     found = {
-        system: {name: column for name, column in own.items() if not isinstance(column, dict) and column.ndim == 1}
+        system: {name: column for name, column in own.items() if is_of_agents(column, tiles)}
         for system, own in state.items()
     }
     return {system: own for system, own in found.items() if own}
+
+
+def is_of_agents(column: Any, tiles: Tiles) -> bool:
+    """Whether what a system keeps is a column of agents, not of tiles, and no table."""
+    return not isinstance(column, dict) and jnp.shape(column) != jnp.shape(tiles.material)
+
+
+def per_agent(values: Shaped[Array, "N"], like: jax.Array) -> Shaped[Array, "N ..."]:
+    """With an axis for each of the numbers that agents have in a column."""
+    return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
 
 
 def put_columns(state: State, columns: State) -> State:
@@ -270,11 +280,19 @@ def _shapes(state: State) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
 
-def observed_material(realm: Realm) -> UInt8[Array, "R C"]:
-    """The map as agents see it: a forest that is not ready looks like scrub."""
+def observed_material(realm: Realm, config: Config | None = None) -> UInt8[Array, "R C"]:
+    """The map as agents see it: a forest that is not ready looks like scrub, and materials of systems as they say.
+
+    Args:
+      config: of the realm; None: the classic materials.
+    """
     tiles = realm.tiles
-    depleted = (tiles.material == Material.FOREST) & (tiles.ready_tick > realm.tick)
-    return jnp.where(depleted, jnp.uint8(Material.SCRUB), tiles.material)
+    seen = tiles.material
+    spent = {int(Material.FOREST): int(Material.SCRUB)} if config is None else config.spent
+    for material, looks in spent.items():
+        depleted = (tiles.material == material) & (tiles.ready_tick > realm.tick)
+        seen = jnp.where(depleted, jnp.uint8(looks), seen)
+    return seen
 
 
 def lookup(table: jax.Array, index: Int[Array, "K"], fill: int) -> jax.Array:

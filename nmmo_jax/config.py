@@ -7,13 +7,13 @@ import dataclasses
 import functools
 from typing import Literal
 
+from nmmo_jax.declarations import STYLES as STYLES
 from nmmo_jax.declarations import Argument, Head
 from nmmo_jax.kinds import MAX_MATERIALS, WALKABLE, Cause, Event, Material
 from nmmo_jax.system import Listed, System, check_systems, find_table
 from nmmo_jax.values import check_bool, check_choice, check_int, keep_plain
 
 RULES_VERSION = 1  # moves only when behaviour does; kept in replays, checkpoints and benchmark files
-STYLES = ("melee", "range", "mage")
 LAYOUTS = ("blocks", "free")
 RESOLUTIONS = ("simultaneous", "sequential")
 REWARDS = ("survival", "death")
@@ -118,6 +118,14 @@ class Config:
         number = len(Material) + sum(len(system.materials) for system in self.systems)
         if number > MAX_MATERIALS:
             raise ValueError(f"systems: {number} materials with the classic ones: allowed are {MAX_MATERIALS}")
+        for system in self.systems:
+            for material in (material for material in system.materials if material.spent):
+                told = f"system {system.name}: material {material.name}: spent"
+                check_choice(told, material.spent, self.material_names)
+            for column in (column for column in system.agents if column.shape):
+                if (self.num_agents, *column.shape) == (self.rows, self.columns):  # taken for one of tiles
+                    told = f"({self.num_agents}, {len(column.each)})"
+                    raise ValueError(f"system {system.name}: column {column.name}: as large as the map, {told}")
 
     def _names(self, kind: str) -> tuple[str, ...]:
         own = [one for system in self.systems for one in getattr(system, kind)]
@@ -148,6 +156,14 @@ class Config:
         """The numbers of the materials on which agents can stand."""
         own = [material for system in self.systems for material in system.materials]
         return (*map(int, WALKABLE), *(number for number, one in enumerate(own, len(Material)) if one.walkable))
+
+    @functools.cached_property
+    def spent(self) -> dict[int, int]:
+        """The materials that are not always ready, and as which each is seen while it is not."""
+        own = [material for system in self.systems for material in system.materials]
+        names = self.material_names
+        found = {names.index(one.name): names.index(one.spent) for one in own if one.spent}
+        return {int(Material.FOREST): int(Material.SCRUB), **found}
 
     @property
     def livable(self) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from nmmo_jax.values import (
 )
 
 STATS = ("health", "food", "water")
+STYLES = ("melee", "range", "mage")
 SCHEDULE = {
     "vitals": "in an agent's turn, after its vitals: who dies here does not act",
     "move": "in an agent's turn, after it has moved and before attacks strike",
@@ -33,8 +34,9 @@ SCHEDULE = {
 }
 """The points of a tick at which systems run, in order, and what each is for."""
 SHARED = {
-    "offence": "added to the damage of an agent's attacks that do some",
+    "offence": "added to the damage of an agent's attacks that do some; one number, or one for each style",
     "defence": "taken from the damage of each attack on an agent, down to 0",
+    "stance": "the style in which an agent is at home, for a system that says what attacks do (``System.blow``)",
 }
 """Agents' columns that the classic systems read, of whichever systems have them; their values are added up."""
 MAX_KINDS = 256  # of a category
@@ -85,12 +87,14 @@ class Column:
     """Whole numbers, one per agent, tile or row of a table. Values that are set saturate at ``low`` and ``high``.
 
     Attributes:
+      each: of agents that have several, ``[N, K]``: the names of the K.
       dtype: one of ``INTEGERS``: digests are the same on every machine, which those of other numbers would not be.
       empty: where nobody is; of tiles, at the beginning.
       newborn: of a newborn: a number, or the name of one of the system's rules; None: as ``empty``.
       inherited: whether who is born by another agent has what its parent has instead.
       low, high: the allowed interval; None: that of the type.
       category: whether its numbers are names of kinds: networks read each of them as an input of its own.
+      names: of a category: those names, from ``low`` to ``high``, for people who watch.
     """
 
     name: str
@@ -103,10 +107,16 @@ class Column:
     category: bool = False
     unit: str = ""
     meaning: str = ""
+    each: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         check_name("column", self.name)
         check_bool(f"column {self.name}: inherited", self.inherited)
+        keep(self, each=check_several(f"column {self.name}: each", self.each, str))
+        check_unique(f"column {self.name}: each", [*self.each])
+        for name in self.each:
+            check_name(f"column {self.name}: each", name)
         if self.dtype not in INTEGERS:
             told = f"column {self.name}: dtype={self.dtype!r}: must be one of {', '.join(INTEGERS)}"
             raise ValueError(f"{told}{near(str(self.dtype), INTEGERS)}")
@@ -123,11 +133,19 @@ class Column:
             if not isinstance(getattr(self, name), str):
                 keep(self, **{name: check_int(f"column {self.name}: {name}", getattr(self, name), low, high)})
         _check_category(f"column {self.name}", self.category, low, high)
+        keep(self, names=_check_names(f"column {self.name}", self.names, high - low + 1))
+        if self.names and not self.category:
+            raise ValueError(f"column {self.name}: names: are of a category")
 
     @property
     def blank(self) -> np.ndarray:
         """``empty`` in its type."""
         return np.asarray(self.empty, self.dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one agent's numbers."""
+        return (len(self.each),) if self.each else ()
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -149,8 +167,9 @@ class Table:
 
     def __post_init__(self):
         check_name("table", self.name)
-        if self.name == "agents":
-            raise ValueError("table: name='agents': must be another, as a list of agents is one of all agents")
+        if self.name in ("agents", "own"):
+            told = "a list of agents is one of all agents, and of own of what each has itself"
+            raise ValueError(f"table: name={self.name!r}: must be another, as {told}")
         keep(self, capacity=check_int(f"table {self.name}: capacity", self.capacity, 1, 65_536))
         keep(self, columns=check_several(f"table {self.name}: columns", self.columns, Column))
         check_unique(f"table {self.name}: columns", [*(column.name for column in self.columns), "alive"])
@@ -163,12 +182,15 @@ class NewMaterial:
     Attributes:
       walkable: whether agents can stand on it.
       color: in pictures and the viewer, ``"#rrggbb"``.
+      spent: the name of the material as which it is seen while it is not ready (``World.deplete``); empty: it always
+        is.
     """
 
     name: str
     walkable: bool = True
     color: str = "#808080"
     meaning: str = ""
+    spent: str = ""
 
     def __post_init__(self):
         check_name("material", self.name)
@@ -211,12 +233,14 @@ class Listing:
     """Rows of a table that an agent sees, as a part of its observation, and among which it can choose.
 
     Attributes:
-      table: of the system, ``"other.table"`` of another, or ``"agents"``: the agents, by slot.
+      table: of the system, ``"other.table"`` of another, or ``"agents"``: the agents, by slot. ``"own"``: what the
+        observer itself has in columns with as many numbers (``Column.each``) as ``most``, of which row k are the k-th.
       most: how many an agent sees at most.
       columns: which columns of the table are shown, in this order; of ``"agents"``, those of the system. ``row`` and
         ``col`` are shown as differences from the observer's.
       rows: ``rows(world) -> Int32[N, most]``, which rows each agent sees, -1 for none. None: of a table with columns
-        ``row`` and ``col``, what lies in its window; of ``"agents"``, the visible agents, as far as there is room.
+        ``row`` and ``col``, what lies in its window; of ``"agents"``, the visible agents, as far as there is room; of
+        ``"own"``, all, and a number from 0 on says that the one in its place is there.
       near: of what lies in the window, what is at most so many tiles away comes first; then by number of the row.
     """
 
@@ -260,6 +284,7 @@ class Argument:
       mask: ``mask(world) -> Bool[N, K]``, which choices do something, of a system's argument; None: all. K is the size;
         of a ``Listing`` its ``most``. ``world.visible_slot`` and ``world.listed`` say what is chosen from.
       effect: ``effect(world, after) -> Bool[N]``, who was acted for as chosen, for ``check_system``; None: not checked.
+      names: of its numbers from 0 on, for people who play; empty: they have none.
     """
 
     name: str
@@ -270,10 +295,12 @@ class Argument:
     among: str = ""
     mask: Callable[..., Any] | None = None
     effect: Callable[..., Any] | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not self.mask_shape:
             keep(self, mask_shape=(self.size,))
+        keep(self, names=_check_names(f"argument {self.name}", self.names, 0 if self.among else self.size))
         for name in ("mask", "effect"):
             if getattr(self, name) is not None:
                 check_function(f"argument {self.name}: {name}", getattr(self, name))
@@ -331,3 +358,14 @@ class Phase:
 def _check_category(what: str, category: bool, low: int, high: int) -> None:
     if check_bool(f"{what}: category", category) and (high - low >= MAX_KINDS or high > 32_767 or low < -32_768):
         raise ValueError(f"{what}: category=True: {low} to {high} must be at most {MAX_KINDS} kinds of 16 bits")
+
+
+def _check_names(what: str, names: Any, number: int) -> tuple[str, ...]:
+    """Names of so many numbers, or none at all."""
+    names = check_several(f"{what}: names", names, str)
+    if names and len(names) != number:
+        raise ValueError(f"{what}: names: {len(names)} of {number} numbers")
+    if not all(name.strip() for name in names):
+        raise ValueError(f"{what}: names={names}: must not be empty")
+    check_unique(f"{what}: names", [*names])
+    return names

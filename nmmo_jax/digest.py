@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
-from nmmo_jax.components import Realm
-from nmmo_jax.kinds import Material
+from nmmo_jax.components import Realm, is_of_agents, per_agent
+from nmmo_jax.kinds import NUM_MATERIALS, Material
 from nmmo_jax.system import identity
 
 # Odd multipliers and the finaliser of MurmurHash3 (public domain, Austin Appleby).
@@ -15,7 +15,7 @@ _LANES = (0x9E3779B1, 0x85EBCA77)
 def digest(realm: Realm) -> UInt32[Array, "2"]:
     """A 64-bit hash of one realm, as two uint32 words (high, low).
 
-    It covers everything that play depends on: tick, births so far, map, when depleted forests are ready, and
+    It covers everything that play depends on: tick, births so far, map, when what is depleted is ready, and
     the rows of occupied slots, and what systems keep. Leftovers of empty slots, ready ticks that are past, and probes
     do not count. A column of a system is salted by its name: no system changes what another adds to the digest.
     Sums of mixed words modulo 2^32: integers only, so the order of summation is free and backends agree.
@@ -23,13 +23,13 @@ def digest(realm: Realm) -> UInt32[Array, "2"]:
     >>> high, low = digest(realm)
     """
     tiles, agents = realm.tiles, realm.agents
-    forest = tiles.material == Material.FOREST
+    renews = (tiles.material == Material.FOREST) | (tiles.material >= NUM_MATERIALS)
     columns = [
         realm.tick,
         realm.next_uid,
         tiles.size,
         tiles.material,
-        jnp.where(forest, jnp.maximum(tiles.ready_tick - realm.tick, 0), 0),
+        jnp.where(renews, jnp.maximum(tiles.ready_tick - realm.tick, 0), 0),
     ]
     columns += [jnp.where(agents.alive, column.astype(jnp.int32), -1) for column in jax.tree.leaves(agents)]
     salted = list(enumerate(columns)) + [(identity(name), column) for name, column in _own(realm).items()]
@@ -52,7 +52,8 @@ def _own(realm: Realm) -> dict[str, jax.Array]:
                 for part, values in column.items():
                     found[f"{system}.{name}.{part}"] = jnp.where(column["alive"], values.astype(jnp.int32), -1)
             else:
-                here = realm.agents.alive if column.ndim == 1 else True  # of agents, or of tiles
+                of_agents = is_of_agents(column, realm.tiles)  # or of tiles
+                here = per_agent(realm.agents.alive, column) if of_agents else True
                 found[f"{system}.{name}"] = jnp.where(here, column.astype(jnp.int32), -1)
     return found
 

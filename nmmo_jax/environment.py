@@ -80,7 +80,7 @@ def turn(
     attacks = aim(realm, acting, targetable, orders.style, orders.target, rules)
     realm = movement(realm, acting, orders.move, config)
     realm, outcome = run_phases("move", realm, outcome, whose, orders, draws, rules, config)
-    realm, outcome = strike(realm, outcome, attacks, orders.style, orders.target, rules, config)
+    realm, outcome = strike(realm, outcome, attacks, orders.style, orders.target, draws, rules, config)
     return run_phases("act", realm, outcome, whose, orders, draws, rules, config)
 
 

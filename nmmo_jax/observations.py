@@ -217,7 +217,9 @@ def planes_of(realm: Realm, config: Config) -> UInt8[Array, "2 H L"]:
 
     half = config.num_agents // 2
     planes = with_agents(jnp.zeros(shape, jnp.uint8), slice(half))
-    planes = planes.at[0, radius : radius + config.rows, radius : radius + config.columns].set(observed_material(realm))
+    planes = planes.at[0, radius : radius + config.rows, radius : radius + config.columns].set(
+        observed_material(realm, config)
+    )
     return with_agents(planes, slice(half, None))
 
 

@@ -21,7 +21,6 @@ from nmmo_jax.components import NO_DAMAGE, NO_UID, Agents, Realm, State, Tiles, 
 from nmmo_jax.config import RULES_VERSION, Config
 from nmmo_jax.digest import digest
 from nmmo_jax.environment import Environment, Info
-from nmmo_jax.kinds import Material
 from nmmo_jax.references import config_as_json, config_from_json
 from nmmo_jax.rules import Rules, as_rules
 
@@ -50,7 +49,7 @@ class Frame(flax.struct.PyTreeNode):
     digest: UInt32[Array, "2"]
     of: State  # what systems keep
     choices: dict[str, Int32[Array, "N"]]  # of systems' arguments, as in ``Orders``
-    depleted: UInt8[Array, "B"] | None  # bit per tile, row-major: forests that are not ready; None within a ``Replay``
+    depleted: UInt8[Array, "B"] | None  # bit per tile, row-major: what is not ready; None within a ``Replay``
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -61,7 +60,7 @@ def first_frame(realm: Realm, config: Config) -> Frame:
     happened: dict[str, Any] = {"move": byte, "style": byte, "target": nobody, "hit": nobody, "hit_damage": zero}
     happened |= {"left": zero > 0, "left_age": zero, "cause": byte}
     happened["choices"] = {argument.name: zero for system in config.systems for argument in system.arguments}
-    return Frame(**_state(realm), **happened)
+    return Frame(**_state(realm, config), **happened)
 
 
 def next_frame(
@@ -74,7 +73,7 @@ def next_frame(
     """
     orders, owned, outcome = as_orders(action, config), before.agents.alive, info.outcome
     return Frame(
-        **_state(after),
+        **_state(after, config),
         move=jnp.where(owned, orders.move, 0).astype(jnp.int8),
         style=jnp.where(owned, orders.style, 0).astype(jnp.int8),
         target=jnp.where(owned, orders.target, -1),
@@ -87,7 +86,7 @@ def next_frame(
     )
 
 
-def _state(realm: Realm) -> dict[str, Any]:
+def _state(realm: Realm, config: Config) -> dict[str, Any]:
     agents = realm.agents
     nothing = {"uid": NO_UID, "damage": NO_DAMAGE}
     columns = {
@@ -95,8 +94,7 @@ def _state(realm: Realm) -> dict[str, Any]:
         for field in dataclasses.fields(Agents)
     }
     columns = {name: column.astype(getattr(agents, name).dtype) for name, column in columns.items()}
-    forest = realm.tiles.material == Material.FOREST
-    depleted = jnp.packbits((forest & (observed_material(realm) != Material.FOREST)).reshape(-1))
+    depleted = jnp.packbits((observed_material(realm, config) != realm.tiles.material).reshape(-1))
     state = {"tick": realm.tick, "next_uid": realm.next_uid, "agents": Agents(**columns), "digest": digest(realm)}
     return {**state, "depleted": depleted, "of": realm.of}
 
@@ -159,14 +157,14 @@ class Replay:
         return len(self.frames) - 1
 
     def toggles(self, since: int, until: int) -> np.ndarray:
-        """Tiles whose forest is ready in one of two frames and depleted in the other; -1: before the first."""
+        """Tiles that are ready in one of two frames and depleted in the other; -1: before the first."""
         low, high = sorted((since, until))
         some = [np.zeros(0, np.int32), *self.toggled[low + 1 : high + 1]]
         tiles, times = np.unique(np.concatenate(some), return_counts=True)
         return tiles[times % 2 == 1]
 
     def ready_tick(self, index: int) -> Int32[np.ndarray, "R C"]:
-        """From which tick each forest is ready, as of a frame; 0 where it is."""
+        """From which tick each tile is ready, as of a frame; 0 where it is."""
         ready = np.zeros(self.tiles.material.size, np.int32)
         if index == len(self):
             depleted = np.flatnonzero(np.unpackbits(self._depleted, count=ready.size))

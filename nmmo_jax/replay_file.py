@@ -20,7 +20,6 @@ from nmmo_jax.actions import number_of_things
 from nmmo_jax.common.files import of_kind, one_line, read_arrays, write_arrays
 from nmmo_jax.components import Realm, Tiles, empty_agents, empty_probes, empty_state
 from nmmo_jax.config import STYLES, Config
-from nmmo_jax.kinds import Material
 from nmmo_jax.references import config_from_json
 from nmmo_jax.replay import FORMAT, VERSION, Frame, Replay, first_frame
 from nmmo_jax.systems.movement import DIRECTIONS
@@ -106,8 +105,8 @@ def _put_together(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Repla
         raise ValueError("toggled: must be frames and tiles")
     _check("toggled.frame", when, 0, number - 1)
     _check("toggled.tile", tile, 0, tiles.material.size - 1)
-    if (np.diff(when) < 0).any() or (tiles.material.reshape(-1)[tile] != Material.FOREST).any():
-        raise ValueError("toggled: out of order, or no forests")
+    if (np.diff(when) < 0).any() or not np.isin(tiles.material.reshape(-1)[tile], [*config.spent]).all():
+        raise ValueError("toggled: out of order, or tiles that are always ready")
     stacked = jax.tree.unflatten(jax.tree.structure(example), columns.values())
     frames = [jax.tree.map(lambda leaf, index=index: leaf[index], stacked) for index in range(number)]
     return Replay(about, tiles, frames, np.split(tile, np.searchsorted(when, np.arange(1, number))))

@@ -106,6 +106,17 @@ class Rules(flax.struct.PyTreeNode):
         return hash(rule_values(self))
 
 
+class OwnRules:
+    """The rules of a system as attributes."""
+
+    def __init__(self, system: str, rules: dict[str, Any]):
+        self.__dict__.update(rules)
+        self._told = f"rules of {system}: {{}}: there are {', '.join(rules) or 'none'}"
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(self._told.format(name) + near(name, vars(self)))
+
+
 def rule_values(rules: Rules) -> tuple[Any, ...]:
     """What rules are compared and hashed by."""
     classic = tuple(_value(getattr(rules, name), field.metadata["dtype"]) for name, field in RULE_FIELDS.items())

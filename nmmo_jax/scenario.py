@@ -149,7 +149,7 @@ def _own_state(
         if isinstance(value, str):
             value = np.clip(np.rint(np.asarray(rules.of[system.name][value])).astype(int), low, high)
         values = np.array(own[column.name])
-        values[slot] = _whole(f"of[{name!r}]", value, low, high, (slot.size,))
+        values[slot] = _whole(f"of[{name!r}]", value, low, high, (slot.size, *column.shape))
         own[column.name] = jnp.asarray(values)
     return state
 

@@ -14,7 +14,21 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from nmmo_jax.common.spelling import near
-from nmmo_jax.declarations import STATS, Argument, Column, Goal, Head, Leaf, Listing, NewMaterial, Phase, Rule, Table
+from nmmo_jax.declarations import (
+    SHARED,
+    STATS,
+    STYLES,
+    Argument,
+    Column,
+    Goal,
+    Head,
+    Leaf,
+    Listing,
+    NewMaterial,
+    Phase,
+    Rule,
+    Table,
+)
 from nmmo_jax.values import check_choice, check_function, check_int, check_name, check_several, check_unique
 
 
@@ -29,6 +43,10 @@ class System:
       terrain: ``terrain(material, words, config) -> material``, what it makes of generated ground ``[R, C]``, uint8, by
         raw words ``[R, C]``, uint32.
       stats: which of ``STATS`` it changes, by the verbs of ``World``; each has an account in the ledger.
+      blow: ``blow(rule, style, stance, offence, defence, word) -> damage``, what an attack does, of arrays of any
+        shape: with the system's rules, the attacker's style and its target's stance (-1 where nobody has one), raw
+        chance uint32, all else int32. Such attacks take no food and water. One system of a world may have it; default:
+        what the classic rules and ``SHARED`` columns say.
       causes: of deaths, by name.
       events: kinds of event, by name.
       phases: what it does, and when.
@@ -48,6 +66,7 @@ class System:
     materials: tuple[NewMaterial, ...] = ()
     terrain: Callable[..., Any] | None = None
     stats: tuple[str, ...] = ()
+    blow: Callable[..., Any] | None = None
     causes: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     phases: tuple[Phase, ...] = ()
@@ -75,8 +94,9 @@ class System:
             for name in getattr(self, kind):
                 check_name(kind, name)
         for column in (*self.tiles, *(column for table in self.tables for column in table.columns)):
-            if column.inherited or column.newborn != column.empty:
-                raise ValueError(f"system {self.name}: column {column.name}: newborn, inherited: are for agents alone")
+            if column.inherited or column.newborn != column.empty or column.each:
+                told = "newborn, inherited, each: are for agents alone"
+                raise ValueError(f"system {self.name}: column {column.name}: {told}")
         own = {rule.name for rule in self.rules}
         for column in self.agents:
             if isinstance(column.newborn, str) and column.newborn not in own:
@@ -91,8 +111,16 @@ class System:
                 continue
             size = check_int(f"argument {argument.name}: size", argument.size, 2, 65_536)
             check_int(f"argument {argument.name}: nothing", argument.nothing, 0, size - 1)
-        if self.terrain is not None:
-            check_function(f"system {self.name}: terrain", self.terrain)
+        for field in ("terrain", "blow"):
+            if getattr(self, field) is not None:
+                check_function(f"system {self.name}: {field}", getattr(self, field))
+        self._check_shared()
+
+    def _check_shared(self) -> None:
+        for column in (column for column in self.agents if column.name in SHARED):
+            if column.each and (column.name != "offence" or column.each != STYLES):
+                told = f"system {self.name}: column {column.name}: each={column.each}"
+                raise ValueError(f"{told}: must be (), or {STYLES} of offence")
 
     @property
     def arguments(self) -> tuple[Argument, ...]:
@@ -133,6 +161,9 @@ def check_systems(systems: Any, taken: dict[str, Iterable[str]]) -> tuple[System
         for need in system.needs:
             if need not in names:
                 raise ValueError(f"systems: {system.name} needs {need}, which is not among {', '.join(names)}")
+    having = [system.name for system in systems if system.blow is not None]
+    if len(having) > 1:
+        raise ValueError(f"systems: {' and '.join(having)} both say what an attack does (blow): one may")
     for kind in ("materials", "causes", "events", "heads", "arguments", "observe", "goals"):
         found = [*taken.get(kind, ())]
         for system in systems:
@@ -152,7 +183,7 @@ class Listed(NamedTuple):
 
     Attributes:
       shower: the system that shows it.
-      keeper, table: whose table it is, and its name; of the agents, the shower and ``"agents"``.
+      keeper, table: whose table it is, and its name; of the agents, the shower and ``"agents"``, and so of ``"own"``.
       rows: of that table; None: as many as agents.
       columns: those that are shown, in order.
     """
@@ -175,7 +206,10 @@ def find_table(listing: Listing, shower: System, systems: Iterable[System]) -> L
     name, _, table = listing.table.rpartition(".")
     keeper = next((system for system in systems if system.name == (name or shower.name)), shower)
     if listing.table == "agents":
-        rows, columns = None, (Column("row"), Column("col"), *shower.agents)  # where they stand, and what is kept
+        single = (column for column in shower.agents if not column.each)
+        rows, columns = None, (Column("row"), Column("col"), *single)  # where they stand, and what is kept
+    elif listing.table == "own":
+        rows, columns = listing.most, tuple(one for one in shower.agents if len(one.each) == listing.most)
     else:
         found = next((one for one in keeper.tables if one.name == table and (not name or keeper.name == name)), None)
         if found is None:
@@ -191,6 +225,6 @@ def find_table(listing: Listing, shower: System, systems: Iterable[System]) -> L
         if column not in known:
             there = f"{listing.table} has {', '.join(sorted(known)) or 'none'}"
             raise ValueError(f"{told}: columns: {column!r}: {there}{near(column, known)}")
-    if listing.rows is None and not {"row", "col"} <= known.keys():
+    if listing.rows is None and listing.table != "own" and not {"row", "col"} <= known.keys():
         raise ValueError(f"{told}: rows=None: {listing.table} must have the columns row and col to be found in view")
     return Listed(listing, shower, keeper, table, rows, tuple(known[column] for column in listing.columns))

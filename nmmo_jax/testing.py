@@ -151,7 +151,7 @@ class _Check:
         own, empty = state[self.system.name], ~np.asarray(realm.agents.alive)
         for column in self.system.agents:
             values = np.array(own[column.name])
-            values[empty] = rng.integers(*column.bounds, empty.sum(), endpoint=True)
+            values[empty] = rng.integers(*column.bounds, (empty.sum(), *column.shape), endpoint=True)
             own[column.name] = jnp.asarray(values)
         return realm.replace(of=state)
 
@@ -175,7 +175,11 @@ class _Check:
             changed[at] = bounds[0] if changed[at] == bounds[1] else changed[at] + 1
             return jnp.asarray(changed)
 
-        places = [(column, np.asarray(realm.agents.alive)) for column in self.system.agents]
+        alive = np.asarray(realm.agents.alive)
+        places = [
+            (column, np.broadcast_to(alive.reshape(-1, *[1] * len(column.shape)), own[column.name].shape))
+            for column in self.system.agents
+        ]
         places += [(column, np.ones(own[column.name].shape, bool)) for column in self.system.tiles]
         for column, where in places:
             if where.any():

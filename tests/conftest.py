@@ -16,6 +16,7 @@ LONGEST = (
     "system_lists", "browser", "policy", "systems", "learned_from", "trinity", "properties", "smith", "equivalence",
     "recorded", "births", "replay", "goals", "episodes", "scripted", "benchmarks", "jax_settings", "simulate", "tables",
     "training", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs_code", "docs", "new",
+    "browser_systems", "browser_look",
 )  # fmt: skip
 
 
@@ -49,3 +50,14 @@ def example_systems():
     sys.path.insert(0, folder)
     yield
     sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, without a window."""
+    from browsing import CHROMIUM, FLAGS, sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()

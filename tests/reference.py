@@ -45,7 +45,11 @@ from reference_sight import Sight
 
 
 class Realm(Sight):
-    """One world."""
+    """One world. What is an attribute of the class, or a method of its own, is so for worlds with more rules."""
+
+    character = Agent
+    drains = True  # whether attacks take food and water
+    walkable = WALKABLE
 
     def __init__(self, settings: Settings, rules: Rules, material: np.ndarray):
         self.settings = settings
@@ -56,7 +60,7 @@ class Realm(Sight):
         self.next_uid = 0
         self.slots: list[Agent | None] = [None] * settings.num_agents
         self.departed: dict[int, Agent] = {}  # truncated in the last step: gone, but owed a last look
-        self.spawn_tiles = spawn_tiles(self.material)
+        self.spawn_tiles = spawn_tiles(self.material, self.walkable)
         self.visits = np.zeros((settings.num_populations, *self.material.shape), np.int64)
         self.births: list[Birth] = []
         self.events: list[Event] = []
@@ -75,7 +79,7 @@ class Realm(Sight):
         uid = self.next_uid if uid is None else int(uid)
         self.next_uid = max(self.next_uid, uid + 1)
         place = (int(slot), uid, int(population), int(row), int(col))
-        self.slots[slot] = agent = Agent(*place, **{name: int(value) for name, value in stats.items()})
+        self.slots[slot] = agent = self.character(*place, **{name: int(value) for name, value in stats.items()})
         return agent
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -201,17 +205,21 @@ class Realm(Sight):
         down, right = OFFSETS.get(int(action["move"][agent.slot]), (0, 0))
         row, col = agent.row + down, agent.col + right
         # A forest and its scrub are both walkable, so the underlying material decides as the observed would.
-        if agent.freeze == 0 and self.at(row, col) in WALKABLE:
+        if agent.freeze == 0 and self.at(row, col) in self.walkable:
             agent.row, agent.col = row, col
+
+    def damage(self, hit: Hit) -> int:
+        """D: what the hit asks of its target."""
+        return self.rules.attack_damage[hit.style]
 
     def strike(self, hits: list[Hit]) -> None:
         """Carry out attacks together: sum per agent what it suffers, loses and gains, then clamp once."""
         rules = self.rules
         for agent in dict.fromkeys(one for hit in hits for one in (hit.actor, hit.target)):
             received = [hit for hit in hits if hit.target is agent]
-            lost = sum(rules.attack_damage[hit.style] for hit in received)
-            gained = sum(rules.attack_damage[hit.style] for hit in hits if hit.actor is agent)
-            if lost > 0 or gained > 0:
+            lost = sum(self.damage(hit) for hit in received)
+            gained = sum(self.damage(hit) for hit in hits if hit.actor is agent)
+            if self.drains and (lost > 0 or gained > 0):
                 for stat, most in (("food", rules.max_food), ("water", rules.max_water)):
                     held = getattr(agent, stat) + gained
                     after = min(most, max(0, held - lost))
@@ -226,10 +234,10 @@ class Realm(Sight):
                 healthy = agent.health > 0
                 self.change(agent, "health", max(0, agent.health - lost), "damage")
                 if healthy and agent.health == 0 and agent.cause is None:
-                    worst = max(received, key=lambda hit: (rules.attack_damage[hit.style], -hit.actor.uid))
+                    worst = max(received, key=lambda hit: (self.damage(hit), -hit.actor.uid))
                     agent.cause, agent.killer = "combat", worst.actor.uid
         for hit in hits:
-            amount = 0 if self.immune(hit.target) else rules.attack_damage[hit.style]
+            amount = 0 if self.immune(hit.target) else self.damage(hit)
             self.note("attack", hit.actor, hit.target.uid, amount, (hit.row, hit.col))
 
     def cull(self, agents: list[Agent], survivors: set[Agent]) -> tuple:

@@ -132,7 +132,7 @@ def distance(a: Agent, b: Agent) -> int:
     return max(abs(a.row - b.row), abs(a.col - b.col))
 
 
-def spawn_tiles(material: np.ndarray) -> list[tuple[int, int]]:
+def spawn_tiles(material: np.ndarray, walkable: Sequence[int] = WALKABLE) -> list[tuple[int, int]]:
     """Walkable tiles without lava on the bounding box of all that is not lava, row by row."""
     rows, cols = np.nonzero(material != LAVA)
     if len(rows) == 0:
@@ -143,5 +143,5 @@ def spawn_tiles(material: np.ndarray) -> list[tuple[int, int]]:
         for row in range(top, bottom + 1)
         for col in range(left, right + 1)
         if row in (top, bottom) or col in (left, right)
-        if material[row, col] != LAVA and material[row, col] in WALKABLE
+        if material[row, col] != LAVA and material[row, col] in walkable
     ]

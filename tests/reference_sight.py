@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from reference_parts import FEATURES, LAVA, OFFSETS, WALKABLE, Agent, distance
+from reference_parts import FEATURES, LAVA, OFFSETS, Agent, distance
 
 
 class Sight:
@@ -69,7 +69,7 @@ class Sight:
     def may_move(self, agent: Agent, move: int) -> bool:
         down, right = OFFSETS[move]
         thawed = agent.freeze <= 1  # vitals count it down before the agent moves
-        return move == 0 or (thawed and self.at(agent.row + down, agent.col + right) in WALKABLE)
+        return move == 0 or (thawed and self.at(agent.row + down, agent.col + right) in self.walkable)
 
     def may_target(self, observer: Agent, other: Agent, style: int) -> bool:
         rules = self.rules

@@ -3,37 +3,25 @@
 Pictures are left in .cache/screenshots. Needs Chromium; software rendering will do.
 """
 
-import shutil
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
+from browsing import PUBLIC, keep, needs_browser, state, until
 from proxy import PREFIX, front
-from watched import MANNERS, begun, played
 
 from nmmo_jax import make
 from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.viewer import protocol
+from nmmo_jax.viewer.access import Access
+from nmmo_jax.viewer.hub import Hub
+from nmmo_jax.viewer.playback import Playback
 from nmmo_jax.viewer.policies import TrainedPolicies
-from nmmo_jax.viewer.scene import slot_of
+from nmmo_jax.viewer.server import serving
 from nmmo_jax.world.draw import population_colours
 from nmmo_jax.world.pool import MapPool
+from train.policy import load_named
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from nmmo_jax.viewer.access import Access  # noqa: E402
-from nmmo_jax.viewer.hub import Hub  # noqa: E402
-from nmmo_jax.viewer.playback import Playback  # noqa: E402
-from nmmo_jax.viewer.server import serving  # noqa: E402
-from train.policy import load_named  # noqa: E402
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-PUBLIC = "hub.example.org"
-FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
-FLAGS += [f"--host-resolver-rules=MAP {PUBLIC} 127.0.0.1", "--no-proxy-server"]
-PICTURES = Path(__file__).resolve().parents[1] / ".cache" / "screenshots"
+pytestmark = needs_browser
 NAMES = ("chaos128", "forager")
 TICKS = 30
 
@@ -61,14 +49,6 @@ def served():
         yield playback, f"http://127.0.0.1:{port}/"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def page(browser, served):
     """The client, connected; no error may have been told at the end."""
@@ -82,23 +62,6 @@ def page(browser, served):
     assert told == []
     assert page.evaluate("window.nmmo.state.errors") == []
     context.close()
-
-
-def state(page, what):
-    return page.evaluate(f"(() => {{ const state = window.nmmo.state; return {what}; }})()")
-
-
-def until(page, what, seconds=60.0):
-    """Waits, without evaluating texts within the page, which it does not allow."""
-    end = time.monotonic() + seconds
-    while not page.evaluate(what):
-        assert time.monotonic() < end, what
-        page.wait_for_timeout(30)
-
-
-def keep(page, name):
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png")
 
 
 def seek(page, tick):
@@ -203,109 +166,6 @@ def test_it_goes_on_and_a_person_plays(page, served):
     slot = np.flatnonzero(agents.uid == uid)[0]
     moved = [int(frame.move[slot]) for frame in playback.view.replay.frames[before + 3 : before + 5]]
     assert moved == [0, 0]  # nobody has told it to
-
-
-def test_a_small_screen(browser, served):
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.goto(served[1])
-    until(page, "window.nmmo?.state.ready", 30)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert state(page, "state.agentsDrawn") > 0
-    keep(page, "small")
-    context.close()
-
-
-def test_a_person_chooses_what_a_system_offers(browser):
-    """By mouse and by keyboard; what does nothing now cannot be chosen."""
-    play = begun("wanderer", systems=[MANNERS])
-    played(play, 4)
-    playback = Playback(play, 1, TrainedPolicies(play.env, ("wanderer",)), seconds=0.3)
-    playback.set_pace(paused=True)
-    hub = Hub(playback, population_colours(2), {"game": "chaos", "can": {"take": True}})
-    with serving(hub, Access()) as port:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"http://127.0.0.1:{port}/")
-        until(page, "window.nmmo?.state.ready", 30)
-        page.keyboard.press("n")
-        page.keyboard.press("g")
-        until(page, "window.nmmo.state.taken != null")
-        uid = state(page, "state.taken")
-        slot = slot_of(play.replay, playback.newest, uid)
-        pose, friend = (page.locator(f"#control section:has-text('manners: {name}')") for name in ("pose", "friend"))
-        assert "0 stand, 1 sit, 2 lie" in pose.inner_text()
-        lie = pose.get_by_role("button", name="2", exact=True)
-        sync_api.expect(lie).to_be_disabled()
-        pose.get_by_role("button", name="1", exact=True).click()
-        gift, place = (page.locator(f"#control section:has-text('manners: {name}')") for name in ("gift", "place"))
-        gift.get_by_role("button", name="1 kind 7", exact=True).click()
-        place.locator("input").fill("113")
-        place.locator("input").press("Enter")
-        other = friend.get_by_role("button", disabled=False).nth(1)
-        other_uid = int(other.inner_text().rpartition("#")[2])
-        other.click()
-        keep(page, "chosen")
-        assert step(page, playback).choices["pose"][slot] == 1
-        frame = playback.view.replay.frames[playback.newest]
-        assert frame.of["manners"]["friend"][slot] == other_uid != uid
-        before = playback.view.replay.frames[playback.newest - 1].agents
-        assert frame.choices["gift"][slot] == 2  # the row that is listed first
-        assert frame.choices["place"][slot] == before.row[slot] * 20 + before.col[slot] + 1  # right of the middle
-        sync_api.expect(lie).to_be_enabled()
-        for _ in MANNERS.arguments[1:]:  # from friend, which was clicked last, around to pose
-            page.keyboard.press("c")
-        page.keyboard.press("Shift+Digit2")
-        sync_api.expect(lie).to_have_attribute("aria-pressed", "true")
-        assert step(page, playback).choices["pose"][slot] == 2
-        sync_api.expect(lie).to_have_attribute("aria-pressed", "false")
-        assert step(page, playback).choices["pose"][slot] == 0
-        place = page.locator("#control section:has-text('manners: place') input")
-        for typed in ("113", ""):  # emptied, it chooses nothing else
-            place.fill(typed)
-            place.press("Enter")
-        agents = playback.view.replay.frames[playback.newest].agents
-        beside = int(agents.row[slot]) * play.env.config.columns + int(agents.col[slot]) + 1
-        assert place.evaluate("(field) => field.validity.valid")
-        place.blur()
-        assert step(page, playback).choices["place"][slot] == beside
-        assert page.evaluate("window.nmmo.state.errors") == []
-        page.close()
-
-
-def test_choices_of_systems_in_words(browser, served):
-    """Of tiles and of what is listed those that are most probable, by what they are."""
-    page = browser.new_page()
-    page.goto(served[1])
-    found = page.evaluate(
-        """async () => {
-        const { Inspector } = await import("./inspector.js");
-        const world = { view: 5, nameOf: (uid) => `#${uid}` };
-        const byChoice = (about, shares, data) =>
-            Inspector.prototype.byChoice.call({ world }, { columns: [], ...about }, shares, data).map(
-                (row) => row.querySelector("span")?.textContent ?? row.textContent);
-        const tiles = new Array(25).fill(0.01);
-        [tiles[20], tiles[12]] = [0.5, 0.2];
-        const data = { "thing.gift": [-1, 7, -1, 3], "shown.gift": [4, 0, 9], "thing.leader": [-1, 6],
-            "shown.leader": [2, 5] };
-        return [
-            byChoice({ name: "place", among: "window", nothing: 12 }, tiles),
-            byChoice({ name: "gift", among: "gifts", nothing: 0, columns: ["kind"] }, [0.1, 0.3, 0, 0.6], data),
-            byChoice({ name: "leader", among: "pack", agents: true, nothing: 0, columns: ["pose", "age"] }, [0.1, 0.9],
-                data),
-            byChoice({ name: "pose", among: "" }, [0.2, 0, 0.8]),
-        ]; }"""
-    )
-    assert found[0][:2] == ["+2 row -2 col", "nothing"] and found[0][16:] == ["and 9 more"]
-    assert found[1:] == [["kind 9", "kind 4", "nothing"], ["#6 pose 2 age 5", "nobody"], ["0", "1", "2"]]
-    page.close()
-
-
-def step(page, playback):
-    """Plays a tick: its frame."""
-    before = playback.newest
-    page.keyboard.press(".")
-    until(page, f"window.nmmo.state.tick === {before + 1}")
-    return playback.view.replay.frames[before + 1]
 
 
 def test_with_a_token_and_behind_a_proxy(browser, served):

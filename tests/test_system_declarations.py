@@ -16,6 +16,7 @@ from nmmo_jax.actions import as_orders, heads
 from nmmo_jax.components import empty_outcome
 from nmmo_jax.declarations import SCHEDULE, Argument, Column, Head, Leaf, NewMaterial, Phase, Rule, Table
 from nmmo_jax.digest import digest
+from nmmo_jax.draws import draw
 from nmmo_jax.ledger import sinks, sources
 from nmmo_jax.references import config_as_json, config_from_json, find, reference
 from nmmo_jax.replay import Replay
@@ -54,6 +55,12 @@ def three(example_systems):
     (lambda: Column("b", dtype="float32"), "column b: dtype='float32': must be one of bool, int8"),
     (lambda: Column("b", dtype="int8", high=200), "column b: high=200: allowed are whole numbers from -128 to 127"),
     (lambda: Column("b", empty=-1, low=0), "column b: empty=-1: allowed"),
+    (lambda: Column("b", high=1, low=0, names=("c", "d")), "column b: names: are of a category"),
+    (lambda: Column("b", high=2, low=0, category=True, names=("c", "d")), "column b: names: 2 of 3 numbers"),
+    (lambda: Column("b", high=1, low=0, category=True, names=("c", "c")), "column b: names: c is there twice"),
+    (lambda: Column("b", high=1, low=0, category=True, names=("c", "")), "must not be empty"),
+    (lambda: Argument("b", 3, names=("c", "d")), "argument b: names: 2 of 3 numbers"),
+    (lambda: Argument("b", among="visible", names=("c",)), "argument b: names: 1 of 0 numbers"),
     (lambda: NewMaterial("m", color="red"), "material m: color='red': must be '#rrggbb'"),
     (lambda: Table("t", 0, [Column("b")]), "table t: capacity=0: allowed"),
     (lambda: Table("t", 4, [Column("alive")]), "table t: columns: alive is there twice"),
@@ -280,7 +287,9 @@ def test_combat_reads_offence_and_defence():
         realm = nmmo_jax.make_realm(config, ground, **place, of=given)
         n = config.num_agents
         hits, style, target = jnp.arange(n) == 0, jnp.zeros(n, jnp.int32), jnp.ones(n, jnp.int32)
-        after, _ = strike(realm, empty_outcome(config), hits, style, target, as_rules(Rules(), config), config)
+        rules = as_rules(Rules(), config)
+        draws = draw(jax.random.key(0), realm, rules, config)
+        after, _ = strike(realm, empty_outcome(config), hits, style, target, draws, rules, config)
         return 30 - int(after.agents.health[1])
 
     assert [lost(0, 0), lost(5, 0), lost(5, 3), lost(0, 25)] == [10, 15, 12, 0]

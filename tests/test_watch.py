@@ -19,7 +19,7 @@ from nmmo_jax.observations import observe
 from nmmo_jax.viewer import protocol
 from nmmo_jax.viewer.inspector import Inspector
 from nmmo_jax.viewer.policies import TrainedPolicies
-from nmmo_jax.viewer.scene import Totals, attack_map, frame, slot_of
+from nmmo_jax.viewer.scene import Totals, attack_map, frame, land, slot_of, told_apart
 from train.policy import load_named
 
 NAMES = ("chaos128", "forager")
@@ -55,6 +55,21 @@ def test_messages_come_out_as_they_went_in():
     assert all((got[name] == array).all() and got[name].dtype == array.dtype for name, array in arrays.items())
     with pytest.raises(ValueError, match="version 2 of the viewer's messages"):
         protocol.decode(message[:4] + b"\2" + message[5:])
+
+
+def test_populations_can_be_told_apart_by_name():
+    assert told_apart(["a", "b"]) == ["a", "b"]
+    assert told_apart(["a"] * 3) == ["a 1", "a 2", "a 3"]
+    assert told_apart(["a", "b", "a", "b", "c"]) == ["a 1", "b 1", "a 2", "b 2", "c"]
+    assert told_apart(["a", "a 1", "a"]) == ["a 2", "a 1", "a 3"]
+
+
+def test_land_is_what_is_not_lava():
+    material = np.zeros((9, 12), np.uint8)
+    assert land(material) == ((0, 0), (9, 12))  # none at all
+    material[3:6, 2:11] = Material.GRASS
+    material[4, 5] = Material.LAVA
+    assert land(material) == ((3, 2), (3, 9)) and land(material, 2) == ((1, 0), (7, 12))
 
 
 @settings(max_examples=200)
@@ -122,6 +137,7 @@ def test_frames_tell_of_the_world(replay):
             np.testing.assert_array_equal(told[name], getattr(agents, name))
         assert header["tick"] == index
         assert told["living"].sum() == len(agents.uid)
+        assert header["age"] == pytest.approx(agents.age.mean())
         since = index
     died = sum(header["deaths"].values())
     assert died == sum(int(one.left.sum()) for one in replay.frames) > 0

@@ -5,13 +5,19 @@ import threading
 
 import numpy as np
 import pytest
-from watched import MANNERS, begun, played, served, until
+from PIL import ImageColor
+from watched import MANNERS, ZOO, begun, played, served, until
 from websockets.asyncio.client import connect
 
+from nmmo_jax import make
+from nmmo_jax.declarations import Column, Table
+from nmmo_jax.system import System
 from nmmo_jax.viewer import protocol, scene
+from nmmo_jax.viewer.declared import colours_of_things, things
 from nmmo_jax.viewer.inspector import Inspector
 from nmmo_jax.viewer.policies import TrainedPolicies
-from nmmo_jax.viewer.scene import slot_of
+from nmmo_jax.viewer.render import Painter
+from nmmo_jax.viewer.scene import Totals, slot_of
 
 NAMES = ("wanderer",)
 
@@ -42,9 +48,10 @@ def test_a_hello_has_what_is_declared(play):
     header, _ = protocol.decode(scene.hello(play.replay, ["#000000"] * 2, {}))
     assert [one["name"] for one in header["causes"]] == ["lava", "starvation", "thirst", "combat", "boredom"]
     assert len({one["colour"] for one in header["causes"]}) == 5
-    assert header["own"] == {"manners.pose": "as it was chosen"} | {
+    assert {one["name"]: one["meaning"] for one in header["own"]} == {"manners.pose": "as it was chosen"} | {
         f"manners.{name}": "" for name in ("friend", "gift", "place")
     }
+    assert header["tables"] == []  # gifts have no place
     arguments = {one["name"]: one for one in header["arguments"]}
     assert list(arguments) == ["move", "style", "target", "pose", "friend", "gift", "place", "leader"]
     assert arguments["move"]["labels"] == ["stay", "east", "south", "west", "north"]
@@ -52,10 +59,66 @@ def test_a_hello_has_what_is_declared(play):
         "manners", 3, 0, "", None,
     ]  # fmt: skip
     assert arguments["friend"]["among"] == "visible" and arguments["friend"]["size"] == 16
-    assert [arguments["gift"][name] for name in ("among", "size", "columns")] == ["gifts", 4, ["kind"]]
+    assert [arguments["gift"][name] for name in ("among", "size", "table")] == ["gifts", 4, "manners.gifts"]
+    assert [one["name"] for one in arguments["gift"]["columns"]] == ["kind"]
+    assert [name for name, one in arguments.items() if one["head"] == "give"] == ["gift", "place"]
     assert [name for name, one in arguments.items() if one["agents"]] == ["target", "friend", "leader"]
     assert [one["name"] for one in header["stats"]] == ["health", "food", "water"]
     assert "immune" in header["agents"] and "alive" not in header["agents"]
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    play = begun(*NAMES, systems=[ZOO])
+    played(play, 3)
+    return play
+
+
+def test_things_with_a_place_are_sent_with_each_frame(zoo):
+    replay = zoo.replay
+    header, _ = protocol.decode(scene.hello(replay, ["#000000"] * 2, {}))
+    (table,) = header["tables"]
+    assert table["name"] == "zoo.beasts" and table["kind"] == "kind" and table["low"] == 0
+    assert [one["name"] for one in table["kinds"]] == ["hen", "goblin", "troll"]
+    assert len({one["colour"] for one in table["kinds"]}) == 3
+    assert [one["name"] for one in table["columns"]] == ["row", "col", "level", "kind"]
+    assert table["columns"][3]["names"] == ["hen", "goblin", "troll"]
+    totals = Totals(replay)
+    for index, living in ((0, 0), (1, 3), (3, 3)):
+        _, told = protocol.decode(scene.frame(replay, totals, index, index - 1, {}))
+        assert told["table.zoo.beasts"].tolist() == [0, 1, 2][:living]
+        for name in ("row", "col", "level", "kind"):
+            kept = replay.frames[index].of["zoo"]["beasts"][name]
+            np.testing.assert_array_equal(told[f"table.zoo.beasts.{name}"], kept[:living])
+            assert told[f"table.zoo.beasts.{name}"].dtype == kept.dtype
+    arguments = {one["name"]: one for one in header["arguments"]}
+    assert arguments["prey"]["table"] == "zoo.beasts" and arguments["use"]["table"] == ""
+    assert arguments["make"]["labels"] == ["nothing", "hook", "line"]
+
+
+def test_things_are_in_pictures(zoo):
+    """A diamond in the colour of the kind, where nobody stands before it."""
+    painter, replay = Painter(zoo.replay, [3], scale=12), zoo.replay
+    picture, seen = painter.picture(0), 0
+    (top, left), _ = scene.land(np.asarray(replay.tiles.material), 2)
+    (colours,), agents = colours_of_things(replay.config), replay.frames[3].agents
+    beasts = replay.frames[3].of["zoo"]["beasts"]
+    for row, col, kind in zip(beasts["row"][:3], beasts["col"][:3], beasts["kind"][:3], strict=True):
+        if not (agents.alive & (agents.row == row) & (agents.col == col)).any():
+            y, x = (int(at) * 12 + 6 for at in (row - top, col - left))
+            assert (picture[y - 1 : y + 1, x - 1 : x + 1] == ImageColor.getrgb(colours[kind])).all()
+            seen += 1
+    assert seen
+
+
+def test_what_a_map_has_kinds_of_is_told_by_number_where_it_has_no_names():
+    bare = System("bare", tables=[Table("rocks", 3, [Column("row"), Column("col")])])
+    kinds = Column("kind", empty=4, low=4, high=5, category=True)
+    herd = System("herd", tables=[Table("sheep", 3, [Column("row"), Column("col"), kinds]), Table("other", 2, [kinds])])
+    rocks, sheep = things(make("chaos", systems=[bare, herd]).config)
+    assert (rocks["kind"], [one["name"] for one in rocks["kinds"]]) == (None, ["rocks"])
+    assert (sheep["kind"], sheep["low"], [one["name"] for one in sheep["kinds"]]) == ("kind", 4, ["sheep 4", "sheep 5"])
+    assert len({one["colour"] for one in rocks["kinds"] + sheep["kinds"]}) == 3
 
 
 def test_a_person_chooses_what_systems_offer(play, policies):

@@ -58,6 +58,62 @@ MANNERS = System(
 """What agents choose is kept as it is: of fixed choices, of agents, of what is listed, of places."""
 
 
+def _arrive(world):
+    """At the end of the first tick, one where each of the first agents stands; they stay."""
+    first = jnp.arange(3)
+    row, col = world.agents.row[:3], world.agents.col[:3]
+    none = ~world["beasts"]["alive"].any()
+    return world.add("beasts", jnp.broadcast_to(none, 3), row=row, col=col, kind=first, level=first + 5)
+
+
+def _hunt(world):
+    return world.set(struck=world.chosen("prey"), used=world.chosen("use"), made=world.chosen("make"))
+
+
+def _carry(world):
+    some = jnp.broadcast_to(jnp.array([0, 2, 0, 1]), (16, 4))
+    return world.set(kind=some, level=some * 3, worn=some == 1)
+
+
+def _near(world):
+    beast = world.row("beasts", world.listed["beasts_in_view"])
+    return world.distance(beast["row"], beast["col"]) <= 3
+
+
+PLACES = tuple(f"place_{number}" for number in range(1, 5))
+ZOO = System(
+    "zoo",
+    agents=[
+        *(Column(name, "int32", empty=-1) for name in ("struck", "used", "made")),
+        Column("kind", "int8", low=0, high=2, category=True, each=PLACES, names=("none", "hat", "ration")),
+        Column("level", "int8", low=0, each=PLACES),
+        Column("worn", "bool", each=PLACES),
+        Column("rank", "uint8", high=9, newborn=1, each=("fishing", "carving")),
+    ],
+    tables=[
+        Table(
+            "beasts",
+            5,
+            [
+                *(Column(name, low=0) for name in ("row", "col", "level")),
+                Column("kind", "uint8", high=2, category=True, names=("hen", "goblin", "troll")),
+            ],
+        )
+    ],
+    observe=[
+        Listing("beasts_in_view", "beasts", 4, ["row", "col", "kind", "level"]),
+        Listing("satchel", "own", 4, ["kind", "level", "worn"]),
+    ],
+    heads=[
+        Head("hunt", [Argument("prey", among="beasts_in_view", mask=_near)]),
+        Head("use", [Argument("use", among="satchel", mask=lambda world: world["kind"] > 0)]),
+        Head("make", [Argument("make", 3, names=("nothing", "hook", "line"))]),
+    ],
+    phases=[Phase("act", _hunt), Phase("settle", _carry), Phase("end", _arrive)],
+)
+"""Things that have a place and kinds, of which some are near; and what an agent carries."""
+
+
 def begun(*names, systems=()):
     """A play that has just begun, population p with policy p modulo their number."""
     env = make("chaos", **WORLD, systems=systems)

@@ -179,8 +179,19 @@ EXPERIMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     f"{game}{agents}": (game, {"num_agents": agents, "num_populations": agents // 16})
     for game in ("law", "chaos")
     for agents in (16, 32, 64, 128)
-} | {name: (name, {}) for name in BIG}
+} | {name: (name, {}) for name in (*BIG, "mmo")}
 """By name: the game, and what of its world is set."""
+
+
+def game_of(name: str) -> str:
+    """The game of an experiment.
+
+    Raises:
+      ValueError: there is none of that name.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"experiment={name!r}: allowed are {', '.join(EXPERIMENTS)}{near(name, EXPERIMENTS)}")
+    return EXPERIMENTS[name][0]
 
 
 def experiment(name: str, /, **overrides: Any) -> Experiment:
@@ -192,9 +203,7 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
     Raises:
       ValueError: names the field, the value and what is allowed.
     """
-    if name not in EXPERIMENTS:
-        raise ValueError(f"experiment={name!r}: allowed are {', '.join(EXPERIMENTS)}{near(name, EXPERIMENTS)}")
-    game, usual_world = EXPERIMENTS[name]
+    game, usual_world = game_of(name), EXPERIMENTS[name][1]
     of_settings, of_options, of_config = (
         {field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions, Config)
     )

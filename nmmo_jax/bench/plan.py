@@ -11,6 +11,7 @@ from nmmo_jax.common.hidden import check_train
 
 GROUPS = (
     *("full_house", "chaos", "law", "classic", "training", "vec_env", "loop", "realms", "crowd", "large", "huge"),
+    "mmo",
     *("systems", "start"),
 )
 _QUICK = ("full_house", "chaos", "classic", "training")
@@ -26,7 +27,7 @@ _CROWD = 8_192  # agents in all, at least
 _ACCELERATED = 128  # times as many, on an accelerator
 _BUFFER_BYTES = 2**32  # of the rollout, at most, on a CPU; calls are made shorter for it
 _BUFFER_SHARE = 0.3  # likewise, of the available memory
-_STATE_BYTES = 48 * 1024  # per realm of 128 agents, at most
+_STATE_BYTES = 80 * 1024  # per realm of 128 agents, at most
 _SPARE = 0.7  # share of the available memory that is used
 
 
@@ -109,6 +110,9 @@ def plan(full: bool, found: dict[str, Any], world: str = "") -> list[Job]:
         add(f"crowd-{agents}", "crowd", 1, row="crowd", agents=agents, realms=max(1, total // agents))
     for name, number in (("large", 2), ("huge", 1)):
         add(name, name, 1, row=name, realms=number)
+    for share in shares:
+        add("mmo", "mmo", share, row="mmo", realms=_rounded(realms, share))
+        add("mmo1024", "mmo", share, row="mmo1024", realms=_rounded(max(realms // 16, share), share))
     cores = None if accelerated else 1
     if "systems" in groups:
         jobs.append(Job("systems", "systems", "nmmo_jax.bench.systems", {"realms": realms}, cores))

@@ -7,6 +7,7 @@
 - ``crowd``: the full house at another size and the same density: its map repeated and cropped to 80 sqrt(N / 128)
   tiles a side for N agents, births per tick with it, all places filled at the start and everybody placed anew,
   uniformly over the walkable tiles.
+- ``mmo``, ``mmo1024``: the role-playing presets, likewise, where nobody hungers and wounds close every tick.
 - ``large``, ``huge``: the presets, under the rules of the full house, on generated maps without lava, filled and
   placed as the crowd is.
 """
@@ -32,12 +33,17 @@ from nmmo_jax.references import find_system
 from nmmo_jax.rules import RULE_FIELDS
 
 FULL_HOUSE = Path(__file__).parent / "full_house.json"
-ROWS = ("full_house", "chaos", "law", "crowd", "large", "huge")
-PRESET_ROWS = ("large", "huge")
+PRESET_ROWS = ("large", "huge", "mmo", "mmo1024")
+ROWS = ("full_house", "chaos", "law", "crowd", *PRESET_ROWS)
 OPEN_ROWS = ("chaos", "law")  # whose worlds can have other fields and systems
 CROWDS = (16, 65_536)  # agents per realm, fewest and most
 _CROWDED = 0.8  # share of places that must be alive in a crowd
 _WARM_UP = {"crowd": 32, "large": 32, "huge": 32}  # ticks: the newborn have lost their immunity
+_WARM_UP |= {"mmo": 96, "mmo1024": 384}  # there are as many monsters as there can be
+_UNHURT = {  # rules under which nobody of a role-playing world dies
+    **dict.fromkeys(("food_metabolism", "water_metabolism", "heal_food_above", "heal_water_above"), 0),
+    **dict.fromkeys(("start_health", "max_health", "heal_amount"), 5_000),
+}
 _WARM_UP_CLASSIC = 256
 
 
@@ -131,7 +137,8 @@ def _preset(name: str, agents: int | None, populations: int | None) -> Row:
         raise ValueError(
             f"row={name!r}: this version has no such preset; it has {', '.join(PRESETS)}{near(name, PRESETS)}"
         )
-    env = nmmo_jax.make(name, **full_rules(), border=0)
+    rules = _UNHURT if name.startswith("mmo") else full_rules()
+    env = nmmo_jax.make(name, **rules, border=0)
     for field, given in {"num_agents": agents, "num_populations": populations}.items():
         if given not in (None, getattr(env.config, field)):
             raise ValueError(f"{field.removeprefix('num_')}={given}: {name} has {getattr(env.config, field)}")

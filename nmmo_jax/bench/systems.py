@@ -175,7 +175,7 @@ def each_alone(env: Environment, realm: Realm, obs: Observation) -> dict[str, fl
         orders, alive = as_orders(given.action, config), realm.agents.alive
         attacks = aim(realm, alive, alive, orders.style, orders.target, rules)
         realm = movement(realm, alive, orders.move, config)
-        return strike(realm, given.outcome, attacks, orders.style, orders.target, rules, config)
+        return strike(realm, given.outcome, attacks, orders.style, orders.target, given.draws, rules, config)
 
     def births(realm, given):
         passed = coin(given.draws.spawn[:, 0], rules.spawn_rate)

@@ -32,7 +32,7 @@ from nmmo_jax.config import Config
 from nmmo_jax.draws import fold_in
 from nmmo_jax.living import fold_living, most_living
 from nmmo_jax.play.measure import use_all_cores
-from nmmo_jax.policies.scripted import BY_AGENT, POLICIES
+from nmmo_jax.policies.scripted import BY_AGENT, POLICIES, offered
 
 _AXIS = "realms"
 _WHOLE, SPLIT = PartitionSpec(), (PartitionSpec(_AXIS), PartitionSpec(None, _AXIS))  # of realms and rollout
@@ -42,15 +42,15 @@ _WHOLE, SPLIT = PartitionSpec(), (PartitionSpec(_AXIS), PartitionSpec(None, _AXI
 class Throughput:
     """Measure one row of the benchmark, and print it as JSON."""
 
-    row: Literal["full_house", "chaos", "law", "crowd", "large", "huge"] = "full_house"
+    row: Literal["full_house", "chaos", "law", "crowd", "large", "huge", "mmo", "mmo1024"] = "full_house"
     """full_house: nearly all places alive. law: no attacks. crowd: the full house at any --agents, at the same
-    density. large, huge: the presets, filled."""
+    density. large, huge, mmo, mmo1024: the presets, filled."""
     policy: Literal["random", "classic"] = "random"
     """classic: the network of the original, with random weights."""
     realms: int = 64
     """Realms side by side."""
     agents: int | None = None
-    """Places per realm. Default: 128; full_house, large and huge have their own number."""
+    """Places per realm. Default: 128; full_house and the presets have their own number."""
     populations: int | None = None
     """Populations per realm. Default: 8, likewise."""
     world: str = ""
@@ -183,7 +183,12 @@ def policy(name: str, config: Config) -> tuple[Callable[[jax.Array], Any], Calla
       ValueError: the package of the networks is not there.
     """
     if name in POLICIES:
-        return lambda key: None, lambda params, key, obs, realm: POLICIES[name](key, obs, realm)
+
+        def act(params: Any, key: jax.Array, obs: Any, realm: Any) -> Any:
+            action = POLICIES[name](key, obs, realm)
+            return action.replace(of=offered(fold_in(key, 1), obs, config)) if config.systems else action
+
+        return lambda key: None, act
     check_train()
     try:
         networks = importlib.import_module("train.networks")

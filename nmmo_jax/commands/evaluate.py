@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, of_game, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 
@@ -32,7 +32,7 @@ class Evaluate(StudyCommand):
     policy: tyro.conf.Positional[tuple[str, ...]] = ()
     """What is evaluated: scripted policies by name, policies that come with the package, folders of runs; or a folder
     with seed-0, seed-1 ...: trainings that differ in their seed only, over which the interval then is."""
-    game: Literal["law", "chaos"] | None = None
+    game: Literal["law", "chaos", "mmo"] | None = None
     """law: no attacks. chaos: attacks. Default: the game in which the first trained policy was trained; law."""
     agents: int | None = None
     """Capacity: agent slots per world. Default: as the first trained policy was trained; 128."""
@@ -65,11 +65,12 @@ class Evaluate(StudyCommand):
         if not names:
             raise ValueError("POLICY: at least one must be named, with --no-baselines")
         world = trained_in(names)
+        game = self.game or world.game
         env = make(
-            self.game or world.game,
+            game,
             num_agents=world.agents if self.agents is None else self.agents,
             num_populations=world.populations if self.populations is None else self.populations,
-            **parse_set(self.set, PLACES | NO_EFFECT, systems=self.system or world.systems),
+            **parse_set(self.set, PLACES | NO_EFFECT, systems=of_game(game, self.system or world.systems)),
         )
         assert self.worlds is not None and self.settle is not None and self.ticks is not None
         return Evaluation(entrants(names, env), env, self.worlds, self.settle, self.ticks, self.seed)

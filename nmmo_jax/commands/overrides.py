@@ -11,7 +11,8 @@ import tyro
 
 from nmmo_jax.common.spelling import near
 from nmmo_jax.config import STYLES, Config
-from nmmo_jax.references import find_system
+from nmmo_jax.presets import PRESETS
+from nmmo_jax.references import find_system, reference
 from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS, rule_ndim
 from nmmo_jax.system import System
 
@@ -94,6 +95,11 @@ def parse_set(
         if name in found:
             raise ValueError(f"{flag} {name}={found[name]}: means nothing where agents do not give birth")
     return found
+
+
+def of_game(game: str, given: Iterable[str]) -> tuple[str, ...]:
+    """The systems of a world by name, ``module:NAME``: those that are given, else those that the game has."""
+    return tuple(given) or tuple(map(reference, PRESETS[game].get("systems", ())))
 
 
 def find_systems(names: Iterable[str]) -> tuple[System, ...]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, get_args
 
 import tyro
 
-from nmmo_jax.commands.overrides import PROBES, WORLD, Overrides, Systems, parse_set, types_of
+from nmmo_jax.commands.overrides import PROBES, WORLD, Overrides, Systems, of_game, parse_set, types_of
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.values import check_int
 
@@ -58,9 +58,10 @@ class StudyOfSettings(StudyCommand):
 
     def base(self) -> Any:
         """The ``train.settings.Experiment`` that is changed."""
-        from train.settings import experiment
+        from train.settings import experiment, game_of
 
-        return experiment(self.experiment, **parse_set(self.set, _NOT | PROBES, fields(), systems=self.system))
+        systems = of_game(game_of(self.experiment), self.system)
+        return experiment(self.experiment, **parse_set(self.set, _NOT | PROBES, fields(), systems=systems))
 
     def amounts(self) -> tuple[Any, ...]:
         """Seeds, agent-steps, worlds, ticks to settle, ticks counted and the seed of maps, as the studies take them."""

@@ -8,7 +8,16 @@ import numpy as np
 import tyro
 
 from nmmo_jax.commands.figures import population_figure, survival_figure, visits_figure
-from nmmo_jax.commands.overrides import NO_EFFECT, Overrides, Systems, find_systems, flags_named, named_by, parse_set
+from nmmo_jax.commands.overrides import (
+    NO_EFFECT,
+    Overrides,
+    Systems,
+    find_systems,
+    flags_named,
+    named_by,
+    of_game,
+    parse_set,
+)
 from nmmo_jax.commands.report import censored_lives, summarise, table
 from nmmo_jax.commands.trained import load_trained
 from nmmo_jax.common.drawing import drawing, write_figure
@@ -60,7 +69,7 @@ class Simulate:
     With --record also replay.npz, for nmmo-jax watch, render and replay.
     """
 
-    game: Literal["law", "chaos", "medium", "large", "huge"] = "chaos"
+    game: Literal["law", "chaos", "medium", "large", "huge", "mmo", "mmo1024"] = "chaos"
     """law: no attacks. chaos: attacks with melee, range and mage. medium, large, huge: chaos with 1,024, 4,096 and
     65,536 agents on larger maps."""
     policy: tuple[str, ...] = ()
@@ -224,7 +233,7 @@ class Simulate:
         for flag, number in (("--maps", self._generated), ("--map", 1 if self.map is None else len(self.map))):
             if not 1 <= number <= most:
                 raise ValueError(f"{flag}: {number} maps: allowed are 1 to {most}, one per realm")
-        known = dataclasses.replace(ANY_SIZE, systems=find_systems(self.system))
+        known = dataclasses.replace(ANY_SIZE, systems=find_systems(of_game(self.game, self.system)))
         return [load_map(path, self.tileset, config=known) for path in self.map or ()]
 
     @property
@@ -254,7 +263,7 @@ class Simulate:
             **parse_set(
                 self.set,
                 {**_FLAGS, **{name: f"--{name.replace('_', '-')}" for name in _OWN}, **NO_EFFECT},
-                systems=self.system,
+                systems=of_game(self.game, self.system),
             ),
         )
         config = dataclasses.replace(config, visits=config.exploration)

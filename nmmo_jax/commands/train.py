@@ -8,7 +8,7 @@ import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from nmmo_jax.commands.overrides import Overrides, Systems, flags_named, named_by, parse_set
+from nmmo_jax.commands.overrides import Overrides, Systems, flags_named, named_by, of_game, parse_set
 from nmmo_jax.commands.settings import fields
 from nmmo_jax.common.formats import Format, check_formats
 from nmmo_jax.common.hidden import check_train
@@ -93,7 +93,7 @@ class Train:
 
     def _train(self, trinity: Any, program: str) -> int:
         from train import distributed
-        from train.settings import PUBLISHED, experiment
+        from train.settings import PUBLISHED, experiment, game_of
         from train.smith import Native, NotFinite
         from train.trinity import Trinity
 
@@ -112,10 +112,11 @@ class Train:
             out, chosen = self.resume, _of_folder(self.resume)
         else:
             published = PUBLISHED if self.published else {}
+            systems = of_game(game_of(self.experiment or "law128"), self.system)
             with flags_named(self._flags()):
                 chosen = experiment(
                     self.experiment or "law128",
-                    **{**published, **parse_set(self.set, {}, fields(), systems=self.system)},
+                    **{**published, **parse_set(self.set, {}, fields(), systems=systems)},
                 )
             out = self.out
         console = terminal(quiet=not distributed.first())

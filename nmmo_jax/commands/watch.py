@@ -17,6 +17,7 @@ from nmmo_jax.commands.overrides import (
     find_systems,
     flags_named,
     named_by,
+    of_game,
     parse_set,
 )
 from nmmo_jax.commands.trained import load_trained
@@ -28,6 +29,7 @@ from nmmo_jax.environment import Environment, make
 from nmmo_jax.play.players import labels, players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.workers import SCRIPTS
 from nmmo_jax.references import reference
 from nmmo_jax.replay import Replay
 from nmmo_jax.replay_file import load_replay, save_replay
@@ -59,7 +61,7 @@ class Watch:
     replay: Path | None = None
     """A recorded world instead, from simulate --record, train or this command."""
 
-    game: Literal["law", "chaos", "medium", "large", "huge"] | None = None
+    game: Literal["law", "chaos", "medium", "large", "huge", "mmo", "mmo1024"] | None = None
     """The world. Default: that in which the first of the policies was trained; else chaos."""
     agents: int | None = None
     """Capacity: agent slots. Default: that of the world."""
@@ -212,7 +214,7 @@ class Watch:
 
     def _trained_with(self, names: tuple[str, ...]) -> tuple[System, ...]:
         """The systems of the world that ``_world`` makes where none are given."""
-        trained = next((name for name in names if name not in POLICIES), None)
+        trained = next((name for name in names if name not in SCRIPTS), None)
         return () if self.game is not None or trained is None else load_trained(trained).config.systems
 
     def _world(self, names: tuple[str, ...], maps: list[Any]) -> tuple[Environment, str]:
@@ -221,8 +223,9 @@ class Watch:
         own |= {name: max(one.shape[axis] for one in maps) for name, axis in sides.items()}
         own = {name: value for name, value in own.items() if value is not None}
         systems = self.system or tuple(map(reference, self._trained_with(names)))
+        systems = of_game(self.game, systems) if self.game is not None else systems
         own |= parse_set(self.set, PLACES | NO_EFFECT, systems=systems)
-        trained = next((name for name in names if name not in POLICIES), None)
+        trained = next((name for name in names if name not in SCRIPTS), None)
         if self.game is not None or trained is None:
             game = self.game or "chaos"
             return make(game, **own), game

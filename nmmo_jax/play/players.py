@@ -16,7 +16,8 @@ from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.living import Who, fold_living
 from nmmo_jax.observations import Observation
-from nmmo_jax.policies.scripted import BY_AGENT, POLICIES, offered, play
+from nmmo_jax.policies.scripted import BY_AGENT, offered, play
+from nmmo_jax.policies.workers import SCRIPTS, TRADES, check_units, worker
 from nmmo_jax.vectorized import Vectorized
 
 _SYSTEMS = 2**30  # of the key for what systems offer; the policies have small numbers
@@ -61,11 +62,11 @@ Load = Callable[[str, Environment], Any]
 
 def scripted_only(name: str, env: Environment) -> Any:
     """A ``Load`` where there are no trained policies."""
-    raise ValueError(f"policy={name}: must be {', '.join(POLICIES)}{near(name, POLICIES)}")
+    raise ValueError(f"policy={name}: must be {', '.join(SCRIPTS)}{near(name, SCRIPTS)}")
 
 
 def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only, any_seat: bool = False) -> Players:
-    """Policies by name, at least one: those of ``POLICIES``, and trained ones.
+    """Policies by name, at least one: those of ``SCRIPTS``, and trained ones.
 
     Args:
       load: the trained policy of any other name, for a world, as ``train.policy.load_named`` finds it.
@@ -76,9 +77,10 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
       ValueError: a name that means nothing, or a trained policy that does not fit the world.
     """
     populations = env.config.num_populations
-    loaded = {name: load(name, env) for name in dict.fromkeys(names) if name not in POLICIES}
+    loaded = {name: load(name, env) for name in dict.fromkeys(names) if name not in SCRIPTS}
     alike = groups(loaded, populations)
-    scripts = [name for name in dict.fromkeys(names) if name in POLICIES]
+    check_units(names, env.config)
+    scripts = [name for name in dict.fromkeys(names) if name in SCRIPTS]
     networks = list(dict.fromkeys(alike.values()))
     members = [[loaded[name] for name in loaded if alike[name] == group] for group in networks]
     number = len(scripts)
@@ -91,6 +93,9 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
     def acts(index: int, params: Any, keys: Any, obs: Any, realm: Any, rules: Any, core: Any) -> Any:
         if index >= number:
             action, core = members[index - number][0].act(params, keys, obs, realm, core, rules)
+        elif scripts[index] in TRADES:
+            trade = TRADES[scripts[index]]
+            action = jax.vmap(lambda key, obs: worker(trade, key, obs, env.config))(keys, obs)
         else:
             action = jax.vmap(play((scripts[index],)))(keys, obs, realm)
             if env.config.systems and scripts[index] == "random":  # the other scripts do not know what systems offer
@@ -147,7 +152,7 @@ def _rows(policies: list[Any], playing: Sequence[str], loaded: dict[str, Any]) -
 
 def labels(names: tuple[str, ...]) -> tuple[str, ...]:
     """What to call policies in tables: trained ones by the folder of their run, as long as that tells them apart."""
-    short = {name: name if name in POLICIES else _folder(name) for name in names}
+    short = {name: name if name in SCRIPTS else _folder(name) for name in names}
     plain = len(set(short.values())) == len(short)
     return tuple(safe(short[name] if plain else name) for name in names)
 

@@ -2,14 +2,18 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int32
+from jaxtyping import Array, Bool, Int, Int32, UInt32
 
-from nmmo_jax.components import NO_UID, Cause, Killer, Outcome, Realm
+from nmmo_jax.components import NO_UID, Cause, Draws, Killer, Outcome, Realm
 from nmmo_jax.config import MAX_AMOUNT, STYLES, Config
-from nmmo_jax.rules import Rules
-from nmmo_jax.systems.phases import shared
+from nmmo_jax.declarations import SHARED
+from nmmo_jax.draws import words
+from nmmo_jax.rules import OwnRules, Rules
+from nmmo_jax.system import System
+from nmmo_jax.systems.tables import whole
 
 MAGE = STYLES.index("mage")
+BLOW = -2  # counter of the chance of an agent's attack
 NOBODY = 2**31 - 1  # above every uid
 
 
@@ -40,15 +44,20 @@ def strike(
     attacks: Bool[Array, "N"],
     style: Int32[Array, "N"],
     target: Int32[Array, "N"],
+    draws: Draws,
     rules: Rules,
     config: Config,
 ) -> tuple[Realm, Outcome]:
-    """Resolves all attacks at once: damage, losses and gains are summed per agent, then clamped once."""
+    """Resolves all attacks at once: damage, losses and gains are summed per agent, then clamped once.
+
+    Where a system says what attacks do, they take no food and water.
+    """
     agents = realm.agents
     immune = agents.age < rules.immunity_ticks
     slot = jnp.maximum(target, 0)
     hits = attacks & ~(rules.immunity_blocks_drain & immune[slot])
-    amount = jnp.where(hits, _damage(realm, style, slot, rules, config), 0)
+    amount = jnp.where(hits, _damage(realm, style, slot, draws, rules, config), 0)
+    drain = amount if blow_of(config) is None else jnp.zeros_like(amount)
     at = jnp.where(hits, target, target.size)  # beyond the table: dropped
 
     lost = jnp.zeros(target.size, jnp.int32).at[at].add(amount, mode="drop")
@@ -56,8 +65,9 @@ def strike(
     harm = jnp.where(immune, 0, lost)
     old_food, old_water, old_health = (stat.astype(jnp.int32) for stat in (agents.food, agents.water, agents.health))
     health = jnp.where(harm > 0, jnp.maximum(old_health - harm, 0), old_health)
-    food, food_gained, food_drained = _exchange(old_food, lost, amount, rules.max_food)
-    water, water_gained, water_drained = _exchange(old_water, lost, amount, rules.max_water)
+    drained = lost if drain is amount else jnp.zeros_like(lost)
+    food, food_gained, food_drained = _exchange(old_food, drained, drain, rules.max_food)
+    water, water_gained, water_drained = _exchange(old_water, drained, drain, rules.max_water)
     killed = (agents.health > 0) & (health <= 0) & ~outcome.dead  # who burns in lava dies of it
 
     probes = realm.probes
@@ -86,13 +96,82 @@ def strike(
     return realm.replace(agents=agents, probes=probes), outcome
 
 
-def _damage(realm: Realm, style: Int32[Array, "N"], slot: Int32[Array, "N"], rules: Rules, config: Config) -> jax.Array:
+def _damage(
+    realm: Realm, style: Int32[Array, "N"], slot: Int32[Array, "N"], draws: Draws, rules: Rules, config: Config
+) -> jax.Array:
     """What each attack asks of its target: that of its style, and what systems add and take away."""
-    base = rules.attack_damage[style]
-    offence, defence = (shared(name, realm, config) for name in ("offence", "defence"))
-    damage = base if offence is None else jnp.where(base > 0, base + offence, base)
-    damage = damage if defence is None else damage - defence[slot]
-    return damage if damage is base else jnp.clip(damage, 0, MAX_AMOUNT)
+    defence = shared("defence", realm, config)
+    if blow_of(config) is not None:
+        stance = shared("stance", realm, config)
+        nobody = jnp.full_like(style, -1)
+        defence = jnp.zeros_like(style) if defence is None else defence[slot]
+        stance = nobody if stance is None else stance[slot]
+        return attack(realm, style, stance, defence, draws, rules, config)
+    offence = offence_of(realm, style, rules, config)
+    damage = offence if defence is None else offence - defence[slot]
+    plain = defence is None and shared("offence", realm, config, style) is None
+    return damage if plain else jnp.clip(damage, 0, MAX_AMOUNT)
+
+
+def offence_of(realm: Realm, style: Int32[Array, "N"], rules: Rules, config: Config) -> Int32[Array, "N"]:
+    """What agents bring to attacks in these styles: the damage of the style, and what systems add where it has some."""
+    base, more = rules.attack_damage[style], shared("offence", realm, config, style)
+    return base if more is None else jnp.where(base > 0, base + more, base)
+
+
+def attack(
+    realm: Realm,
+    style: Int32[Array, "N"],
+    stance: Int32[Array, "N"],
+    defence: Int32[Array, "N"],
+    draws: Draws,
+    rules: Rules,
+    config: Config,
+) -> Int32[Array, "N"]:
+    """What each agent's attack does, on whomever with that stance and defence; the chance is the agent's own."""
+    offence, word = offence_of(realm, style, rules, config), jnp.zeros(style.shape, jnp.uint32)
+    if (system := blow_of(config)) is not None:
+        uid, key = realm.agents.uid, jax.random.wrap_key_data(draws.of[system.name], impl="threefry2x32")
+        word = words(key, uid, jnp.full_like(uid, BLOW))[0]
+    return damage_of(style, stance, offence, defence, word, rules, config)
+
+
+def blow_of(config: Config) -> System | None:
+    """The system that says what an attack does; None: none."""
+    return next((system for system in config.systems if system.blow is not None), None)
+
+
+def damage_of(
+    style: Int32[Array, "*B"],
+    stance: Int32[Array, "*B"],
+    offence: Int32[Array, "*B"],
+    defence: Int32[Array, "*B"],
+    word: UInt32[Array, "*B"],
+    rules: Rules,
+    config: Config,
+) -> Int32[Array, "*B"]:
+    """What attacks do, of whomever on whomever: as the system with a ``blow`` says, else offence less defence."""
+    system = blow_of(config)
+    if system is None or system.blow is None:
+        return jnp.clip(offence - defence, 0, MAX_AMOUNT)
+    rule = OwnRules(system.name, rules.of.get(system.name, {}))
+    made = system.blow(rule, style, stance, offence, defence, word)
+    return jnp.clip(whole(made, f"system {system.name}: blow"), 0, MAX_AMOUNT)
+
+
+def shared(name: str, realm: Realm, config: Config, style: Int32[Array, "N"] | None = None) -> Int[Array, "N"] | None:
+    """The sum of a column of ``SHARED`` over the systems that have it; None where none has.
+
+    Args:
+      style: of columns with a number for each style, which.
+    """
+    assert name in SHARED
+    having = [system.name for system in config.systems if name in {one.name for one in system.agents}]
+    found = [realm.of[system][name] for system in having]
+    if style is not None:
+        own = style[:, None]
+        found = [one if one.ndim == 1 else jnp.take_along_axis(one, own, axis=1)[:, 0] for one in found]
+    return sum(column.astype(jnp.int32) for column in found) if found else None  # pyright: ignore[reportReturnType]
 
 
 def _exchange(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt32
 
 from nmmo_jax.bits import first_set
-from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, State, own_columns, put_columns
+from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, State, own_columns, per_agent, put_columns
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Column
 from nmmo_jax.draws import choose
@@ -41,7 +41,12 @@ def cull(realm: Realm, outcome: Outcome, config: Config) -> tuple[Realm, Bool[Ar
     leaves = terminated | truncated
     agents = agents.replace(alive=agents.alive & ~leaves, uid=jnp.where(leaves, NO_UID, agents.uid))
     here = agents.alive | truncated  # who was truncated looks once more
-    own = _columns(config, lambda system, one: jnp.where(here, realm.of[system][one.name], one.blank))
+
+    def kept(system: str, column: Column) -> jax.Array:
+        values = realm.of[system][column.name]
+        return jnp.where(per_agent(here, values), values, column.blank)
+
+    own = _columns(config, kept)
     return realm.replace(agents=agents, of=put_columns(realm.of, own)), terminated, truncated
 
 
@@ -225,12 +230,12 @@ def give_birth(realm: Realm, births: Births, rules: Rules, config: Config, by_pa
         probes = probes.replace(killer=jax.tree.map(lambda column: fill(column, -1), probes.killer))
     next_uid = realm.next_uid + succeeds.sum(dtype=jnp.int32)
     given = newborn_columns(rules, config, realm.of if by_parents else None)
-    own = jax.tree.map(fill, own_columns(realm.of), given)
+    own = jax.tree.map(fill, own_columns(realm.of, realm.tiles), given)
     return realm.replace(agents=agents, probes=probes, next_uid=next_uid, of=put_columns(realm.of, own))
 
 
 def newborn_columns(rules: Rules, config: Config, parents: State | None = None) -> dict[str, dict[str, Any]]:
-    """What newborns have in the columns of systems: one number, or ``[N]`` where it is inherited.
+    """What newborns have in the columns of systems: one number, or ``[N, *K]`` where it is inherited.
 
     Args:
       parents: what systems keep, for those born by the agents of each slot.

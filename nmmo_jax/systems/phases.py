@@ -1,13 +1,11 @@
-"""The points of a tick at which systems act, and what the classic systems read of them."""
+"""The points of a tick at which systems act."""
 
 from typing import Any
 
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool
 
 from nmmo_jax.components import Draws, Orders, Outcome, Realm
 from nmmo_jax.config import Config
-from nmmo_jax.declarations import SHARED
 from nmmo_jax.rules import Rules
 from nmmo_jax.systems.world import World
 
@@ -44,11 +42,3 @@ def run_phases(
                     raise ValueError(f"system {system.name}, at {point}: gave {given}: must give a World")
                 realm, outcome, acting = after.realm, after.outcome, after.acting
     return realm, outcome
-
-
-def shared(name: str, realm: Realm, config: Config) -> Int[Array, "N"] | None:
-    """The sum of a column of ``SHARED`` over the systems that have it; None where none has."""
-    assert name in SHARED
-    having = [system.name for system in config.systems if name in {one.name for one in system.agents}]
-    found = [realm.of[system][name] for system in having]
-    return sum(column.astype(jnp.int32) for column in found) if found else None  # pyright: ignore[reportReturnType]

@@ -58,10 +58,12 @@ def leaf_shape(leaf: Leaf, config: Config) -> tuple[int, ...]:
 
 def bounds_of(one: Listed, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """What the columns of a list can be as they are shown, int16 ``[F]`` each."""
-    far = {"row": config.rows - 1, "col": config.columns - 1}
-    if one.listing.rows is None:
+    far: dict[str, int] = {"row": config.rows - 1, "col": config.columns - 1}
+    if one.listing.table == "own":
+        far = {}
+    elif one.listing.rows is None:
         far = dict.fromkeys(PLACES, config.radius)
-    limits = [(-far[one.name], far[one.name]) if one.name in PLACES else one.bounds for one in one.columns]
+    limits = [(-far[one.name], far[one.name]) if one.name in far else one.bounds for one in one.columns]
     low, high = np.clip(np.array(limits, np.int64), SHORT.min, SHORT.max).astype(np.int16).T
     return low, high
 
@@ -76,6 +78,8 @@ def _rows(one: Listed, world: World) -> Int32[Array, "N K"]:
             told = f"{rows.dtype} of shape {rows.shape}: must be whole numbers of shape {shape}"
             raise ValueError(f"system {one.shower.name}: rows of {listing.name}: {told}")
         rows = rows.astype(jnp.int32)
+    elif listing.table == "own":
+        rows = jnp.broadcast_to(jnp.arange(listing.most, dtype=jnp.int32), shape)
     elif listing.table == "agents":
         assert world.visible_slot is not None
         some = world.visible_slot[:, : listing.most]
@@ -83,6 +87,10 @@ def _rows(one: Listed, world: World) -> Int32[Array, "N K"]:
     else:
         table = world.realm.of[one.keeper.name][one.table]
         rows = find_things(world.agents, world.turn, table, listing.near, listing.most, config)
+    if listing.table == "own":
+        return jnp.where((rows >= 0) & world.turn[:, None], jnp.arange(listing.most, dtype=jnp.int32), -1)
+    if listing.rows is None:  # only the living are found
+        return jnp.where(world.turn[:, None], rows, -1)
     alive = world.agents.alive if listing.table == "agents" else world.realm.of[one.keeper.name][one.table]["alive"]
     itself = jnp.zeros(rows.shape, bool)
     if listing.table == "agents":  # who has just left looks once more, at itself too
@@ -96,12 +104,15 @@ def _entries(one: Listed, world: World, rows: Int32[Array, "N K"]) -> Int16[Arra
     agents = world.agents
     own = {"row": agents.row, "col": agents.col}
     keeper = world.realm.of[one.keeper.name]
-    table = {**keeper, **own} if one.listing.table == "agents" else keeper[one.table]
+    table = {**keeper, **own} if one.listing.table in ("agents", "own") else keeper[one.table]
     low, high = bounds_of(one, world.config)
     shown = []
     for index, column in enumerate(one.columns):
-        values = table[column.name].at[rows].get(mode="clip").astype(jnp.int32)
-        if column.name in PLACES:
+        if one.listing.table == "own":
+            values = table[column.name].astype(jnp.int32)
+        else:
+            values = table[column.name].at[rows].get(mode="clip").astype(jnp.int32)
+        if column.name in PLACES and one.listing.table != "own":
             values -= own[column.name].astype(jnp.int32)[:, None]
         shown.append(jnp.clip(values, int(low[index]), int(high[index])))
     return jnp.where((rows >= 0)[..., None], jnp.stack(shown, axis=-1), 0).astype(jnp.int16)

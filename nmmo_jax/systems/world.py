@@ -16,27 +16,29 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int32, Shaped, UInt32
 
 from nmmo_jax.common.spelling import near
-from nmmo_jax.components import NO_UID, Agents, Draws, Happening, Orders, Outcome, Realm, Tiles
-from nmmo_jax.config import Config
+from nmmo_jax.components import (
+    NEVER,
+    NO_UID,
+    Agents,
+    Draws,
+    Happening,
+    Orders,
+    Outcome,
+    Realm,
+    Tiles,
+    per_agent,
+)
+from nmmo_jax.config import ARGUMENTS, Config
 from nmmo_jax.declarations import SCHEDULE, Column, Table
-from nmmo_jax.draws import words
-from nmmo_jax.rules import Rules
+from nmmo_jax.draws import waiting_time, words
+from nmmo_jax.neighbours import MOST_IN_PAIRS
+from nmmo_jax.rules import OwnRules, Rules
 from nmmo_jax.system import System
+from nmmo_jax.systems import combat
 from nmmo_jax.systems.movement import can_enter
 from nmmo_jax.systems.tables import saturated, take_rows, whole, widened, with_columns, with_rows, without_rows
 
 _LATE = ("end", "observe")  # points at which no stat can be changed any more
-
-
-class OwnRules:
-    """The rules of a system as attributes."""
-
-    def __init__(self, system: str, rules: dict[str, Any]):
-        self.__dict__.update(rules)
-        self._told = f"rules of {system}: {{}}: there are {', '.join(rules) or 'none'}"
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(self._told.format(name) + near(name, vars(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +108,7 @@ class World:
         values = widened(values)
         if column in {one.name: one for one in system.agents}:
             here = self.turn if self.point == "observe" else self.agents.alive  # who has just left looks once more
-            return jnp.where(here, values, jnp.asarray(_column(system, column).empty, values.dtype))
+            return jnp.where(per_agent(here, values), values, jnp.asarray(_column(system, column).empty, values.dtype))
         return values
 
     def set(self, /, **values: Any) -> "World":
@@ -124,16 +126,18 @@ class World:
                 own[name] = with_columns(self._table(self.system, name), old, value, f"{self.system.name}.{name}")
                 continue
             new = saturated(_column(self.system, name), value, old, f"{self.system.name}.{name}")
-            own[name] = jnp.where(self.acting, new, old) if name in agents else new
+            own[name] = jnp.where(per_agent(self.acting, new), new, old) if name in agents else new
         return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))
 
     def chosen(self, argument: str) -> Int32[Array, "N"]:
-        """What agents chose of one of the system's arguments; who does not act: the choice that means nothing.
+        """What agents chose of one of the system's arguments, or a classic one; who does not act: what means nothing.
 
         Of an argument among something: a slot, a row of a table, or the flat index of a tile; -1 for nothing. An action
         can name what an agent does not see: whether it is in reach, or still there, is for the system to check.
         """
         known = {one.name: one for one in self.system.arguments}
+        if argument in ARGUMENTS and self.orders is not None:
+            return jnp.where(self.acting, getattr(self.orders, argument), -1 if argument == "target" else 0)
         if argument not in known:
             raise self._error(
                 f"chosen({argument!r})", f"its arguments are {', '.join(known) or 'none'}{near(argument, known)}"
@@ -141,6 +145,56 @@ class World:
         if self.orders is None:
             raise self._error(f"chosen({argument!r})", "choices are known in phases")
         return jnp.where(self.acting, self.orders.of[argument], known[argument].no_choice)
+
+    def find(self, name: str, otherwise: Any) -> Any:
+        """``world["other.column"]`` where that system is there; ``otherwise`` where it is not."""
+        owner, _, _ = name.rpartition(".")
+        return self[name] if owner in self.realm.of else jnp.asarray(otherwise)
+
+    def through(self, name: str, verb: Callable[["World"], "World"]) -> "World":
+        """What a verb of a needed system does: ``verb`` is given this world as that system's, and changes its columns.
+
+        Verbs are what a system's module offers to others. Who is acting stays who is acting.
+        """
+        if name not in self.system.needs:
+            needs = ", ".join(self.system.needs) or "none"
+            raise self._error(f"through({name!r})", f"it needs {needs}{near(name, self.system.needs)}")
+        system = next(one for one in self.config.systems if one.name == name)
+        return dataclasses.replace(verb(self._with(system=system)), system=self.system)
+
+    def told(self, event: str) -> Happening:
+        """An event of this tick, of whichever system tells it; where none does, it has not happened."""
+        outcome = self._outcome(f"told({event!r})")
+        for deeds in outcome.of.values():
+            if event in deeds.events:
+                return deeds.events[event]
+        zero = jnp.zeros(self.config.num_agents, jnp.int32)
+        return Happening(zero > 0, zero - 1, zero)
+
+    def damage(
+        self,
+        style: Int32[Array, "*B"],
+        stance: Int32[Array, "*B"],
+        offence: Int32[Array, "*B"],
+        defence: Int32[Array, "*B"],
+        word: UInt32[Array, "*B"],
+    ) -> Int32[Array, "*B"]:
+        """What attacks do, of whomever on whomever, as all attacks in this world: see ``System.blow``."""
+        return combat.damage_of(style, stance, offence, defence, word, self.rules, self.config)
+
+    def attack(
+        self, style: Int32[Array, "N"], stance: Int32[Array, "N"], defence: Int32[Array, "N"]
+    ) -> Int32[Array, "N"]:
+        """What agents' attacks do on something that is no agent, with that stance and defence."""
+        if self.draws is None:
+            raise self._error("attack", "chance is there in phases")
+        return combat.attack(self.realm, style, stance, defence, self.draws, self.rules, self.config)
+
+    def shared(self, name: str, style: Int32[Array, "N"] | None = None) -> Int32[Array, "N"]:
+        """A column of ``SHARED``, added up over all systems that have it; of ``offence`` that of a style."""
+        found = combat.shared(name, self.realm, self.config, style)
+        nothing = jnp.full(self.config.num_agents, -1 if name == "stance" else 0, jnp.int32)
+        return nothing if found is None else found.astype(jnp.int32)
 
     def winners(self, thing: Int32[Array, "N"], counter: int = -1) -> Bool[Array, "N"]:
         """Of the acting who want the same thing, exactly one, each as likely.
@@ -152,6 +206,11 @@ class World:
         wants, uid = self.acting & (thing >= 0), self.agents.uid
         wanted = jnp.where(wants, thing, -1)
         word = self.words(counter)[:, 0]
+        if uid.size <= MOST_IN_PAIRS:  # a CPU looks at all pairs of 128 in a tenth of the time that a sort takes
+            same = wanted[:, None] == wanted
+            least = jnp.where(same, word[:, None], jnp.uint32(2**32 - 1)).min(axis=0)
+            oldest = jnp.where(same & (word[:, None] == least), uid[:, None], NEVER).min(axis=0)
+            return wants & (word == least) & (uid == oldest)
         slot = jnp.arange(uid.size, dtype=jnp.int32)
         wanted, _, _, slot = jax.lax.sort((wanted, word, uid, slot), num_keys=3)
         first = (wanted >= 0) & (wanted != jnp.roll(wanted, 1)).at[0].set(True)
@@ -188,6 +247,21 @@ class World:
         # Uids are below 2^31: these counters are none of theirs.
         pair = words(self._key(), index + jnp.uint32(2**31), jnp.full_like(index, counter))
         return jnp.stack(pair, axis=-1).reshape(*shape, 2)
+
+    def ready(self, place: Int32[Array, "*B"]) -> Bool[Array, "*B"]:
+        """Whether tiles, by their flat index, are ready: see ``NewMaterial.spent``."""
+        return self.tiles.ready_tick.reshape(-1)[place] <= self.tick
+
+    def deplete(self, who: Bool[Array, "N"], place: Int32[Array, "N"], probability: Any, counter: int = 0) -> "World":
+        """Of each of the acting in ``who`` the tile with this flat index is not ready until, in some later tick, a coin
+        of this probability (one for all, or each its own) says so; ``counter`` as of ``words``.
+        """
+        ready = self.tiles.ready_tick.reshape(-1)
+        wait = waiting_time(self.words(counter)[:, 0], jnp.asarray(probability, jnp.float32))
+        then = jnp.where(wait >= NEVER - self.tick, NEVER, self.tick + wait)
+        ready = ready.at[jnp.where(who & self.acting, place, ready.size)].set(then, mode="drop")
+        tiles = self.tiles.replace(ready_tick=ready.reshape(self.tiles.ready_tick.shape))
+        return self._with(realm=self.realm.replace(tiles=tiles))
 
     def standing_on(self, material: str) -> Bool[Array, "N"]:
         """Who of the acting stands on a tile of that material."""

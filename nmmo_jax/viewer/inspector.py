@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nmmo_jax.actions import heads
-from nmmo_jax.components import Realm, own_columns
+from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import Material
 from nmmo_jax.observations import FEATURES
 from nmmo_jax.replay import Replay
 from nmmo_jax.systems.sight import tiles_in_view
 from nmmo_jax.viewer import protocol
+from nmmo_jax.viewer.declared import numbers_of_agents
 from nmmo_jax.viewer.policies import PolicyOutputs, TrainedPolicies
-from nmmo_jax.viewer.scene import attack_map, slot_of
+from nmmo_jax.viewer.scene import attack_map, slot_of, told_apart
 
 _SIDE = 128  # cells of an overlay at most; larger maps have several tiles per cell
 _BLUR = 2  # tiles to each side, twice
@@ -84,7 +85,7 @@ class Inspector:
 
     def __init__(self, replay: Replay, policies: TrainedPolicies, lock: threading.Lock):
         self.policies, self._replay, self._lock = policies, replay, lock
-        config = replay.config
+        config, self._names = replay.config, told_apart(replay.about["populations"])
         self._shape = config.num_populations, config.rows, config.columns
         self._overlays = {**OVERLAYS, **_of_systems(config)}
         if not config.exploration:
@@ -106,10 +107,11 @@ class Inspector:
             return protocol.encode("agent", fields)
         _, outputs = self._outputs(index, cores)
         population = int(replay.frames[index].agents.population[slot])
-        fields |= {"population": population, "name": f"{replay.about['populations'][population]} #{uid}", "value": None}
-        own = own_columns(replay.frames[index].of)
+        fields |= {"population": population, "name": f"{self._names[population]} #{uid}", "value": None}
+        kept = replay.frames[index].of
         fields["own"] = {
-            f"{system}.{name}": int(column[slot]) for system, columns in own.items() for name, column in columns.items()
+            name: int(kept[system][column.name][(slot, *place)])
+            for name, (system, column, place) in numbers_of_agents(replay.config).items()
         }
         arrays: dict[str, Any] = {"attack_map": attack_map(replay, index, slot)}
         arrays |= {"tiles": outputs.obs.tiles[slot], "visible": self._visible(index, slot, outputs)}

@@ -21,7 +21,7 @@ from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import is_walkable
 from nmmo_jax.observations import Observation, observe
 from nmmo_jax.play.players import Load, groups, scripted_only
-from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.workers import SCRIPTS
 from nmmo_jax.rules import Rules
 from nmmo_jax.systems.lifecycle import newborn_columns
 
@@ -50,7 +50,7 @@ class TrainedPolicies:
 
     def __init__(self, env: Environment, names: Sequence[str], load: Load = scripted_only):
         self.env, self.names, self._load = env, tuple(names), load
-        self.trained = [name for name in dict.fromkeys(names) if name not in POLICIES]
+        self.trained = [name for name in dict.fromkeys(names) if name not in SCRIPTS]
         self._policies = [load(name, env) for name in self.trained]
         self._compiled = jax.jit(self._forward)
 
@@ -161,9 +161,16 @@ def _tile_values(
     zero = jnp.zeros_like(row)
     start = {name: zero + getattr(rules, f"start_{name}") for name in STATS}
     newborn = {"alive": zero > 0, "uid": zero, "population": zero + population, "row": row, "col": col}
-    own = jax.tree.map(lambda value: zero + value, newborn_columns(rules, config))
+    given = newborn_columns(rules, config)
+    own = {
+        system.name: {
+            one.name: jnp.broadcast_to(given[system.name][one.name], (*zero.shape, *one.shape)) for one in system.agents
+        }
+        for system in config.systems
+        if system.agents
+    }
     probes = Agents(**newborn, **start, freeze=zero, age=zero, damage=zero - 1), own
-    agents = _joined((realm.agents, own_columns(realm.of)), probes)
+    agents = _joined((realm.agents, own_columns(realm.of, realm.tiles)), probes)
     leaving = jnp.arange(agents[0].alive.size) >= realm.agents.alive.size
     obs = observe(_with(realm, agents), rules, config, leaving)
     own, probes = jax.tree.map(lambda leaf: leaf[realm.agents.alive.size :], (obs, agents))
@@ -180,8 +187,9 @@ def _dependency(
     far = jnp.where(agents.alive, far, 2**20).at[slot].set(-1)
     near = jnp.sort(jnp.argsort(far)[: config.num_agents - 1])  # in the order of slots, as agents list each other
     mine = jnp.argmax(near == slot)
-    around = jax.tree.map(lambda leaf: leaf[near], (agents, own_columns(realm.of)))
-    other, own = jax.tree.map(lambda leaf: leaf[slot][None], (agents, own_columns(realm.of)))
+    columns = own_columns(realm.of, realm.tiles)
+    around = jax.tree.map(lambda leaf: leaf[near], (agents, columns))
+    other, own = jax.tree.map(lambda leaf: leaf[slot][None], (agents, columns))
     population = (agents.population[slot] + 1) % jnp.maximum(1, config.num_populations)
     offset = jnp.arange(config.view) - radius
     there = jnp.stack(jnp.meshgrid(row[slot] + offset, col[slot] + offset, indexing="ij"), axis=-1).reshape(-1, 2)

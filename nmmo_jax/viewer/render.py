@@ -1,14 +1,14 @@
-"""Pictures of a replay, seen from above: a small rasteriser of tiles, agents and what they do to each other."""
+"""Pictures of a replay, seen from above: a small rasteriser of tiles, agents, things, and what they do."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
-from nmmo_jax.viewer import scene
+from nmmo_jax.viewer import declared, scene
 from nmmo_jax.world.draw import STAT_COLOURS, STYLE_COLOURS, map_image, palette, population_colours
 
 INK, FAINT, DARK = (232, 236, 241), (140, 150, 160), (22, 26, 33)
@@ -17,7 +17,7 @@ _STYLES = tuple(ImageColor.getrgb(one) for one in STYLE_COLOURS.values())
 _SIDE = 640  # pixels of the map's longer side, where --scale is not given
 _MOST_SIDE = 8_192
 _STRIP, _LEAST_WIDTH = 60, 360  # pixels, of the strip below the map
-_EDGE = 2  # tiles of lava around the land that are shown
+_EDGE = 2  # tiles of lava around the land that are shown: agents still step on them
 _AROUND = 31  # tiles, of a window that follows an agent
 _SHIFTS = np.array([(-1, -1), (1, 1), (-1, 1), (1, -1)])  # of agents that share a tile
 
@@ -53,7 +53,7 @@ class Painter:
           ValueError: names the argument, its value and what is allowed.
         """
         self._replay, self._frames = replay, frames
-        begin, size = _land(np.asarray(replay.tiles.material))
+        begin, size = scene.land(np.asarray(replay.tiles.material), _EDGE)
         if window is None and follow is not None:
             window = _AROUND
         if window is not None and window < 1:
@@ -69,9 +69,14 @@ class Painter:
         self.shape = (height + _STRIP, max(width, _LEAST_WIDTH))
         named = population_colours(replay.config.num_populations)
         self._populations = np.array([ImageColor.getrgb(one) for one in named], np.uint8)
-        others = [*_STYLES, INK, FAINT, DARK, _NEWBORN, _FROZEN, _HEALTH]
+        self._tables = declared.placed_tables(replay.config)
+        coloured = declared.colours_of_things(replay.config)
+        self._kinds = [[ImageColor.getrgb(one) for one in colours] for colours in coloured]
+        others = [*_STYLES, INK, FAINT, DARK, _NEWBORN, _FROZEN, _HEALTH, *itertools.chain(*self._kinds)]
         self.colours = np.concatenate([palette(replay.config), np.array(others, np.uint8), self._populations])
         self._ready, self._at = np.ones(replay.tiles.material.shape, bool), -1
+        spent = replay.config.spent
+        self._spent = np.array([spent.get(one, one) for one in range(len(replay.config.material_names))])
         self._strip = _Strip(replay, self._populations, self.shape[1])
         # Where tiles are small, agents are larger, as long as their neighbours can be seen.
         radius = max(0.42 * self._scale, min(0.6 * self._scale, 5.0), min(self._scale, 3.0))
@@ -90,7 +95,8 @@ class Painter:
         self._at = index
         (top, left), (rows, columns) = self._corners[k], self._tiles
         part = slice(top, top + rows), slice(left, left + columns)
-        material = np.where(self._ready[part], replay.tiles.material[part], Material.SCRUB)
+        material = replay.tiles.material[part]
+        material = np.where(self._ready[part], material, self._spent[material])
         margin = scale + 4  # what goes over the edge is cut off at the end
         shown = map_image(material, scale, scale >= 8, self.colours)
         canvas = Image.fromarray(np.pad(shown, ((margin, margin), (margin, margin), (0, 0))))
@@ -101,6 +107,12 @@ class Painter:
         draw = ImageDraw.Draw(canvas)
         for _, population, row, col, _ in scene.deaths_of(now, before.agents).tolist():
             self._cross(draw, middle(row, col), tuple(self._populations[population].tolist()))
+        for placed, colours in zip(self._tables, self._kinds, strict=True):
+            _, thing = placed.rows(now)
+            inside = (thing["row"] >= top) & (thing["row"] < top + rows)
+            inside &= (thing["col"] >= left) & (thing["col"] < left + columns)
+            for row, col, kind in np.stack([thing["row"], thing["col"], placed.kinds(thing)], axis=1)[inside].tolist():
+                self._diamond(draw, middle(row, col), colours[kind])
         canvas = self._agents(np.array(canvas), now, before, (top, left), margin)
         canvas = Image.fromarray(canvas)
         draw = ImageDraw.Draw(canvas)
@@ -152,6 +164,14 @@ class Painter:
             if wide == width or self._scale >= 8:
                 draw.line((x - reach, y - reach, x + reach, y + reach), paint, wide)
                 draw.line((x - reach, y + reach, x + reach, y - reach), paint, wide)
+
+    def _diamond(self, draw: ImageDraw.ImageDraw, middle: tuple[float, float], colour: tuple[int, ...]) -> None:
+        """A thing of a system, in the colour of its kind."""
+        x, y = middle
+        reach, edge = max(0.5 * self._scale, 1.5), max(1.0, self._scale / 10) if self._scale >= 6 else 0.0
+        for paint, far in ((DARK, reach), (colour, reach - edge)):
+            if paint == colour or edge:
+                draw.polygon(((x, y - far), (x + far, y), (x, y + far), (x - far, y)), fill=paint)
 
     def _attack(
         self,
@@ -217,8 +237,9 @@ class _Strip:
         self._small, self._large = (ImageFont.load_default(size=size) for size in (12, 17))
         self._curve = min(220, width // 4)
         names = [name if len(name) <= 12 else f"{name[:11]}…" for name in replay.about["populations"]]
+        several = len(set(names)) > 1  # of one policy there is nothing to say
         room, digits = width - self._curve - 130, self._small.getlength(f"{self._living.max()} ")
-        self._names = names if len(set(names)) > 1 else [""] * number
+        self._names = scene.told_apart(names) if several else [""] * number
         for _ in range(2):
             self._column = int(18 + digits + max(self._small.getlength(name) for name in self._names))
             self._columns = max(1, room // self._column)
@@ -256,16 +277,6 @@ class _Strip:
                 draw.line([tuple(one) for one in line.tolist()], colour, 1)
             else:
                 draw.point(tuple(line[0].tolist()), colour)
-
-
-def _land(material: UInt8[np.ndarray, "R C"]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where what is not lava begins, and its size, with the edge on which agents still step: rows and columns."""
-    solid, begins, sizes = material != Material.LAVA, [], []
-    for axis, side in ((1, 0), (0, 1)):
-        there = np.flatnonzero(solid.any(axis))
-        begins.append(max(int(there[0]) - _EDGE, 0))
-        sizes.append(min(int(there[-1]) + _EDGE + 1, material.shape[side]) - begins[-1])
-    return (begins[0], begins[1]), (sizes[0], sizes[1])
 
 
 def _disc(scale: int, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,38 +1,36 @@
 """What the browser is sent of a replay: a hello, the curves so far, and frames."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from nmmo_jax.actions import heads
 from nmmo_jax.components import Agents
-from nmmo_jax.config import STYLES, Config
+from nmmo_jax.config import STYLES
 from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
-from nmmo_jax.systems.movement import DIRECTIONS
-from nmmo_jax.viewer import protocol
+from nmmo_jax.viewer import declared, protocol
 from nmmo_jax.world.draw import STAT_COLOURS, STYLE_COLOURS, cause_colours, palette
 
 _MOST_POINTS = 2_000  # of a curve
 _COLUMNS = [field.name for field in dataclasses.fields(Agents) if field.name != "alive"]
-_COMPASS = {(0, 0): "stay", (0, 1): "east", (1, 0): "south", (0, -1): "west", (-1, 0): "north"}
-_LABELS = {"move": [_COMPASS[one] for one in DIRECTIONS], "style": list(STYLES)}
 
 
 def hello(replay: Replay, colours: list[str], fields: dict[str, Any]) -> bytes:
     """What does not change while the same realm is shown."""
     config, rules = replay.config, replay.rules
-    names = replay.about["populations"]
+    names = told_apart(replay.about["populations"])
     materials = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in palette(config).tolist()]
     most = {name: int(getattr(rules, f"max_{name}")) for name in STAT_COLOURS}
-    own = [(system.name, column) for system in config.systems for column in system.agents]
+    begin, size = land(np.asarray(replay.tiles.material))
     described = {
         "title": replay.about["title"],
         "rows": config.rows,
         "columns": config.columns,
         "size": np.asarray(replay.tiles.size).tolist(),
+        "land": [*begin, *size],
         "populations": [{"name": names[p], "colour": colours[p % len(colours)]} for p in range(config.num_populations)],
         "styles": _coloured(STYLE_COLOURS.items()),
         "reach": np.asarray(rules.attack_range).tolist(),
@@ -40,37 +38,39 @@ def hello(replay: Replay, colours: list[str], fields: dict[str, Any]) -> bytes:
         "stats": [{**one, "most": most[one["name"]]} for one in _coloured(STAT_COLOURS.items())],
         "causes": _coloured(zip(config.deadly, cause_colours(config), strict=True)),
         "materials": _coloured(zip(config.material_names, materials, strict=True)),
-        "harvested": int(Material.SCRUB),  # what a forest looks like that is not ready
+        "harvested": [config.spent.get(one, one) for one in range(len(materials))],  # as which each looks, not ready
         "agents": [*_COLUMNS, "immune"],
-        "own": {f"{system}.{column.name}": column.meaning for system, column in own},
-        "arguments": _arguments(config),
+        "own": declared.columns_of_agents(config),
+        "tables": declared.things(config),
+        "arguments": declared.arguments(config),
     }
     return protocol.encode("hello", {**described, **fields}, material=np.asarray(replay.tiles.material))
 
 
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Names of populations by which they can be told apart: one that several have is numbered."""
+    names, found = list(names), []
+    for name in names:
+        numbered = (f"{name} {number}" for number in itertools.count(1))
+        free = (one for one in numbered if one not in found and one not in names)
+        found.append(name if names.count(name) == 1 else next(free))
+    return found
+
+
+def land(material: np.ndarray, edge: int = 0) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where what is not lava begins, and its size, with so many tiles around it: rows and columns."""
+    solid, begins, sizes = material != Material.LAVA, [], []
+    if not solid.any():
+        return (0, 0), material.shape
+    for axis, side in ((1, 0), (0, 1)):
+        there = np.flatnonzero(solid.any(axis))
+        begins.append(max(int(there[0]) - edge, 0))
+        sizes.append(min(int(there[-1]) + edge + 1, material.shape[side]) - begins[-1])
+    return (begins[0], begins[1]), (sizes[0], sizes[1])
+
+
 def _coloured(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"name": name, "colour": colour} for name, colour in pairs]
-
-
-def _arguments(config: Config) -> list[dict[str, Any]]:
-    """What agents choose, in the order of ``heads``, and which system it is of (null: classic)."""
-    system = {argument.name: system.name for system in config.systems for argument in system.arguments}
-    columns = {name: [column.name for column in one.columns] for name, one in config.lists.items()}
-    return [
-        {
-            "name": argument.name,
-            "system": system.get(argument.name),
-            "size": argument.size,
-            "nothing": argument.nothing,
-            "meaning": argument.meaning,
-            "among": argument.among,
-            "agents": protocol.is_of_agents(argument, config),
-            "columns": columns.get(argument.among, []),
-            "labels": _LABELS.get(argument.name),
-        }
-        for head in heads(config)
-        for argument in head.arguments
-    ]
 
 
 class Totals:
@@ -80,6 +80,7 @@ class Totals:
       living: ``[T + 1, P]`` agents of each population.
       deaths: ``[T + 1, causes]`` who have left so far, by cause; NONE: by age.
       ages: ``[T + 1]`` the sum of their ages, in ticks.
+      living_ages: ``[T + 1]`` the mean age of the living; NaN: nobody lives.
     """
 
     def __init__(self, replay: Replay):
@@ -87,6 +88,7 @@ class Totals:
         self.living: list[np.ndarray] = []
         self.deaths: list[np.ndarray] = []
         self.ages: list[int] = []
+        self.living_ages: list[float] = []
         self.catch_up()
 
     def catch_up(self) -> None:
@@ -97,13 +99,15 @@ class Totals:
             agents, left = frame.agents, frame.left
             self.deaths.append(before + np.bincount(frame.cause[left], minlength=len(self._replay.config.cause_names)))
             self.ages.append((self.ages[-1] if self.ages else 0) + int(frame.left_age[left].sum()))
+            self.living_ages.append(float(agents.age[agents.alive].mean()) if agents.alive.any() else float("nan"))
             self.living.append(np.bincount(agents.population[agents.alive], minlength=populations))
 
     def after(self, first: int, replay: Replay) -> "Totals":
         """The same counts, for a replay that begins with the frame of that index."""
         other = object.__new__(Totals)
         other._replay = replay
-        other.living, other.deaths, other.ages = self.living[first:], self.deaths[first:], self.ages[first:]
+        for name in ("living", "deaths", "ages", "living_ages"):
+            setattr(other, name, getattr(self, name)[first:])
         return other
 
     def lifetime(self, index: int) -> float:
@@ -121,6 +125,7 @@ class Totals:
             {"first": int(self._replay.frames[0].tick), "stride": stride},
             living=np.stack([self.living[point] for point in points]).astype(np.uint16),
             lifetime=np.array([self.lifetime(point) for point in points], np.float32),
+            age=np.array([self.living_ages[point] for point in points], np.float32),
         )
 
     def summary(self, index: int) -> dict[str, Any]:
@@ -129,6 +134,7 @@ class Totals:
         return {
             "deaths": {name: int(deaths[1 + i]) for i, name in enumerate(self._replay.config.deadly)},
             "lifetime": self.lifetime(index),
+            "age": self.living_ages[index],
         }
 
 
@@ -151,6 +157,7 @@ def frame(replay: Replay, totals: Totals, index: int, since: int, fields: dict[s
         deaths=deaths_of(now, before),
         toggled=replay.toggles(since, index).astype(np.uint32),
         living=totals.living[index].astype(np.uint16),
+        **declared.arrays_of_things(now, declared.placed_tables(replay.config)),
     )
 
 

@@ -4,6 +4,7 @@ import colorsys
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ CAUSE_COLOURS = {
     Cause.COMBAT: STYLE_COLOURS["melee"],
 }
 
+_APART = 2.5  # how much more kinds of things differ from each other than from the ground
+
 
 def population_colours(number: int) -> list[str]:
     """A colour for each population, ``#rrggbb``: the first as in figures, then others all around the circle of hues."""
@@ -50,16 +53,43 @@ def cause_colours(config: Config) -> list[str]:
     """A colour for each of ``Config.deadly``, ``#rrggbb``: of systems' causes, in turn what is furthest from all
     before it.
     """
-    colours = list(CAUSE_COLOURS.values())
+    colours, count = list(CAUSE_COLOURS.values()), len(CAUSE_COLOURS)
     candidates = [_of_hue(hue / 24, lightness) for lightness in (0.6, 0.75) for hue in range(24)]
-    for _ in config.deadly[len(colours) :]:
-        colours.append(max(candidates, key=lambda one: min(_distance(one, other) for other in colours)))
-    return colours
+    return colours + _furthest(candidates, colours, len(config.deadly) - count, 1.0)
+
+
+def kind_colours(number: int) -> list[str]:
+    """A colour for each kind of thing on the map, ``#rrggbb``: in turn what is furthest from the classic ground, and
+    even more so from all before it; of very many they come again.
+    """
+    candidates = [_of_hue(hue / 24, lightness) for lightness in (0.3, 0.6, 0.8) for hue in range(24)]
+    taken = [_hex(colour) for colour in PALETTE.tolist()]
+    found = _furthest(candidates, taken, min(number, len(candidates)), _APART)
+    return [found[index % len(candidates)] for index in range(number)]
+
+
+def _furthest(candidates: list[str], taken: list[str], number: int, apart: float) -> list[str]:
+    """So many of the candidates, each as different as can be from the taken and, ``apart`` times as much, from those
+    before it.
+    """
+    found: list[str] = []
+    for _ in range(number):
+        free = [one for one in candidates if one not in found] or candidates
+
+        def least(one: str) -> float:
+            among = [apart**-2 * _distance(one, other) for other in found]
+            return min([_distance(one, other) for other in taken] + among)
+
+        found.append(max(free, key=least))
+    return found
+
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _of_hue(turns: float, lightness: float) -> str:
-    rgb = colorsys.hls_to_rgb(turns % 1, lightness, 0.65)
-    return "#{:02x}{:02x}{:02x}".format(*(round(255 * part) for part in rgb))
+    return _hex([round(255 * part) for part in colorsys.hls_to_rgb(turns % 1, lightness, 0.65)])
 
 
 def _distance(one: str, other: str) -> int:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
-from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.workers import SCRIPTS
+from nmmo_jax.presets import PRESETS
 from nmmo_jax.references import reference
 from nmmo_jax.rules import Rules
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
@@ -41,7 +42,7 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
     found = named(names)
     for entrant in found:
         for one in entrant.replicates:
-            if one not in POLICIES:
+            if one not in SCRIPTS:
                 load_named(one, env)
     return found
 
@@ -74,7 +75,7 @@ def where(name: str) -> str:
 
 def in_package(name: str) -> bool:
     """Whether a name is that of a scripted policy, or of a trained one that comes with the package."""
-    return name in POLICIES or find(name) != Path(name)
+    return name in SCRIPTS or find(name) != Path(name)
 
 
 def check_play(study: Any, worlds: str = "worlds") -> None:
@@ -124,9 +125,10 @@ def trained_in(names: Sequence[str]) -> TrainedIn:
       ValueError: a name that means nothing.
     """
     for name in names:
-        if name not in POLICIES:
+        if name not in SCRIPTS:
             policy = load_named(replicates(name)[0])
             config, game = policy.config, "chaos" if bool(policy.rules.attacks_enabled) else "law"
+            game = next((name for name, has in PRESETS.items() if config.systems == has.get("systems")), game)
             systems = tuple(reference(system) for system in config.systems)
             return TrainedIn(game, config.num_agents, config.num_populations, systems)
     return TrainedIn()

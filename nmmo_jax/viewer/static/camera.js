@@ -2,10 +2,12 @@
 
 import { MOUSE, TOUCH, Spherical, Vector3 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
+import { byId } from "./dom.js";
 
 const STEEP = 0.0001; // radians from the vertical: the view from above
 const USUAL = 0.72; // radians from the vertical: the usual view
-const MIDDLE = -0.12; // twice the height of the map's middle in the picture, from -1 to 1
+const UPRIGHT = 0.35; // the same in a picture that is higher than wide, of which the map then fills more
+const BESIDE = 6; // pixels of the page that are left free around the map
 const FLIGHT = 0.45; // seconds from one view to another
 
 export class View {
@@ -24,7 +26,17 @@ export class View {
       maxPolarAngle: 1.45, minDistance: 3, touches: { ONE: TOUCH.PAN, TWO: TOUCH.DOLLY_ROTATE },
     });
     this.controls.addEventListener("change", () => this.renderer.wake());
-    this.controls.addEventListener("start", () => (this.flight = null));
+    this.controls.addEventListener("start", () => {
+      this.flight = null;
+      this.start.copy(renderer.camera.position);
+    });
+    this.controls.addEventListener("end", () => {
+      if (this.start.distanceToSquared(renderer.camera.position) > 1e-4) this.atHome = false;
+    });
+    renderer.canvas.addEventListener("wheel", () => (this.atHome = false), { passive: true });
+    renderer.onResize = () => this.atHome && this.home(false);
+    this.start = new Vector3();
+    this.atHome = false; // whether all land is shown, and stays so when the window changes
     this.top = false;
     this.following = null; // uid
     this.flight = null;
@@ -49,32 +61,42 @@ export class View {
     this.home(false);
   }
 
-  /** The whole map: the least distance from which all corners are in the picture, below the switches at its top. */
+  /** All land: the least distance from which its corners are in the picture, below the switches at its top. */
   home(smooth = true) {
     if (!this.world) return;
     this.follow(null);
-    const polar = this.top ? STEEP : USUAL;
-    const { width, height } = this.world;
+    const { camera, width: wide, height: high } = this.renderer;
+    const polar = this.top ? STEEP : camera.aspect < 1 ? UPRIGHT : USUAL;
+    const [row, col, height, width] = this.world.land;
+    const above = byId("chips").offsetHeight + 10 + BESIDE; // pixels; in the picture from -1 to 1
+    const [highest, lowest] = [1 - (2 * above) / high, (2 * BESIDE) / high - 1];
+    const middle = highest + lowest;
     let [near, far] = [1, 8 * Math.max(width, height)];
     for (let k = 0; k < 30; k++) {
       const distance = (near + far) / 2;
-      const { top, bottom, side } = this.frame(distance, polar);
-      if (top - bottom < 1.84 && side < 0.97 && distance > height * Math.sin(polar)) far = distance;
+      const { top, bottom, side } = this.frame(distance, polar, middle);
+      const fits = top - bottom < highest - lowest && side < 1 - (2 * BESIDE) / wide;
+      if (fits && distance > height * Math.sin(polar)) far = distance;
       else near = distance;
     }
-    this.aim.set(width / 2, 0, height / 2 + this.frame(far, polar).shift);
+    this.aim.set(col + width / 2, 0, row + height / 2 + this.frame(far, polar, middle).shift);
     this.fly(this.aim, far, polar, 0, smooth);
+    this.atHome = true;
   }
 
-  /** How much of the picture the map fills from a distance, and how far to look beside its middle to centre it. */
-  frame(distance, polar) {
-    const { width, height } = this.world;
+  /**
+   * How much of the picture the land fills from a distance, and how far to look beside its middle to centre it.
+   *
+   * @param {number} middle twice the height of the land's middle in the picture, from -1 to 1
+   */
+  frame(distance, polar, middle) {
+    const [, , height, width] = this.world.land;
     const half = Math.tan((this.renderer.camera.fov * Math.PI) / 360);
     const y = (z) => (-z * Math.cos(polar)) / ((distance - z * Math.sin(polar)) * half);
     let [low, high] = [-height / 2, height / 2];
     for (let k = 0; k < 30; k++) {
       const shift = (low + high) / 2;
-      if (y(-height / 2 - shift) + y(height / 2 - shift) > MIDDLE) high = shift;
+      if (y(-height / 2 - shift) + y(height / 2 - shift) > middle) high = shift;
       else low = shift;
     }
     const side = width / 2 / ((distance - (height / 2 - low) * Math.sin(polar)) * half * this.renderer.camera.aspect);
@@ -84,6 +106,7 @@ export class View {
   /** Goes to a view: aim, distance, angle from the vertical, angle around it. */
   fly(aim, distance, polar, azimuth, smooth = true) {
     const { camera } = this.renderer;
+    this.atHome = false;
     this.sphere.setFromVector3(this.offset.subVectors(camera.position, this.controls.target));
     let turn = azimuth - this.sphere.theta;
     turn -= 2 * Math.PI * Math.round(turn / (2 * Math.PI)); // the short way round
@@ -111,8 +134,7 @@ export class View {
     this.controls.enableRotate = !this.top;
     this.controls.mouseButtons.LEFT = this.top ? MOUSE.PAN : MOUSE.ROTATE;
     const distance = this.renderer.camera.position.distanceTo(this.controls.target);
-    const whole = distance > 0.8 * Math.max(this.world.width, this.world.height) && this.following === null;
-    if (whole) this.home();
+    if (this.atHome) this.home();
     else this.fly(this.controls.target, distance, this.top ? STEEP : USUAL, 0);
     this.onMode();
   }
@@ -148,6 +170,7 @@ export class View {
     const { target } = this.controls;
     const amount = (name, other) => (this.keys.has(name) ? 1 : 0) - (this.keys.has(other) ? 1 : 0);
     this.flight = null;
+    this.atHome = false;
     this.sphere.setFromVector3(this.offset.subVectors(camera.position, target));
     const right = amount("right", "left");
     const ahead = amount("up", "down");

@@ -1,7 +1,7 @@
 // Human play: an agent is taken, moves with the arrow keys, attacks whom one clicks, and does what systems let it do.
 
 import { Choices } from "./choices.js";
-import { byId, element } from "./dom.js";
+import { byId, element, setText } from "./dom.js";
 
 const ARROWS = { east: "→", south: "↓", west: "←", north: "↑" };
 const ROUND = ["north", "east", "south", "west"]; // clockwise
@@ -13,20 +13,26 @@ export class Control {
     Object.assign(this, { world, view, terrain, send });
     this.style = 0;
     this.held = null; // the direction that is held, clockwise from the top of the picture
-    this.target = null; // who is attacked in the coming tick, uid
+    this.target = null; // who or what is attacked in the coming tick, in words
+    this.striking = null; // the attack whose key is held: of the nearest thing, or agent
     this.tick = null; // of the newest frame
     const own = element("div", { class: "own" });
     this.choices = new Choices(world, own, (choices) => this.send({ do: "act", choices }));
     this.name = element("strong");
     this.note = element("span", { class: "note" });
     this.styles = element("div", { class: "styles" });
+    const strike = (text, title, what) =>
+      element("button", { text, title, onclick: () => this.strikeNearest(what, true) });
+    this.hunt = strike("Strike", "The nearest thing in reach (F)", "KeyF");
+    this.fight = strike("Attack", "The nearest agent in reach (X)", "KeyX");
     const pad = ["north", "west", "south", "east"].map((way) => element("button", {
       class: `pad ${way}`, text: ARROWS[way], "aria-label": `move ${way}`,
       onpointerdown: () => this.hold(ROUND.indexOf(way)), onpointerup: () => this.release(),
       onpointerleave: () => this.release(),
     }));
     byId("control").append(
-      element("div", {}, this.name, this.note), this.styles, element("div", { class: "pads" }, ...pad),
+      element("div", {}, this.name, this.note), this.styles, element("div", { class: "styles" }, this.hunt, this.fight),
+      element("div", { class: "pads" }, ...pad),
       own,
       element("button", { text: "Release", title: "Let it go (G)", onclick: () => this.send({ do: "release" }) }),
     );
@@ -45,8 +51,11 @@ export class Control {
     });
     this.moves = this.world.arguments.find(({ name }) => name === "move").labels;
     this.choices.hello();
+    this.targets = this.world.arguments.find(({ name }) => name === "target");
+    const isPlaced = ({ argument }) => argument.table && argument.columns.some(({ name }) => name === "row");
+    this.hunt.hidden = !this.choices.rows.some(isPlaced);
     this.styles.replaceChildren(...this.buttons);
-    this.held = this.target = null;
+    this.held = this.target = this.striking = null;
     this.choose(0);
   }
 
@@ -67,8 +76,9 @@ export class Control {
   key(event, down) {
     const { code } = event;
     if (down && this.uid !== null && this.choices.key(event)) return true;
+    if (code === "KeyF" || code === "KeyX") return this.strikeKey(code, down, event.repeat);
     if (!(code in KEYS)) return false;
-    if (!down && this.held === KEYS[code]) this.release(); // also of one that has died meanwhile
+    if (!down && this.held === KEYS[code]) this.held = null; // also of one that has died meanwhile
     if (this.uid === null) return false;
     if (down) this.hold(KEYS[code]);
     return true;
@@ -80,7 +90,17 @@ export class Control {
   }
 
   release() {
-    this.held = null;
+    this.held = this.striking = null;
+  }
+
+  strikeKey(code, down, repeated) {
+    if (!down && this.striking === code) this.striking = null;
+    if (this.uid === null) return false;
+    if (down && !repeated) {
+      this.striking = code;
+      this.strikeNearest(code, true);
+    }
+    return true;
   }
 
   /** The direction on the map, which depends on where the camera looks. */
@@ -94,10 +114,58 @@ export class Control {
   }
 
   /** Attacks an agent in the coming tick. */
-  attack(uid) {
+  attack(uid, style = this.style) {
     if (uid === this.uid) return;
-    this.target = uid;
-    this.send({ do: "act", choices: { style: this.style, target: uid } });
+    this.target = this.world.nameOf(uid);
+    this.send({ do: "act", choices: { style, target: uid } });
+    this.draw();
+  }
+
+  /** Chooses a thing on the map, {table, number}, in the coming tick, with the style that is on. */
+  strike(thing) {
+    const found = this.choices.find(thing);
+    if (found) this.strikeAt(found);
+    else this.say("that cannot be reached now");
+  }
+
+  strikeAt({ row, k }) {
+    this.target = this.choices.told(row, k);
+    this.send({ do: "act", choices: { style: this.style } });
+    this.choices.take(row, k);
+    this.draw();
+  }
+
+  /** The nearest that the mask allows: things (KeyF) or agents (KeyX). */
+  strikeNearest(what, told = false) {
+    const found = what === "KeyF" ? this.choices.nearest : this.nearestAgent;
+    if (!found) return told && this.say(this.choices.message ? "nothing is in reach" : "not known yet: a moment");
+    if (what === "KeyF") this.strikeAt(found);
+    else this.attack(found.uid, found.style);
+  }
+
+  /** Of the agents that can be attacked, by the style that is on where it can, or else by another. */
+  get nearestAgent() {
+    const { data } = this.choices.message ?? {};
+    const mask = data?.["mask.target"];
+    const own = this.world.agent(this.uid);
+    if (!mask || !own) return null;
+    const { size, nothing } = this.targets;
+    let found = null;
+    for (const [style] of this.world.styles.entries()) {
+      for (let k = 0; k < size; k++) {
+        const other = k !== nothing && mask[style * size + k] ? this.world.agent(data.visible[k]) : null;
+        if (!other) continue;
+        const away = Math.max(Math.abs(other.row - own.row), Math.abs(other.col - own.col));
+        const order = away + (style === this.style ? 0 : 0.5);
+        if (!found || order < found.order) found = { uid: data.visible[k], style, order };
+      }
+    }
+    return found;
+  }
+
+  /** A word to the player, until the next tick. */
+  say(text) {
+    this.said = text;
     this.draw();
   }
 
@@ -109,14 +177,16 @@ export class Control {
     const newest = Math.max(tick, last);
     if (newest === this.tick) return; // sent again, say because play was paused
     this.tick = newest;
-    this.target = null;
+    this.target = this.said = null;
     this.choices.clear();
     if (this.uid !== null) this.act();
   }
 
   /** Takes a mask; that of an agent that is not played any more is late, and dropped. */
   mask(message) {
-    if (message.uid === this.uid) this.choices.mask(message);
+    if (message.uid !== this.uid) return;
+    this.choices.mask(message);
+    if (this.striking !== null) this.strikeNearest(this.striking);
   }
 
   draw() {
@@ -128,8 +198,12 @@ export class Control {
       return;
     }
     this.name.textContent = this.world.name(numbers.population, uid);
-    const out = numbers.freeze ? "frozen" : "arrow keys move, a click attacks, shift + click selects";
-    this.note.textContent = this.target === null ? out : `attacks ${this.world.nameOf(this.target)}`;
+    const { choices, target, said } = this;
+    const strikes = this.hunt.hidden ? "X attacks" : "F strikes";
+    const keys = `arrows move, ${strikes}${choices.rows.length ? ", C chooses" : ""}`;
+    const out = said ?? (numbers.freeze ? "frozen" : `${keys}, ? all keys`);
+    setText(this.note, target === null ? out : `attacks ${target}`);
+    this.note.classList.toggle("hint", target === null && !said); // left out where there is little room
     const { reach, styles } = this.world;
     this.terrain.showReach(numbers.row, numbers.col, reach[this.style], styles[this.style].colour);
     this.choices.draw();

@@ -3,6 +3,7 @@
 import { told } from "./choices.js";
 import { number, rgb } from "./colours.js";
 import { byId, element, fit, setText, symbol } from "./dom.js";
+import { Own } from "./own.js";
 
 const TARGETS = 5; // agents that are listed among the choices
 const CHOICES = 16; // other choices that are listed
@@ -23,6 +24,7 @@ export class Inspector {
     this.stats = element("div");
     this.key = element("p", { class: "key" });
     this.facts = element("dl", { class: "facts" });
+    this.own = new Own();
     this.value = element("strong", { text: "–" });
     this.spark = element("canvas", { class: "spark" });
     this.map = element("canvas", { class: "square" });
@@ -38,7 +40,7 @@ export class Inspector {
     this.body = element("div", {},
       element("div", { class: "head" }, this.title, close), this.line,
       element("div", { class: "buttons" }, this.followButton, this.takeButton),
-      this.stats, this.facts, this.valueBox,
+      this.stats, this.facts, this.own.box, this.valueBox,
       element("section", { class: "pair" },
         element("figure", {}, element("figcaption", { text: "It sees" }), this.seen, this.seenNote),
         element("figure", {}, element("figcaption", { text: "Its hits" }), this.map, this.mapNote)),
@@ -52,6 +54,7 @@ export class Inspector {
     this.takeButton.hidden = !this.world.can.take;
     this.valueBox.hidden = !this.world.can.value;
     this.chanceBox.hidden = !this.world.can.probabilities;
+    this.own.hello(this.world);
     this.bars = this.world.stats.map(({ name, colour, most }) => {
       const bar = { name, most, fill: element("i"), text: element("b") };
       bar.fill.style.background = colour;
@@ -118,11 +121,11 @@ export class Inspector {
         setText(text, `${shown[name]} / ${most}`);
       }
       const facts = [["population", about?.name ?? population], ["age", `${number(shown.age)} ticks`],
-        ["place", `row ${shown.row}, column ${shown.col}`], ["uid", shown.uid],
-        ...Object.entries(message?.own ?? {}).map(([name, value]) => [name, number(value), world.own[name]])];
-      const pair = ([name, text, title = ""]) => [element("dt", { text: name, title }), element("dd", { text })];
+        ["place", `row ${shown.row}, column ${shown.col}`], ["uid", shown.uid]];
+      const pair = ([name, text]) => [element("dt", { text: name }), element("dd", { text })];
       this.facts.replaceChildren(...facts.flatMap(pair));
     }
+    this.own.draw(message?.own);
     this.drawValue();
     this.drawMap(message?.data.attack_map, message?.shape.attack_map?.[0] ?? 1);
     this.seen.parentElement.hidden = message !== null && !message.data.tiles; // a replay tells no observations

@@ -13,7 +13,7 @@ const HELP = [
     ["drag", "turn around (from above: move)"], ["right drag · two fingers", "move · turn and zoom"],
     ["wheel", "zoom to the pointer"], ["W A S D · arrows", "move"], ["Q E · R V", "turn · tilt"], ["+ −", "zoom"],
     ["T", "view from above, and back"],
-    ["Home", "the whole map"], ["F", "follow the selected agent"],
+    ["Home", "all land"], ["F", "follow the selected agent (not while playing)"],
   ]],
   ["Time", [
     ["space", "play, pause"], [", .", "one tick back, on"], ["[ ]", "slower, faster"],
@@ -23,8 +23,16 @@ const HELP = [
   ["Agents", [
     ["click", "select an agent"], ["N", "select another agent"], ["Esc", "select nobody"],
     ["G", "play the selected agent, or let it go"],
-    ["arrows · click · 3 4 5", "move · attack · style, while playing"],
-    ["shift 0 … 9 · C", "choose what a game system offers · the next of its arguments"],
+  ]],
+  ["Playing an agent", [
+    ["arrows", "move, as long as they are held; what lies there is harvested"],
+    ["F", "strike the nearest thing in reach, say a monster; held: again in every tick"],
+    ["X", "attack the nearest agent in reach, likewise"], ["3 4 5", "style of the attack"],
+    ["click", "attack this agent, strike this thing"], ["shift click", "select instead"],
+    ["C · shift C", "open the menu of what can be chosen (use, craft …) · the next, the one before"],
+    ["0 … 9", "choose from the open menu; 0: nothing"], ["M", "10 and more of a long menu"],
+    ["Esc", "close the menu"], ["space · .", "pause to choose in peace · play one tick"],
+    ["shift 0 … 9", "choose from the menu while it is closed"],
   ]],
   ["Show", [
     ["O · shift O", "next, previous overlay"], ["B", "bars and names"], ["1 · 2", "world panel, agent panel"],
@@ -36,6 +44,7 @@ const MARKS = [
   ["ring, white", "selected"], ["ring, broken and golden", "immune, as newborns are"],
   ["hexagon, pale blue", "frozen by a mage"], ["ring, growing", "born in this tick"],
   ["ring, red", "died in this tick"], ["bars", "health, food, water from above"],
+  ["other shapes", "things of game systems, a shape and a colour for each kind; hover tells"],
   ["red cube, green octahedron, blue icosahedron", "attacks: melee, range, mage"],
 ];
 

@@ -17,12 +17,13 @@ import { Connection } from "./protocol.js";
 import { Props } from "./props.js";
 import { Renderer, uniforms } from "./renderer.js";
 import { Terrain } from "./terrain.js";
+import { Things } from "./things.js";
 import { Timeline } from "./timeline.js";
 import { History, World } from "./world.js";
 
 const PAUSE = 0.62; // share of a tick at which projectiles and damage stand while time does not pass
 const REFRESH = 120; // milliseconds between two changes of the panels
-const NARROW = matchMedia("(max-width: 820px)");
+const NARROW = matchMedia("(max-width: 820px), (max-height: 500px)"); // as in style.css
 
 const errors = []; // texts of all that went wrong, for people and tests
 const world = new World();
@@ -51,6 +52,7 @@ const renderer = startRenderer();
 const terrain = new Terrain(renderer);
 const props = new Props(renderer);
 const agents = new Agents(renderer);
+const things = new Things(renderer, agents);
 const bars = new Bars(agents);
 const labels = new Labels(renderer, agents);
 const projectiles = new Projectiles(renderer, agents);
@@ -82,7 +84,9 @@ function step(now, delta) {
     props.update();
     terrain.update();
     if (world.frame) {
+      things.update(now); // before the agents, whose movement begins anew
       agents.update(now, duration());
+      pointer.fill();
       projectiles.update(world);
     }
     drawn = world.version;
@@ -133,11 +137,11 @@ function hello(message) {
   byId("realm").value = world.realm;
   byId("realm-count").textContent = ` 0 to ${world.realms - 1}`;
   byId("veil").hidden = true;
-  for (const part of [terrain, props, agents, bars, labels, projectiles, view, panels, timeline, control, inspector]) {
-    part.hello(world);
-  }
+  const parts = [terrain, props, agents, things, bars, labels, projectiles, panels, timeline, control, inspector];
+  for (const part of parts) part.hello(world);
   select(null);
   overlays.hello();
+  view.hello(world); // below the overlays' switches
   renderer.wake();
 }
 
@@ -148,12 +152,15 @@ function frame(message) {
   arrived = now;
   const taken = world.frame?.taken ?? null;
   world.takeFrame(message);
-  if (world.frame.live) history.add(world.frame.tick, world.living, world.frame.lifetime);
+  if (world.frame.live) history.add(world.frame.tick, world.living, world.frame.lifetime, world.frame.age);
   timeline.frame();
   control.frame();
   if ((world.frame.taken ?? null) !== taken) {
     agents.choose({ taken: world.frame.taken ?? null });
-    if (world.frame.taken !== null && world.frame.taken !== undefined) view.follow(world.frame.taken);
+    if (control.uid !== null) {
+      view.follow(control.uid);
+      if (NARROW.matches) open("inspector", false); // for the picture
+    }
   }
   renderer.wake();
 }
@@ -232,8 +239,13 @@ function toggleBars() {
   renderer.wake();
 }
 
-const pointer = new Pointer(renderer, world, agents, overlays, {
-  click: (uid, shift) => (control.uid !== null && uid !== null && !shift ? control.attack(uid) : select(uid)),
+const pointer = new Pointer(renderer, world, agents, things, overlays, {
+  click: (uid, shift, thing) => {
+    const plays = control.uid !== null && !shift;
+    if (thing) plays && control.strike(thing);
+    else if (plays && uid !== null) control.attack(uid);
+    else select(uid);
+  },
   double: (uid) => uid !== null && control.uid === null && view.follow(uid),
   moved: () => (due = true),
 });
@@ -277,4 +289,4 @@ connection = new Connection(
   (error) => report(error.message),
 );
 
-expose({ world, history, agents, renderer, view, overlays, inspector, timeline, errors, connection });
+expose({ world, history, agents, things, renderer, view, overlays, inspector, control, timeline, errors, connection });

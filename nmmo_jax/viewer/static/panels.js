@@ -5,6 +5,10 @@ import { byId, element, fit, setText } from "./dom.js";
 
 const HIGH = 96; // pixels of a chart
 const CURVES = 1000; // milliseconds between two drawings of the curves
+const AGES = [ // of the history; nobody has died in the first ticks
+  { name: "age", colour: "#6fb1ff", text: "Mean age of the living, ticks" },
+  { name: "lifetime", colour: "#e6ebf2", text: "Mean age at death so far, ticks" },
+];
 
 /** A round number at or above a value: 1, 2 or 5 times a power of ten. */
 function round(value) {
@@ -56,7 +60,10 @@ function curves(canvas, ticks, series, cursor) {
       const here = value(k);
       if (Number.isNaN(here)) continue;
       if (drawn) pen.lineTo(x(ticks[k]), y(here));
-      else pen.moveTo(x(ticks[k]), y(here));
+      else {
+        pen.moveTo(x(ticks[k]), y(here));
+        pen.arc(x(ticks[k]), y(here), 0.5, 0, 7); // seen also where it is the only one
+      }
       drawn = true;
     }
     pen.stroke();
@@ -84,14 +91,18 @@ export class Panels {
     this.population = element("canvas", { class: "chart" });
     this.lifetimes = element("canvas", { class: "chart" });
     this.legend = element("ul", { class: "populations" });
+    this.ages = element("ul", { class: "populations note" }, ...AGES.map(({ text, colour }) => {
+      const swatch = element("i");
+      swatch.style.background = colour;
+      return element("li", {}, swatch, element("span", { text }));
+    }));
     this.causes = element("dl", { class: "causes" });
     byId("world").append(
       element("div", { class: "figures" },
         figure("alive", "agents alive"), figure("ticks", "ticks per second"),
         figure("steps", "agent-steps / s"), figure("fps", "pictures / s")),
       element("h2", { text: "Populations" }), this.legend, this.population,
-      element("h2", { text: "Mean lifetime" }), this.lifetimes,
-      element("p", { class: "note", text: "Mean age at death of all who have died so far, in ticks" }),
+      element("h2", { text: "Lifetimes" }), this.lifetimes, this.ages,
       element("h2", { text: "Causes of death" }), this.causes,
     );
     new ResizeObserver(() => this.draw()).observe(byId("world"));
@@ -140,8 +151,8 @@ export class Panels {
     this.when = now;
     const shown = world.populations.map(({ colour }, p) => ({ colour, value: (k) => history.living[k][p] ?? NaN }));
     curves(this.population, history.tick, shown, tick);
-    const lifetime = [{ colour: "#e6ebf2", value: (k) => history.lifetime[k] }];
-    curves(this.lifetimes, history.tick, lifetime, tick);
+    const ages = AGES.map(({ name, colour }) => ({ colour, value: (k) => history[name][k] }));
+    curves(this.lifetimes, history.tick, ages, tick);
   }
 
   drawCauses(deaths) {

@@ -47,6 +47,7 @@ export class Renderer {
     this.times = []; // [when, seconds since the picture before] of the last pictures
     this.slow = 0;
     this.pending = []; // screenshots that wait for the next picture
+    this.onResize = () => {}; // called when the picture has another size
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
     this.resize();
   }
@@ -64,6 +65,7 @@ export class Renderer {
     uniforms.pixels.value.set(width * ratio, height * ratio);
     uniforms.density.value = ratio;
     uniforms.focal.value = (height * ratio) / (2 * Math.tan((FIELD * Math.PI) / 360));
+    this.onResize();
     this.wake();
   }
 

@@ -147,7 +147,7 @@ export class Terrain {
     const row = Math.floor(tile / columns);
     const col = tile % columns;
     if (row >= height || col >= width) return -1;
-    const colour = this.colours[depleted[tile] ? this.world.harvested : material[tile]];
+    const colour = this.colours[depleted[tile] ? this.world.harvested[material[tile]] : material[tile]];
     const at = (row * width + col) * 4;
     const factor = 0.97 + 0.06 * chance(tile); // tiles differ a little in lightness
     const data = this.uniforms.tiles.value.image.data;

@@ -3,10 +3,13 @@
 import { number } from "./colours.js";
 import { byId, element, setText, symbol } from "./dom.js";
 
-const SPEEDS = [ // seconds per tick
-  [1.2, "half speed"], [0.6, "as the original"], [0.3, "2 ×"], [0.15, "4 ×"], [0.06, "10 ×"], [0, "fastest"],
-];
+const SPEEDS = [1.2, 0.6, 0.3, 0.15, 0.06, 0]; // seconds per tick, 0: as fast as possible
 const PATIENCE = 3000; // milliseconds until a frame that was asked for counts as lost
+
+/** A speed as people read it. */
+function named(seconds) {
+  return seconds > 0 ? `${number(Number((1 / seconds).toPrecision(2)))} ticks/s` : "fastest: … ticks/s";
+}
 
 export class Timeline {
   /** @param {(request: object) => boolean} send to the server */
@@ -19,8 +22,10 @@ export class Timeline {
     this.dragging = false;
     const button = (id, icon, title, action) =>
       (this[id] = element("button", { class: "icon", title, "aria-label": title, onclick: action }, symbol(icon)));
+    this.options = SPEEDS.map((seconds) => element("option", { value: seconds, text: named(seconds) }));
+    this.other = element("option", { hidden: true }); // a speed that was chosen elsewhere
     this.speed = element("select", { title: "Speed", "aria-label": "Speed", onchange: () => this.setSpeed() },
-      ...SPEEDS.map(([seconds, label]) => element("option", { value: seconds, text: label })));
+      ...this.options, this.other);
     this.speed.value = 0.6;
     this.slider = element("input", {
       type: "range", min: 0, max: 0, value: 0, step: 1, "aria-label": "Tick",
@@ -80,14 +85,24 @@ export class Timeline {
       }
     } else {
       this.stop();
-      if (document.activeElement !== this.speed) this.speed.value = this.nearest(frame.seconds ?? 0.6);
+      if (document.activeElement !== this.speed) this.show(frame.seconds ?? 0.6);
     }
+  }
+
+  /** Shows which speed is on, also one that is not offered. */
+  show(seconds) {
+    if (!SPEEDS.includes(seconds)) {
+      this.other.value = seconds;
+      setText(this.other, named(seconds));
+    }
+    this.other.hidden = SPEEDS.includes(seconds);
+    this.speed.value = seconds;
   }
 
   nearest(seconds) {
     if (!(seconds > 0)) return 0;
-    const away = ([one]) => (one > 0 ? Math.abs(Math.log(one / seconds)) : Infinity);
-    return SPEEDS.reduce((best, one) => (away(one) < away(best) ? one : best))[0];
+    const away = (one) => (one > 0 ? Math.abs(Math.log(one / seconds)) : Infinity);
+    return SPEEDS.reduce((best, one) => (away(one) < away(best) ? one : best));
   }
 
   /** Goes to a tick; while one frame is on its way, only the last wish is kept. */
@@ -166,8 +181,8 @@ export class Timeline {
 
   /** The next speed: 1 faster, -1 slower. */
   faster(by) {
-    const k = SPEEDS.findIndex(([seconds]) => seconds === Number(this.speed.value));
-    this.speed.value = SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, k + by))][0];
+    const k = SPEEDS.indexOf(this.nearest(Number(this.speed.value)));
+    this.speed.value = SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, k + by))];
     this.setSpeed();
   }
 
@@ -177,6 +192,8 @@ export class Timeline {
     this.play.firstChild.firstChild.setAttribute("href", `#i-${icon}`);
     this.follow.setAttribute("aria-pressed", this.live);
     if (!frame) return;
+    const fast = this.moving && this.seconds === 0 && frame.ticks_per_second > 0;
+    setText(this.options.at(-1), fast ? `fastest: ${number(frame.ticks_per_second, 0)} ticks/s` : named(0));
     const { first = frame.tick, last = frame.tick } = frame;
     this.slider.min = first;
     this.slider.max = Math.max(last, frame.tick);

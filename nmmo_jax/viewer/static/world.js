@@ -18,10 +18,13 @@ export class World {
     this.source = message.source ?? "live";
     [this.rows, this.columns] = message.shape.material ?? [message.rows, message.columns];
     [this.height, this.width] = message.size ?? [this.rows, this.columns];
+    this.land = message.land ?? [0, 0, this.height, this.width]; // row, column, rows, columns of what is not lava
     this.populations = message.populations ?? [];
     const { styles, stats, causes, reach, view, materials, harvested, own } = message;
     Object.assign(this, { styles, stats, causes, reach, view, materials, harvested, own });
     this.arguments = message.arguments;
+    this.tables = message.tables ?? []; // of systems, whose rows are things on the map
+    this.things = []; // of each table in this frame: which rows there are, and their columns
     this.fields = message.agents; // the columns of agents in each frame
     this.realms = message.realms ?? 1;
     this.realm = message.realm ?? 0;
@@ -55,6 +58,10 @@ export class World {
     this.attacks = data.attacks ?? NOTHING;
     this.deaths = data.deaths ?? NOTHING;
     this.living = data.living ?? [];
+    this.things = this.tables.map((about) => ({
+      about, number: data[`table.${about.name}`],
+      columns: Object.fromEntries(about.columns.map(({ name }) => [name, data[`table.${about.name}.${name}`]])),
+    }));
     this.index.clear();
     for (let i = 0; i < this.agents.count; i++) this.index.set(this.agents.uid[i], i);
     for (const tile of data.toggled ?? NOTHING) {
@@ -85,6 +92,16 @@ export class World {
     return numbers;
   }
 
+  /** A row of a table, {name, kind, values by column}, or null where it is not there. */
+  thing({ table, number }) {
+    const { about, number: numbers, columns } = this.things[table] ?? { number: [] };
+    const i = numbers.indexOf(number);
+    if (i < 0) return null;
+    const values = Object.fromEntries(about.columns.map(({ name }) => [name, columns[name][i]]));
+    const kind = about.kinds[about.kind === null ? 0 : values[about.kind] - about.low];
+    return { name: `${kind?.name ?? about.name} ${number}`, kind, about, values };
+  }
+
   /** What a tile looks like: the material's index and name; a forest that was harvested is scrub. */
   tile(row, col) {
     if (row < 0 || col < 0 || row >= this.height || col >= this.width) return null;
@@ -96,7 +113,7 @@ export class World {
 
 const MOST_POINTS = 2048;
 
-/** Curves over the ticks: agents per population and mean lifetime, thinned as they grow. */
+/** Curves over the ticks: agents per population, mean lifetime and age, thinned as they grow. */
 export class History {
   constructor() {
     this.clear(0);
@@ -108,6 +125,7 @@ export class History {
     this.tick = [];
     this.living = []; // one entry per point: counts by population
     this.lifetime = []; // mean age at death, NaN before the first death
+    this.age = []; // mean age of the living, NaN where nobody lives
     this.version = (this.version ?? 0) + 1;
   }
 
@@ -118,26 +136,24 @@ export class History {
     this.stride = message.stride || 1;
     for (let k = 0; k < points; k++) {
       const living = Array.from(message.data.living.subarray(k * populations, (k + 1) * populations));
-      this.push(message.first + k * this.stride, living, message.data.lifetime?.[k] ?? NaN);
+      this.push(message.first + k * this.stride, living, message.data.lifetime?.[k], message.data.age?.[k]);
     }
   }
 
   /** Continues the curves with a live frame. */
-  add(tick, living, lifetime) {
+  add(tick, living, lifetime, age) {
     if (this.tick.length && tick < this.tick.at(-1) + this.stride) return; // known: a replay's curves come whole
-    this.push(tick, Array.from(living), lifetime ?? NaN);
+    this.push(tick, Array.from(living), lifetime, age);
   }
 
-  push(tick, living, lifetime) {
+  push(tick, living, lifetime, age) {
     this.tick.push(tick);
     this.living.push(living);
-    this.lifetime.push(lifetime);
+    this.lifetime.push(lifetime ?? NaN);
+    this.age.push(age ?? NaN);
     this.version++;
     if (this.tick.length <= MOST_POINTS) return;
-    const even = (_, k) => k % 2 === 0;
-    this.tick = this.tick.filter(even);
-    this.living = this.living.filter(even);
-    this.lifetime = this.lifetime.filter(even);
+    for (const name of ["tick", "living", "lifetime", "age"]) this[name] = this[name].filter((_, k) => k % 2 === 0);
     this.stride *= 2;
   }
 }
