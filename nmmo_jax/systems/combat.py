@@ -169,8 +169,7 @@ def shared(name: str, realm: Realm, config: Config, style: Int32[Array, "N"] | N
     having = [system.name for system in config.systems if name in {one.name for one in system.agents}]
     found = [realm.of[system][name] for system in having]
     if style is not None:
-        own = style[:, None]
-        found = [one if one.ndim == 1 else jnp.take_along_axis(one, own, axis=1)[:, 0] for one in found]
+        found = [one if one.ndim == 1 else jnp.take_along_axis(one, style[:, None], axis=1)[:, 0] for one in found]
     return sum(column.astype(jnp.int32) for column in found) if found else None  # pyright: ignore[reportReturnType]
 
 
