@@ -74,7 +74,7 @@ steps = {env: jax.jit(env.step) for env in (ENV, SKILLED)}
 looks = {env: jax.jit(lambda realm, env=env: env.observe(realm).mask["craft"]) for env in (ENV, SKILLED)}
 
 
-@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
+@pytest.mark.parametrize("resolution", ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)])
 def test_it_is_as_systems_are(resolution):
     check_system(CRAFTS, needs=[ITEMS, ENDOWED], reach=8, resolution=resolution, ticks=30)
 

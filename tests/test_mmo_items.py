@@ -114,9 +114,14 @@ FILLER = System("filler", needs=["skills", "monsters", "items"], events=["filled
 
 def test_check():
     check_system(ITEMS, needs=[LEVELS, MONSTERS, FILLER], reach=10, immunity_ticks=0)
-    check_system(ITEMS, off={})  # nobody is born with anything
 
 
+@pytest.mark.slow
+def test_nobody_is_born_with_anything():
+    check_system(ITEMS, off={})
+
+
+@pytest.mark.slow
 def test_check_one_after_another():
     check_system(ITEMS, needs=[LEVELS, MONSTERS, FILLER], resolution="sequential", immunity_ticks=0)
 

@@ -23,21 +23,17 @@ SIDE = 17
 
 
 @pytest.mark.filterwarnings("ignore:.*not seen in")
-@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
+@pytest.mark.parametrize("resolution", ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)])
 def test_skills_conform(resolution):
     check_system(SKILLS_UNIT, resolution=resolution, ticks=12, immunity_ticks=0, **TOUGH)
 
 
-@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
+@pytest.mark.filterwarnings("ignore:.*not seen in")
+@pytest.mark.parametrize("resolution", ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)])
 def test_monsters_conform(resolution):
     own = {"monsters.neutral_from": 5, "monsters.aggressive_from": 30, "immunity_ticks": 2, "attack_range": (3, 3, 3)}
     own |= dict.fromkeys([f"monsters.{kind}_health" for kind in ("chicken", "goblin", "troll")], 12)
-    check_system(MONSTERS, resolution=resolution, ticks=32, **TOUGH, **own)
-
-
-@pytest.mark.filterwarnings("ignore:.*not seen in")
-def test_a_world_in_which_no_monster_appears_is_one_without():
-    check_system(MONSTERS, off={"monsters.cap": 0}, ticks=4, **TOUGH)
+    check_system(MONSTERS, off={"monsters.cap": 0}, resolution=resolution, ticks=32, **TOUGH, **own)
 
 
 @functools.cache

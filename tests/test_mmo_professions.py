@@ -61,7 +61,7 @@ def dense(material, words, config):
 CROWDED = dataclasses.replace(PROFESSIONS, terrain=dense)
 
 
-@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
+@pytest.mark.parametrize("resolution", ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)])
 def test_it_is_as_systems_are(resolution):
     check_system(CROWDED, needs=[ITEMS], reach=8, resolution=resolution, **{"professions.find": 0.5})
 

@@ -1,0 +1,66 @@
+"""The role-playing preset: its units together and apart, and the scripted trades that live in it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nmmo_jax.environment import make
+from nmmo_jax.mmo.skills import SKILLS_UNIT
+from nmmo_jax.play.players import players
+from nmmo_jax.policies.workers import TRADES
+from nmmo_jax.presets import PRESETS
+from nmmo_jax.vectorized import vectorize
+
+SMALL = {"num_agents": 14, "num_populations": 7, "rows": 48, "columns": 48, "border": 3, "max_spawns": 2}
+
+
+def test_units_can_be_left_out():
+    every = PRESETS["mmo"]["systems"]
+    assert [system.name for system in every] == ["skills", "monsters", "items", "professions", "crafts"]
+    alone = make("mmo", systems=[SKILLS_UNIT])
+    assert [system.name for system in alone.config.systems] == ["skills"]
+    assert int(alone.rules.max_health) == 100 and "monsters" not in alone.rules.of
+    with pytest.raises(ValueError, match="crafts needs items"):
+        make("mmo", systems=[every[-1]])
+
+
+@pytest.mark.parametrize(("name", "needed"), [("miner", "professions"), ("hunter", "monsters")])
+def test_a_trade_needs_what_it_lives_by(name, needed):
+    with pytest.raises(ValueError, match=f"policy={name}: needs a world with the system {needed}"):
+        players((name,), make("mmo", systems=[SKILLS_UNIT]))
+
+
+def test_all_trades_work_craft_and_live():
+    env = make("mmo", **SMALL)
+    many, who = vectorize(env, 2), players(tuple(TRADES), env)
+    key = jax.random.key(3)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def play(state):
+        def tick(state, _):
+            obs, realms, core = state
+            keys = jax.random.split(jax.random.fold_in(key, realms.tick[0]), 2)
+            action, core = who.act(who.params, keys, obs, realms, core)
+            obs, realms, *_, info = many.step(key, realms, action)
+            told = {
+                name: one.happened.any(axis=0)
+                for deeds in info.outcome.of.values()
+                for name, one in deeds.events.items()
+            }
+            return (obs, realms, core), (told, info.population[0])
+
+        return jax.lax.scan(tick, state, length=200)
+
+    obs, realms = many.reset(key, initial_population=14)
+    (_, realms, _), (told, population) = play((obs, realms, who.initial(2)))
+    happened = {name: np.asarray(some) for name, some in told.items()}
+    for event in ("mined", "felled", "crushed", "picked", "fished", "monster_hit", "item_used", "item_worn"):
+        assert happened[event].any(), event
+    assert any(some.any() for name, some in happened.items() if name.startswith("crafted_"))
+    alive = np.asarray(population >= 0).mean()
+    assert alive > 0.5, f"{alive:.0%} of places are taken"
+    level = jnp.where(realms.agents.alive[..., None], realms.of["skills"]["level"], 1)
+    assert int(level.max()) > 1
