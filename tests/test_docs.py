@@ -29,7 +29,7 @@ def test_links_lead_somewhere():
 def test_commands_of_the_readme_are_understood():
     text = re.search(r"## Commands\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL).group(1)
     commands = [shlex.split(line, comments=True)[1:] for line in text.splitlines()]
-    assert len(commands) == 10
+    assert len(commands) == 11
     for arguments in commands:
         command = tyro.cli(Command, args=arguments)
         assert hasattr(command, "run")
