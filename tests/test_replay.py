@@ -301,7 +301,7 @@ def bent(name, change):
         (bent("tiles.spawn_tile", lambda x: x - 1), "tiles.spawn_tile: allowed are 0 to 359"),
         (put("tiles.num_spawn_tiles", np.int32(0)), "tiles.num_spawn_tiles: allowed are 1 to 72"),
         (bent("toggled.tile", lambda x: x + 360), "toggled.tile: allowed are 0 to 359"),
-        (bent("toggled.tile", lambda x: 0 * x), "toggled: out of order, or no forests"),
+        (bent("toggled.tile", lambda x: 0 * x), "toggled: out of order, or tiles that are always ready"),
         (bent("toggled.tile", lambda x: x.astype(float)), "toggled: must be frames and tiles"),
         (bent("toggled.frame", lambda x: x - 1), "toggled.frame: allowed are 0 to 3"),
         (bent("toggled.frame", lambda x: x[::-1].copy()), "toggled: out of order"),

@@ -112,8 +112,8 @@ class Train:
             out, chosen = self.resume, _of_folder(self.resume)
         else:
             published = PUBLISHED if self.published else {}
-            systems = of_game(game_of(self.experiment or "law128"), self.system)
             with flags_named(self._flags()):
+                systems = of_game(game_of(self.experiment or "law128"), self.system)
                 chosen = experiment(
                     self.experiment or "law128",
                     **{**published, **parse_set(self.set, {}, fields(), systems=systems)},

@@ -214,6 +214,7 @@ def crafts(recipes: Iterable[Recipe] = RECIPES) -> System:
     table = tuple(_checked(f"recipe {number}", recipe) for number, recipe in enumerate(table, 1))
     meaning = "nothing, or which recipe"
     names = ("nothing", *(f"{one.amount} {KINDS[one.product].name} of {_told(one)}" for one in table))
+    names = names if len({*names}) == len(names) else ()  # one that is there twice is told by its number
     mask = Possible(table)
     craft = Argument("craft", len(table) + 1, mask=mask, effect=has_crafted, meaning=meaning, names=names)
     return System(
