@@ -18,7 +18,7 @@ from nmmo_jax.config import Config
 from nmmo_jax.goals import View
 from nmmo_jax.mmo import kinds
 from nmmo_jax.mmo.crafts import RECIPES
-from nmmo_jax.mmo.monsters import TROLL
+from nmmo_jax.mmo.monsters import CHICKEN, TROLL
 from nmmo_jax.observations import Observation, to_action
 from nmmo_jax.paths import FAR, Bits, spread, steps_to
 from nmmo_jax.policies.foraging import descend, feature, heading, safe_moves
@@ -173,27 +173,26 @@ class _Pack:
 
 
 class _Monsters:
-    """The monsters that agents see."""
+    """The monsters that agents see, and which of them are too strong for each."""
 
     def __init__(self, obs: Observation, config: Config):
-        self.obs = obs
-        self.kind, self.health = _columns(obs, "monsters_in_view", config, "kind", "health")
+        self.obs, self.config = obs, config
+        self.kind, self.level, self.health = _columns(obs, "monsters_in_view", config, "kind", "level", "health")
+        own = obs.of["skill_levels"].max(axis=1) if "skill_levels" in obs.of else jnp.ones(len(self.kind), jnp.int16)
+        self.strong = (self.kind != CHICKEN) & (self.level > 2 * own[:, None])
 
     def places(self, view: View) -> tuple[Bits, Bits]:
-        """Where those are that can be hunted, and all tiles near the ones that hunt and are too strong."""
-        row, col, level = _columns(self.obs, "monsters_in_view", view.config, "row", "col", "level")
+        """Where those are that can be hunted, and all tiles near the strong ones that hunt."""
+        row, col = _columns(self.obs, "monsters_in_view", self.config, "row", "col")
         there = self.obs.rows["monsters_in_view"] >= 0
-        own = self.obs.of["skill_levels"].max(axis=1) if "skill_levels" in self.obs.of else jnp.zeros(len(there))
-        strong = there & (self.kind == TROLL) & (level > 2 * own[:, None])
-        peril = view.places(row, col, strong)
+        peril = view.places(row, col, there & self.strong & (self.kind == TROLL))
         for _ in range(NEAR):
             peril = spread(peril)
-        return view.places(row, col, there & ~strong) & view.ground, peril
+        return view.places(row, col, there & ~self.strong) & view.ground, peril
 
     def prey(self) -> Int32[Array, "N"]:
-        """The position of the weakest in reach; who is ill leaves trolls alone. 0: none."""
-        ill = (feature(self.obs, "health") < ILL)[:, None]
-        can = self.obs.mask["prey"][:, 1:] & ~(ill & (self.kind == TROLL))
+        """The position of the weakest in reach that is not too strong. 0: none."""
+        can = self.obs.mask["prey"][:, 1:] & ~self.strong
         weakest = jnp.argmin(jnp.where(can, self.health, 2**15), axis=1)
         return jnp.where(can.any(axis=1), 1 + weakest, 0).astype(jnp.int32)
 
