@@ -133,9 +133,9 @@ class Column:
             if not isinstance(getattr(self, name), str):
                 keep(self, **{name: check_int(f"column {self.name}: {name}", getattr(self, name), low, high)})
         _check_category(f"column {self.name}", self.category, low, high)
-        keep(self, names=_check_names(f"column {self.name}", self.names, high - low + 1))
         if self.names and not self.category:
-            raise ValueError(f"column {self.name}: names: are of a category")
+            raise ValueError(f"column {self.name}: names={self.names!r}: must be (), as category is False")
+        keep(self, names=_check_names(f"column {self.name}", self.names, high - low + 1))
 
     @property
     def blank(self) -> np.ndarray:
@@ -364,7 +364,7 @@ def _check_names(what: str, names: Any, number: int) -> tuple[str, ...]:
     """Names of so many numbers, or none at all."""
     names = check_several(f"{what}: names", names, str)
     if names and len(names) != number:
-        raise ValueError(f"{what}: names: {len(names)} of {number} numbers")
+        raise ValueError(f"{what}: names: {len(names)}: must be {number}, one for each number")
     if not all(name.strip() for name in names):
         raise ValueError(f"{what}: names={names}: must not be empty")
     check_unique(f"{what}: names", [*names])

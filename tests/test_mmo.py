@@ -1,6 +1,7 @@
 """The role-playing preset: its units together and apart, and the scripted trades that live in it."""
 
 import functools
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from nmmo_jax.environment import make
+from nmmo_jax.mmo.monsters import monsters
 from nmmo_jax.mmo.skills import SKILLS_UNIT
 from nmmo_jax.play.players import players
 from nmmo_jax.policies.workers import TRADES
@@ -25,6 +27,17 @@ def test_units_can_be_left_out():
     assert int(alone.rules.max_health) == 100 and "monsters" not in alone.rules.of
     with pytest.raises(ValueError, match="crafts needs items"):
         make("mmo", systems=[every[-1]])
+
+
+def test_a_configuration_can_be_pickled():
+    config = make("mmo").config
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+@pytest.mark.parametrize("capacity", [0, 70_000, 2.5, "x", True])
+def test_how_many_monsters_there_can_be(capacity):
+    with pytest.raises(ValueError, match="monsters: capacity="):
+        monsters(capacity)
 
 
 @pytest.mark.parametrize(("name", "needed"), [("miner", "professions"), ("hunter", "monsters")])

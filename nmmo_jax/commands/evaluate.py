@@ -33,7 +33,8 @@ class Evaluate(StudyCommand):
     """What is evaluated: scripted policies by name, policies that come with the package, folders of runs; or a folder
     with seed-0, seed-1 ...: trainings that differ in their seed only, over which the interval then is."""
     game: Literal["law", "chaos", "mmo"] | None = None
-    """law: no attacks. chaos: attacks. Default: the game in which the first trained policy was trained; law."""
+    """law: no attacks. chaos: attacks. mmo: the role-playing world. Default: the game in which the first trained policy
+    was trained; law."""
     agents: int | None = None
     """Capacity: agent slots per world. Default: as the first trained policy was trained; 128."""
     populations: int | None = None

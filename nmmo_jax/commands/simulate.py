@@ -71,11 +71,12 @@ class Simulate:
 
     game: Literal["law", "chaos", "medium", "large", "huge", "mmo", "mmo1024"] = "chaos"
     """law: no attacks. chaos: attacks with melee, range and mage. medium, large, huge: chaos with 1,024, 4,096 and
-    65,536 agents on larger maps."""
+    65,536 agents on larger maps. mmo: a role-playing world of skills, monsters, items and trades; mmo1024: with 1,024
+    agents and 2,048 monsters."""
     policy: tuple[str, ...] = ()
-    """What the populations play in turn: random, wanderer, forager, fighter, planner; law128, chaos128, trained ones
-    that come with the package; or the folder of a run of nmmo-jax train. Default: several, so that they can be
-    compared."""
+    """What the populations play in turn: random, wanderer, forager, fighter, planner; in mmo also hunter,
+    fisher, herbalist, miner, woodcutter, alchemist, smith; law128, chaos128, trained ones that come with the
+    package; or the folder of a run of nmmo-jax train. Default: several, so that they can be compared."""
     realms: int = 8
     """Worlds played side by side."""
     ticks: int = 1000

@@ -56,8 +56,9 @@ class Watch:
     checkpoint: Path | None = None
     """Folder of a run of nmmo-jax train: its populations, in their world."""
     policy: tuple[str, ...] = ()
-    """What the populations play in turn: random, wanderer, forager, fighter, planner; law128, chaos128, trained ones
-    that come with the package; or folders of runs."""
+    """What the populations play in turn: random, wanderer, forager, fighter, planner; in mmo also hunter,
+    fisher, herbalist, miner, woodcutter, alchemist, smith; law128, chaos128, trained ones that come with the
+    package; or folders of runs."""
     replay: Path | None = None
     """A recorded world instead, from simulate --record, train or this command."""
 

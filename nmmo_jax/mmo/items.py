@@ -243,6 +243,16 @@ def can_receive(world: World) -> Bool[Array, "N V"]:
     return _reached(world) & _givable(world).any(axis=1, keepdims=True)
 
 
+def own_gold(world: World) -> Int32[Array, "N"]:
+    """What each agent has of it."""
+    return world["gold"]
+
+
+def own_busy(world: World) -> Int32[Array, "N"]:
+    """For how many ticks each agent is in combat still."""
+    return world["busy"]
+
+
 def has_used(before: World, after: World) -> Bool[Array, "N"]:
     """Who wears something else, or has less."""
     return has_less(before, after) | (before["worn"] != after["worn"]).any(axis=1)
@@ -308,8 +318,8 @@ ITEMS = System(
     ),
     observe=(
         Listing("pack", "own", PLACES, ("kind", "level", "quantity", "worn"), rows=_shown, meaning="what it carries"),
-        Leaf("gold", lambda world: world["gold"], high=PURSE, meaning="its own"),
-        Leaf("busy", lambda world: world["busy"], high=100, meaning="ticks in which it is in combat still"),
+        Leaf("gold", own_gold, high=PURSE, meaning="its own"),
+        Leaf("busy", own_busy, high=100, meaning="ticks in which it is in combat still"),
     ),
     heads=(
         Head("use", (Argument("use", among="pack", mask=can_use, effect=has_used, meaning="wear, take off, consume"),)),

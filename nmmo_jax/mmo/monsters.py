@@ -11,10 +11,13 @@ from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.declarations import STYLES, Argument, Column, Goal, Head, Listing, Phase, Rule, Table
 from nmmo_jax.draws import choose, coin
+from nmmo_jax.goals import View
 from nmmo_jax.kinds import Material
+from nmmo_jax.paths import Bits
 from nmmo_jax.system import System
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.systems.world import World
+from nmmo_jax.values import check_int
 
 CHICKEN, GOBLIN, TROLL = range(3)
 KINDS = ("chicken", "goblin", "troll")
@@ -211,17 +214,23 @@ def in_reach(world: World) -> Bool[Array, "N K"]:
     return world.distance(place >> 16, place & 0xFFFF) <= world.rules.attack_range.max()
 
 
+def in_view(view: View) -> Bits:
+    """Tiles on which an agent sees monsters."""
+    return view.listed("monsters_in_view")
+
+
 def monsters(capacity: int = 128) -> System:
     """The unit, for at most so many monsters at a time.
 
     Raises:
       ValueError: fewer than 1, or more than 65,536.
     """
+    capacity = check_int("monsters: capacity", capacity, 1, 65_536)
     return System(
         name="monsters",
         meaning="chickens that flee, goblins that fight back, and trolls that hunt, the stronger the farther inland",
         rules=(
-            Rule("cap", capacity, "monsters", "how many there are at most", high=max(capacity, 1)),
+            Rule("cap", capacity, "monsters", "how many there are at most", high=capacity),
             Rule("neutral_from", 50, "danger", "from which danger goblins appear", high=101),
             Rule("aggressive_from", 80, "danger", "from which danger trolls appear", high=101),
             Rule("chicken_health", 20, "health", "of a chicken that is well", low=1),
@@ -268,7 +277,7 @@ def monsters(capacity: int = 128) -> System:
                 columns=("row", "col", "kind", "level", "health", "style"),
             ),
         ),
-        goals=(Goal("monster", lambda view: view.listed("monsters_in_view"), "the nearest monster"),),
+        goals=(Goal("monster", in_view, "the nearest monster"),),
         heads=(
             Head(
                 "hunt",

@@ -98,6 +98,11 @@ def _earned(world: World) -> Int32[Array, "N 8"]:
     return gains
 
 
+def levels(world: World) -> Int32[Array, "N 8"]:
+    """The levels of each agent."""
+    return world["level"]
+
+
 def progress(world: World) -> Int[Array, "N 8"]:
     """How far each skill is from its level to the next, in hundredths; 100 at the last."""
     table, level = needed(world.rule.curve), world["level"]
@@ -132,7 +137,7 @@ SKILLS_UNIT = System(
     ),
     blow=blow,
     observe=(
-        Leaf("skill_levels", lambda world: world["level"], shape=(len(SKILLS),), high=MOST, meaning="its own levels"),
+        Leaf("skill_levels", levels, shape=(len(SKILLS),), high=MOST, meaning="its own levels"),
         Leaf("skill_progress", progress, shape=(len(SKILLS),), high=100, meaning="hundredths of the way to the next"),
         Listing("fighters", table="agents", most=16, columns=("combat_level", "stance"), meaning="of those in view"),
     ),
