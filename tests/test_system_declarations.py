@@ -60,7 +60,7 @@ def three(example_systems):
     (lambda: Column("b", high=1, low=0, category=True, names=("c", "c")), "column b: names: c is there twice"),
     (lambda: Column("b", high=1, low=0, category=True, names=("c", "")), "must not be empty"),
     (lambda: Argument("b", 3, names=("c", "d")), "argument b: names: 2: must be 3"),
-    (lambda: Argument("b", among="visible", names=("c",)), "argument b: names: 1 of 0 numbers"),
+    (lambda: Argument("b", among="visible", names=("c",)), "argument b: names: 1: must be 0"),
     (lambda: NewMaterial("m", color="red"), "material m: color='red': must be '#rrggbb'"),
     (lambda: Table("t", 0, [Column("b")]), "table t: capacity=0: allowed"),
     (lambda: Table("t", 4, [Column("alive")]), "table t: columns: alive is there twice"),
