@@ -20,6 +20,7 @@ from nmmo_jax.declarations import SCHEDULE
 from nmmo_jax.observations import FEATURES
 from nmmo_jax.presets import PRESETS
 from nmmo_jax.rules import REPRODUCTION_RULES, RULE_FIELDS
+from nmmo_jax.systems.seen import Seen
 from nmmo_jax.systems.world import World
 from nmmo_jax.world import terrain
 
@@ -111,7 +112,7 @@ def poison() -> str:
 def verbs_table() -> str:
     """What a system can do in a phase: the methods of ``World`` and their first sentences."""
     lines = ["| `world.` | |", "|---|---|"]
-    for name, member in vars(World).items():
+    for name, member in (*vars(Seen).items(), *vars(World).items()):
         about = member.fget.__doc__ if isinstance(member, property) else getattr(member, "__doc__", None)
         if about and (not name.startswith("_") or name == "__getitem__"):
             call = (

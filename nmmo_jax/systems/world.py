@@ -13,103 +13,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Int32, Shaped, UInt32
+from jaxtyping import Array, Bool, Int32, Shaped
 
 from nmmo_jax.common.spelling import near
 from nmmo_jax.components import (
     NEVER,
     NO_UID,
-    Agents,
-    Draws,
     Happening,
-    Orders,
     Outcome,
-    Realm,
-    Tiles,
     per_agent,
 )
-from nmmo_jax.config import ARGUMENTS, Config
-from nmmo_jax.declarations import SCHEDULE, Column, Table
-from nmmo_jax.draws import waiting_time, words
-from nmmo_jax.neighbours import MOST_IN_PAIRS
-from nmmo_jax.rules import OwnRules, Rules
-from nmmo_jax.system import System
-from nmmo_jax.systems import combat
-from nmmo_jax.systems.movement import can_enter
-from nmmo_jax.systems.tables import saturated, take_rows, whole, widened, with_columns, with_rows, without_rows
-
-_LATE = ("end", "observe")  # points at which no stat can be changed any more
+from nmmo_jax.draws import waiting_time
+from nmmo_jax.systems.seen import Seen, column_of
+from nmmo_jax.systems.tables import saturated, whole, with_columns, with_rows, without_rows
 
 
 @dataclasses.dataclass(frozen=True)
-class World:
-    """One realm, for one system. N = ``Config.num_agents``, R x C the map.
-
-    Attributes:
-      system: whose it is.
-      point: of ``SCHEDULE``, or ``observe`` where agents look.
-      realm, rules, config: as everywhere.
-      turn: Bool[N], whom it can touch: the living whose turn it is; at ``settle``, ``end`` and ``observe`` all.
-      acting: Bool[N], of them those who have not died since.
-      visible_slot: Int32[N, V], where agents look: whom each lists, -1 for nobody.
-      listed: where masks and what is shown are made: by name of a ``Listing`` Int32[N, K], the rows that each agent
-        sees, -1 for none.
-    """
-
-    system: System
-    point: str
-    realm: Realm
-    rules: Rules
-    config: Config
-    turn: Bool[Array, "N"]
-    acting: Bool[Array, "N"]
-    outcome: Outcome | None = None
-    orders: Orders | None = None
-    draws: Draws | None = None
-    visible_slot: Int32[Array, "N V"] | None = None
-    listed: dict[str, Int32[Array, "N K"]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def agents(self) -> Agents:
-        """The classic columns of agents. Rows of empty slots mean nothing."""
-        return self.realm.agents
-
-    @property
-    def tiles(self) -> Tiles:
-        """The map."""
-        return self.realm.tiles
-
-    @property
-    def tick(self) -> Int32[Array, ""]:
-        """Ticks since the realm began."""
-        return self.realm.tick
-
-    @property
-    def alive(self) -> Bool[Array, "N"]:
-        """Who lives: holds a place and has health left."""
-        return self.agents.alive & (self.agents.health > 0)
-
-    @property
-    def rule(self) -> Any:
-        """The system's own rules as attributes, ``world.rule.damage``; the classic ones are ``world.rules``."""
-        return OwnRules(self.system.name, self.rules.of.get(self.system.name, {}))
-
-    @property
-    def place(self) -> Int32[Array, "N"]:
-        """Flat index (row * C + column) of the tile on which each agent stands."""
-        return self.agents.row.astype(jnp.int32) * self.config.columns + self.agents.col.astype(jnp.int32)
-
-    def __getitem__(self, name: str) -> Any:
-        """A column or table of the system, or ``"other.column"`` of another: int32 (or bool), so that sums do not wrap.
-
-        Columns of agents have their ``empty`` value where nobody is. A table is a dict of its columns.
-        """
-        system, column, values = self._find(name)
-        values = widened(values)
-        if column in {one.name: one for one in system.agents}:
-            here = self.turn if self.point == "observe" else self.agents.alive  # who has just left looks once more
-            return jnp.where(per_agent(here, values), values, jnp.asarray(_column(system, column).empty, values.dtype))
-        return values
+class World(Seen):
+    """What a system sees (``Seen``), and the verbs by which it changes it; each gives another world."""
 
     def set(self, /, **values: Any) -> "World":
         """With other columns and tables of the system's own; numbers saturate at the bounds of their column.
@@ -125,31 +46,9 @@ class World:
             if isinstance(old, dict):
                 own[name] = with_columns(self._table(self.system, name), old, value, f"{self.system.name}.{name}")
                 continue
-            new = saturated(_column(self.system, name), value, old, f"{self.system.name}.{name}")
+            new = saturated(column_of(self.system, name), value, old, f"{self.system.name}.{name}")
             own[name] = jnp.where(per_agent(self.acting, new), new, old) if name in agents else new
         return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))
-
-    def chosen(self, argument: str) -> Int32[Array, "N"]:
-        """What agents chose of one of the system's arguments, or a classic one; who does not act: what means nothing.
-
-        Of an argument among something: a slot, a row of a table, or the flat index of a tile; -1 for nothing. An action
-        can name what an agent does not see: whether it is in reach, or still there, is for the system to check.
-        """
-        known = {one.name: one for one in self.system.arguments}
-        if argument in ARGUMENTS and self.orders is not None:
-            return jnp.where(self.acting, getattr(self.orders, argument), -1 if argument == "target" else 0)
-        if argument not in known:
-            raise self._error(
-                f"chosen({argument!r})", f"its arguments are {', '.join(known) or 'none'}{near(argument, known)}"
-            )
-        if self.orders is None:
-            raise self._error(f"chosen({argument!r})", "choices are known in phases")
-        return jnp.where(self.acting, self.orders.of[argument], known[argument].no_choice)
-
-    def find(self, name: str, otherwise: Any) -> Any:
-        """``world["other.column"]`` where that system is there; ``otherwise`` where it is not."""
-        owner, _, _ = name.rpartition(".")
-        return self[name] if owner in self.realm.of else jnp.asarray(otherwise)
 
     def through(self, name: str, verb: Callable[["World"], "World"]) -> "World":
         """What a verb of a needed system does: ``verb`` is given this world as that system's, and changes its columns.
@@ -161,65 +60,6 @@ class World:
             raise self._error(f"through({name!r})", f"it needs {needs}{near(name, self.system.needs)}")
         system = next(one for one in self.config.systems if one.name == name)
         return dataclasses.replace(verb(self._with(system=system)), system=self.system)
-
-    def told(self, event: str) -> Happening:
-        """An event of this tick, of whichever system tells it; where none does, it has not happened."""
-        outcome = self._outcome(f"told({event!r})")
-        for deeds in outcome.of.values():
-            if event in deeds.events:
-                return deeds.events[event]
-        zero = jnp.zeros(self.config.num_agents, jnp.int32)
-        return Happening(zero > 0, zero - 1, zero)
-
-    def damage(
-        self,
-        style: Int32[Array, "*B"],
-        stance: Int32[Array, "*B"],
-        offence: Int32[Array, "*B"],
-        defence: Int32[Array, "*B"],
-        word: UInt32[Array, "*B"],
-    ) -> Int32[Array, "*B"]:
-        """What attacks do, of whomever on whomever, as all attacks in this world: see ``System.blow``."""
-        return combat.damage_of(style, stance, offence, defence, word, self.rules, self.config)
-
-    def attack(
-        self, style: Int32[Array, "N"], stance: Int32[Array, "N"], defence: Int32[Array, "N"]
-    ) -> Int32[Array, "N"]:
-        """What agents' attacks do on something that is no agent, with that stance and defence."""
-        if self.draws is None:
-            raise self._error("attack", "chance is there in phases")
-        return combat.attack(self.realm, style, stance, defence, self.draws, self.rules, self.config)
-
-    def shared(self, name: str, style: Int32[Array, "N"] | None = None) -> Int32[Array, "N"]:
-        """A column of ``SHARED``, added up over all systems that have it; of ``offence`` that of a style."""
-        found = combat.shared(name, self.realm, self.config, style)
-        nothing = jnp.full(self.config.num_agents, -1 if name == "stance" else 0, jnp.int32)
-        return nothing if found is None else found.astype(jnp.int32)
-
-    def winners(self, thing: Int32[Array, "N"], counter: int = -1) -> Bool[Array, "N"]:
-        """Of the acting who want the same thing, exactly one, each as likely.
-
-        Args:
-          thing: a row, or any other number from 0; -1: nothing.
-          counter: of the chance, as of ``words``.
-        """
-        wants, uid = self.acting & (thing >= 0), self.agents.uid
-        wanted = jnp.where(wants, thing, -1)
-        word = self.words(counter)[:, 0]
-        if uid.size <= MOST_IN_PAIRS:  # a CPU looks at all pairs of 128 in a tenth of the time that a sort takes
-            same = wanted[:, None] == wanted
-            least = jnp.where(same, word[:, None], jnp.uint32(2**32 - 1)).min(axis=0)
-            oldest = jnp.where(same & (word[:, None] == least), uid[:, None], NEVER).min(axis=0)
-            return wants & (word == least) & (uid == oldest)
-        slot = jnp.arange(uid.size, dtype=jnp.int32)
-        wanted, _, _, slot = jax.lax.sort((wanted, word, uid, slot), num_keys=3)
-        first = (wanted >= 0) & (wanted != jnp.roll(wanted, 1)).at[0].set(True)
-        return jnp.zeros(uid.size, bool).at[slot].set(first, unique_indices=True)
-
-    def row(self, table: str, rows: Int32[Array, "*B"]) -> dict[str, jax.Array]:
-        """The columns of a table at these rows; where a row is -1, not alive and ``empty``."""
-        system, name, columns = self._find(table)
-        return take_rows(self._table(system, name), widened(columns), rows)
 
     def add(self, table: str, there: Bool[Array, "A"], /, **columns: Any) -> "World":
         """New rows of a table, for each that is ``there``, in order, while there is room.
@@ -233,25 +73,6 @@ class World:
         """Without these rows of a table: their numbers, -1 for none; or True for each that goes."""
         return self._put_rows(table, without_rows, rows)
 
-    def words(self, counter: int = 0) -> UInt32[Array, "N 2"]:
-        """Raw chance, two words per agent, which depend on (key, tick, system, uid, counter) and on nothing else."""
-        uid = self.agents.uid
-        return jnp.stack(words(self._key(), uid, jnp.full_like(uid, counter)), axis=-1)
-
-    def words_of(self, shape: tuple[int, ...], counter: int = 0) -> UInt32[Array, "*S 2"]:
-        """Raw chance for tiles, rows or the whole realm (``()``): two words for each index of an array."""
-        number = 1
-        for size in shape:
-            number *= size
-        index = jnp.arange(number, dtype=jnp.uint32)
-        # Uids are below 2^31: these counters are none of theirs.
-        pair = words(self._key(), index + jnp.uint32(2**31), jnp.full_like(index, counter))
-        return jnp.stack(pair, axis=-1).reshape(*shape, 2)
-
-    def ready(self, place: Int32[Array, "*B"]) -> Bool[Array, "*B"]:
-        """Whether tiles, by their flat index, are ready: see ``NewMaterial.spent``."""
-        return self.tiles.ready_tick.reshape(-1)[place] <= self.tick
-
     def deplete(self, who: Bool[Array, "N"], place: Int32[Array, "N"], probability: Any, counter: int = 0) -> "World":
         """Of each of the acting in ``who`` the tile with this flat index is not ready until, in some later tick, a coin
         of this probability (one for all, or each its own) says so; ``counter`` as of ``words``.
@@ -262,27 +83,6 @@ class World:
         ready = ready.at[jnp.where(who & self.acting, place, ready.size)].set(then, mode="drop")
         tiles = self.tiles.replace(ready_tick=ready.reshape(self.tiles.ready_tick.shape))
         return self._with(realm=self.realm.replace(tiles=tiles))
-
-    def standing_on(self, material: str) -> Bool[Array, "N"]:
-        """Who of the acting stands on a tile of that material."""
-        return self.acting & (self.tiles.material.reshape(-1)[self.place] == self.number_of(material))
-
-    def can_enter(self, row: Int32[Array, "*B"], col: Int32[Array, "*B"]) -> Bool[Array, "*B"]:
-        """Whether a place is on the map, and agents can stand there."""
-        return can_enter(self.tiles, row, col, self.config)
-
-    def distance(self, row: Int[Array, "N *B"], col: Int[Array, "N *B"]) -> Int32[Array, "N *B"]:
-        """Tiles from each agent to places, the larger of rows and columns (Chebyshev)."""
-        pairs = (self.agents.row, row), (self.agents.col, col)
-        away = [jnp.asarray(there, jnp.int32) - _beside(here, there) for here, there in pairs]
-        return jnp.maximum(*map(jnp.abs, away))
-
-    def number_of(self, material: str) -> int:
-        """The number of a material, as it is in ``tiles.material``."""
-        names = self.config.material_names
-        if material not in names:
-            raise self._error(f"material {material!r}", f"there are {', '.join(names)}{near(material, names)}")
-        return names.index(material)
 
     def hurt(self, who: Any, amount: Any, cause: str) -> "World":
         """Takes health of ``who``, Bool[N], down to 0; who has none left dies of that cause and leaves in this tick."""
@@ -363,40 +163,3 @@ class World:
         table, own = self._table(self.system, name), self.realm.of[self.system.name]
         own = {**own, name: function(table, own[name], *args, f"{self.system.name}.{name}")}
         return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))
-
-    def _table(self, system: System, name: str) -> Table:
-        for table in system.tables:
-            if table.name == name:
-                return table
-        names = [table.name for table in system.tables]
-        raise self._error(f"table {name!r}", f"there are {', '.join(names) or 'none'}{near(name, names)}")
-
-    def _find(self, name: str) -> tuple[System, str, Any]:
-        owner, dot, column = name.rpartition(".")
-        system = self.system if not dot else next((one for one in self.config.systems if one.name == owner), None)
-        own = {} if system is None else self.realm.of[system.name]
-        if system is None or column not in own:
-            there = self.realm.of[self.system.name]
-            raise self._error(f"world[{name!r}]", f"it has {', '.join(there) or 'nothing'}{near(name, there)}")
-        return system, column, own[column]
-
-    def _outcome(self, what: str) -> Outcome:
-        if self.outcome is None or self.point in _LATE:
-            raise self._error(what, f"can be done at {', '.join(point for point in SCHEDULE if point not in _LATE)}")
-        return self.outcome
-
-    def _key(self) -> jax.Array:
-        if self.draws is None or self.system.name not in self.draws.of:
-            raise self._error("words", "chance is there in phases, of draws made by draw(key, ...) with this system")
-        return jax.random.wrap_key_data(self.draws.of[self.system.name], impl="threefry2x32")
-
-    def _error(self, what: str, must: str) -> ValueError:
-        return ValueError(f"system {self.system.name}, at {self.point}: {what}: {must}")
-
-
-def _beside(here: Int[Array, "N"], there: Int[Array, "N *B"]) -> Int32[Array, "N ..."]:
-    return here.astype(jnp.int32).reshape(-1, *[1] * (jnp.ndim(there) - 1))
-
-
-def _column(system: System, name: str) -> Column:
-    return next(column for column in (*system.agents, *system.tiles) if column.name == name)
