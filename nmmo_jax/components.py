@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Int16, Int32, Shaped, UInt8, UInt32
+from jaxtyping import Array, Bool, Int, Int16, Int32, UInt8, UInt32
 
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Column
@@ -192,7 +192,7 @@ def empty_state(config: Config) -> State:
 
 def _empty(system: System, config: Config) -> dict[str, Any]:
     def full(shape: tuple[int, ...], columns: tuple[Column, ...]) -> dict[str, jax.Array]:
-        return {column.name: jnp.full((*shape, *column.shape), column.empty, column.dtype) for column in columns}
+        return {column.name: jnp.full((*column.shape, *shape), column.empty, column.dtype) for column in columns}
 
     tables = {
         table.name: {"alive": jnp.zeros(table.capacity, bool), **full((table.capacity,), table.columns)}
@@ -213,11 +213,6 @@ def own_columns(state: State, tiles: Tiles) -> State:
 def is_of_agents(column: Any, tiles: Tiles) -> bool:
     """Whether what a system keeps is a column of agents, not of tiles, and no table."""
     return not isinstance(column, dict) and jnp.shape(column) != jnp.shape(tiles.material)
-
-
-def per_agent(values: Shaped[Array, "N"], like: jax.Array) -> Shaped[Array, "N ..."]:
-    """With an axis for each of the numbers that agents have in a column."""
-    return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
 
 
 def put_columns(state: State, columns: State) -> State:

@@ -123,8 +123,8 @@ class Config:
                 told = f"system {system.name}: material {material.name}: spent"
                 check_choice(told, material.spent, self.material_names)
             for column in (column for column in system.agents if column.shape):
-                if (self.num_agents, *column.shape) == (self.rows, self.columns):  # taken for one of tiles
-                    told = f"({self.num_agents}, {len(column.each)})"
+                if (*column.shape, self.num_agents) == (self.rows, self.columns):  # taken for one of tiles
+                    told = f"({len(column.each)}, {self.num_agents})"
                     raise ValueError(f"system {system.name}: column {column.name}: as large as the map, {told}")
 
     def _names(self, kind: str) -> tuple[str, ...]:

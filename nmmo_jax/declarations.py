@@ -87,7 +87,7 @@ class Column:
     """Whole numbers, one per agent, tile or row of a table. Values that are set saturate at ``low`` and ``high``.
 
     Attributes:
-      each: of agents that have several, ``[N, K]``: the names of the K.
+      each: of agents that have several, ``[K, N]``: the names of the K.
       dtype: one of ``INTEGERS``: digests are the same on every machine, which those of other numbers would not be.
       empty: where nobody is; of tiles, at the beginning.
       newborn: of a newborn: a number, or the name of one of the system's rules; None: as ``empty``.

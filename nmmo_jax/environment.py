@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float32, Int32
 
 from nmmo_jax.actions import Action, Orders, as_orders
 from nmmo_jax.bits import order
+from nmmo_jax.common.apart import apart
 from nmmo_jax.components import (
     NEVER,
     Births,
@@ -114,7 +115,11 @@ def transition(
     check_realm(realm, config)
     rules = as_rules(rules, config)
     before = realm
+    if config.systems:
+        action = apart(action)
     orders = as_orders(action, config)
+    if config.systems:
+        orders = apart(orders)
     outcome = empty_outcome(config)
     if config.resolution == "simultaneous":
         realm, outcome = turn(realm, outcome, realm.agents.alive, orders, draws, rules, config)

@@ -79,8 +79,13 @@ def observe(realm: Realm, rules: Rules, config: Config, leaving: Bool[Array, "N"
     others = own.at[visible_slot].get(mode="clip")
     obs = seen_by(agents, observer, own, others, visible_slot, age, enters, window, rules)
     able = observer & (agents.health > 0)
-    of, rows, masks = look(realm, rules, config, observer, able, visible_slot)
+    of, rows, masks = look(realm, rules, config, observer, able, visible_slot, by_name(obs.visible))
     return obs.replace(mask=obs.mask | masks, of=of, rows=rows)
+
+
+def by_name(rows: Int16[Array, "*B F"]) -> dict[str, Int16[Array, "*B"]]:
+    """Attributes of agents, as observed, by their names."""
+    return {name: rows[..., index] for index, name in enumerate(FEATURES)}
 
 
 def seen_by(

@@ -66,8 +66,8 @@ def make_realm(
       next_uid: uid of the next newborn; default, one above the highest.
       rules: for the defaults of health, food and water; default, ``Rules()``.
       spawns: whether the map must have a tile on which agents can be born.
-      of: columns of systems by name, ``{"scent.trail": [rows, columns], "rest.energy": of each agent}``, or one number
-        for all; default, those of newborns and of empty places. Tables by the columns of their first rows,
+      of: columns of systems by name, ``{"scent.trail": [rows, columns], "rest.energy": of each agent}``, with ``each``
+        ``[K, agents]``, or one number for all; default, those of newborns and of empty places. Tables by the columns of their first rows,
         ``{"fruit.fruit": {"row": [3, 8], "col": [5, 5]}}``; default, without rows.
 
     Raises:
@@ -149,7 +149,7 @@ def _own_state(
         if isinstance(value, str):
             value = np.clip(np.rint(np.asarray(rules.of[system.name][value])).astype(int), low, high)
         values = np.array(own[column.name])
-        values[slot] = _whole(f"of[{name!r}]", value, low, high, (slot.size, *column.shape))
+        values[..., slot] = _whole(f"of[{name!r}]", value, low, high, (*column.shape, slot.size))
         own[column.name] = jnp.asarray(values)
     return state
 

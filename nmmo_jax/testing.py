@@ -22,7 +22,7 @@ from nmmo_jax.digest import digest
 from nmmo_jax.draws import draw, fold_in
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.ledger import sinks, sources
-from nmmo_jax.observations import Observation, thing_at
+from nmmo_jax.observations import Observation, by_name, thing_at
 from nmmo_jax.replay import Replay, next_frame
 from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.system import System
@@ -151,7 +151,7 @@ class _Check:
         own, empty = state[self.system.name], ~np.asarray(realm.agents.alive)
         for column in self.system.agents:
             values = np.array(own[column.name])
-            values[empty] = rng.integers(*column.bounds, (empty.sum(), *column.shape), endpoint=True)
+            values[..., empty] = rng.integers(*column.bounds, (*column.shape, empty.sum()), endpoint=True)
             own[column.name] = jnp.asarray(values)
         return realm.replace(of=state)
 
@@ -176,10 +176,7 @@ class _Check:
             return jnp.asarray(changed)
 
         alive = np.asarray(realm.agents.alive)
-        places = [
-            (column, np.broadcast_to(alive.reshape(-1, *[1] * len(column.shape)), own[column.name].shape))
-            for column in self.system.agents
-        ]
+        places = [(column, np.broadcast_to(alive, own[column.name].shape)) for column in self.system.agents]
         places += [(column, np.ones(own[column.name].shape, bool)) for column in self.system.tiles]
         for column, where in places:
             if where.any():
@@ -248,7 +245,8 @@ class _Check:
         def seen(realm: Realm) -> Any:
             alive = realm.agents.alive
             able = alive & (realm.agents.health > 0)
-            return look(realm, self.env.rules, self.config, alive, able, self.seen[-1].visible_slot)
+            slot, visible = self.seen[-1].visible_slot, by_name(self.seen[-1].visible)
+            return look(realm, self.env.rules, self.config, alive, able, slot, visible)
 
         with jax.disable_jit():
             plain = seen(realm)
@@ -321,7 +319,7 @@ class _Check:
                 for name in own:
                     a, b = (np.asarray(realm.of[self.system.name][name]) for realm in (one, other))
                     told = f"{name}: without the agent in slot {slot} it is another, more than {reach} tiles away"
-                    self._true((a == b)[stays].all(), told, realm)
+                    self._true((a == b)[..., stays].all(), told, realm)
                 for stat in ("health", "food", "water", "row", "col"):
                     a, b = (np.asarray(getattr(realm.agents, stat)) for realm in (one, other))
                     told = f"{stat}: without the agent in slot {slot} it is another, more than {reach} tiles away"

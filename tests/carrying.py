@@ -70,8 +70,8 @@ LEVELS = System("skills", agents=[Column("level", "int8", empty=1, low=1, high=1
 def wear(world):
     """Ammunition in the first place, of those who wear nothing."""
     kind, worn = world["kind"], world["worn"]
-    shoots = (kind >= WHETSTONE) & (kind <= RUNES) & ~worn.any(axis=1, keepdims=True)
-    return world.set(worn=worn | (shoots & (jnp.arange(12) == 0)))
+    shoots = (kind >= WHETSTONE) & (kind <= RUNES) & ~worn.any(axis=0)
+    return world.set(worn=worn | (shoots & (jnp.arange(12) == 0)[:, None]))
 
 
 def fill(world):
@@ -94,7 +94,7 @@ def fill(world):
         "monsters",
         lambda own: own.set(kills=kills, of_level=1 + choose(word[:, 1] << 8, 10), strikes=flag[1], bitten=flag[2]),
     )
-    grown = world["skills.level"] + (world.words(10)[:, :1] >> 30 == 0)
+    grown = world["skills.level"] + (world.words(10)[:, 0] >> 30 == 0)
     return world.through("skills", lambda own: own.set(level=grown))
 
 
@@ -121,6 +121,7 @@ def scene(carried, env=None, of=None, **more):
             for name, value in zip(Pack._fields, [*item, *(1, 0)[len(item) - 2 :]], strict=True):
                 columns[name][agent, place] = value
     of = {**{f"items.{name}": values for name, values in columns.items()}, **(of or {})}
+    of = {name: np.asarray(values).T for name, values in of.items()}  # here by agent
     more = {"row": [9] * number, "col": list(range(4, 4 + number)), "slot": list(range(number)), **more}
     more["population"] = [slot * env.config.num_populations // N for slot in more["slot"]]
     for name in ("health", "food", "water"):
@@ -145,7 +146,7 @@ def look(realm):
 def pack_of(realm, agent=0):
     """What is in the places of an agent, by place."""
     own = realm.of["items"]
-    columns = [np.asarray(own[name])[agent].astype(int) for name in Pack._fields]
+    columns = [np.asarray(own[name])[:, agent].astype(int) for name in Pack._fields]
     return {place: tuple(map(int, item)) for place, item in enumerate(zip(*columns, strict=True)) if item[0]}
 
 
@@ -155,7 +156,7 @@ def told(info, event, agent=0):
 
 
 def own(realm, name, agent=0):
-    return np.asarray(realm.of["items"][name])[agent].tolist()
+    return np.asarray(realm.of["items"][name])[..., agent].tolist()
 
 
 def random_packs(rng, number=300):
@@ -164,11 +165,12 @@ def random_packs(rng, number=300):
     kind[: number // 4] = rng.choice([HAT, ARROW, ORE], (number // 4, 12))
     level = np.where(kind, rng.integers(1, 3, kind.shape), 0)
     quantity = np.where(np.isin(kind, STACKS), rng.integers(1, STACK + 1, kind.shape), kind > 0)
-    return Pack(kind, level, quantity, (rng.random(kind.shape) < 0.5) & (kind > 0))
+    numbers = (part.astype(np.int8).T for part in (kind, level, quantity))
+    return Pack(*numbers, ((rng.random(kind.shape) < 0.5) & (kind > 0)).T)
 
 
 def items_of(pack, agent):
-    return [tuple(int(part[agent, place]) for part in pack) for place in range(12)]
+    return [tuple(int(part[place, agent]) for part in pack) for place in range(12)]
 
 
 def where_it_fits(items, kind, level, amount):

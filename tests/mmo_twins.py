@@ -39,12 +39,12 @@ def twin_of(config: Config, rules, realm) -> MmoRealm:
         place = (agents.population[slot], agents.row[slot], agents.col[slot], agents.uid[slot])
         agent = twin.place(int(slot), *place, **stats)
         if "skills" in known:
-            mine = {name: values[slot] for name, values in realm.of["skills"].items()}
+            mine = {name: values[..., slot] for name, values in realm.of["skills"].items()}
             agent.experience, agent.level = mine["experience"].tolist(), mine["level"].tolist()
             agent.skill_offence, agent.skill_defence = mine["offence"].tolist(), int(mine["defence"])
             agent.stance, agent.combat_level = int(mine["stance"]), int(mine["combat_level"])
         if "items" in known:
-            mine = {name: values[slot] for name, values in realm.of["items"].items()}
+            mine = {name: values[..., slot] for name, values in realm.of["items"].items()}
             rows = zip(*(mine[name].tolist() for name in ("kind", "level", "quantity", "worn")), strict=True)
             agent.pack = [Item(*row) if row[0] else None for row in rows]
             agent.gold, agent.last_busy = int(mine["gold"]), twin.tick + int(mine["busy"]) - 1
@@ -144,7 +144,7 @@ def differences(realm, obs: Observation, twin: MmoRealm, config: Config) -> list
         compare(name, getattr(agents, name), state[name], alive, "slot")
     for name, expected in twin.columns().items():
         unit, _, column = name.partition(".")
-        compare(name, realm.of[unit][column], expected, living, "slot")
+        compare(name, realm.of[unit][column].T, expected, living, "slot")
     if "monsters" in twin.units:
         table, expected = realm.of["monsters"]["monsters"], twin.table()
         compare("monsters.alive", table["alive"], expected["alive"], np.ones(twin.places, bool), "monster")

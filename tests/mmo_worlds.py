@@ -108,7 +108,7 @@ def random_pack(rng: np.random.Generator) -> list[Item | None]:
 def packed(packs: list[list[Item | None]]) -> dict[str, np.ndarray]:
     names = ("kind", "level", "quantity", "worn")
     return {
-        f"items.{name}": np.array([[getattr(item, name) if item else 0 for item in pack] for pack in packs], int)
+        f"items.{name}": np.array([[getattr(item, name) if item else 0 for item in pack] for pack in packs], int).T
         for name in names
     }
 
@@ -138,10 +138,10 @@ def random_start(rng: np.random.Generator, config: Config, rules):
     known, of = {system.name for system in config.systems}, {}
     if "skills" in known:
         steps = thresholds(int(rules.of["skills"]["curve"]))
-        level = rng.integers(1, 4, (n, 8))
+        level = rng.integers(1, 4, (8, n))
         of["skills.level"] = level
-        of["skills.experience"] = np.array(steps)[level - 1] + rng.integers(0, 60, (n, 8))
-        of["skills.combat_level"] = level[:, :3].max(axis=1)
+        of["skills.experience"] = np.array(steps)[level - 1] + rng.integers(0, 60, (8, n))
+        of["skills.combat_level"] = level[:3].max(axis=0)
     if "items" in known:
         of |= packed([random_pack(rng) for _ in range(n)])
         of["items.gold"] = rng.choice([0, 5, 29_999], n)

@@ -75,5 +75,5 @@ def test_all_trades_work_craft_and_live():
     assert any(some.any() for name, some in happened.items() if name.startswith("crafted_"))
     alive = np.asarray(population >= 0).mean()
     assert alive > 0.5, f"{alive:.0%} of places are taken"
-    level = jnp.where(realms.agents.alive[..., None], realms.of["skills"]["level"], 1)
+    level = jnp.where(realms.agents.alive[:, None], realms.of["skills"]["level"], 1)
     assert int(level.max()) > 1

@@ -98,7 +98,7 @@ def world(packs, env=ENV, **more):
     for agent, items in enumerate(packs):
         for place, item in enumerate(items):
             columns[: len(item), agent, place] = item
-    of = {f"items.{name}": columns[k] for k, name in enumerate(("kind", "level", "quantity", "worn"))}
+    of = {f"items.{name}": columns[k].T for k, name in enumerate(("kind", "level", "quantity", "worn"))}
     of |= more.pop("of", {})
     place = np.arange(number)
     ground = np.full((24, 22), 2)
@@ -116,7 +116,7 @@ def world(packs, env=ENV, **more):
 
 
 def packs_of(realm, number):
-    columns = [np.asarray(realm.of["items"][name][:number]) for name in ("kind", "level", "quantity")]
+    columns = [np.asarray(realm.of["items"][name].T[:number]) for name in ("kind", "level", "quantity")]
     return [[tuple(map(int, item)) for item in zip(*agent, strict=True)] for agent in zip(*columns, strict=True)]
 
 
@@ -200,7 +200,7 @@ def test_random_packs_against_plain_python(env):
     for round_ in range(40):
         packs = [random_pack(rng) for _ in range(number)]
         levels = rng.integers(1, 5, (number, len(SKILLS))) if env is SKILLED else np.full((number, len(SKILLS)), 10)
-        of = {"skills.level": levels} if env is SKILLED else {}
+        of = {"skills.level": levels.T} if env is SKILLED else {}
         realm = world(packs, env, of=of)
         limits = [dict(zip(SKILLS, map(int, level), strict=True)) for level in levels]
         want = [[crafted(*one, recipe) for recipe in RECIPES] for one in zip(packs, limits, strict=True)]
@@ -235,7 +235,7 @@ def test_the_level_of_the_skill():
     level = np.ones((2, 8), int)
     level[0, SKILLS.index("prospecting")] = 3
     pack = [(ORE, 4, 5), (ORE, 2, 5), (WOOD, 3, 1)]
-    realm = world([pack, pack], SKILLED, of={"skills.level": level})
+    realm = world([pack, pack], SKILLED, of={"skills.level": level.T})
     after, events = play(realm, [15, 15], SKILLED)  # a pickaxe
     assert events == {"crafted_prospecting": {0: 2}} and after[0][1] == (ORE, 2, 4)
     assert np.asarray(looks[SKILLED](realm))[:2, [4, 15, 16]].tolist() == [[True, True, False], [False] * 3]

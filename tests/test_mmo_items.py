@@ -66,7 +66,7 @@ def test_check_one_after_another():
 def test_packs_in_python():
     rng = np.random.default_rng(0)
     pack = random_packs(rng)
-    number = len(pack.kind)
+    number = pack.kind.shape[1]
     kind = rng.choice([0, HAT, ARROW, ORE, RATION, FISH], number)
     level, amount, who = rng.integers(1, 3, number), rng.integers(0, 103, number), rng.random(number) < 0.8
     amount = np.where(rng.random(number) < 0.4, 1, amount)
@@ -110,7 +110,7 @@ def test_kinds_and_where_they_are_worn():
     assert [KINDS[kind].name for kind in (HAT, TOP, BOTTOM, AXE, RUNES, RATION, ORE)] == (
         ["hat", "top", "bottom", "axe", "runes", "ration", "ore"]
     )
-    empty = Pack(*(jnp.zeros((1, 12), int) for _ in range(3)), jnp.zeros((1, 12), bool))
+    empty = Pack(*(jnp.zeros((12, 1), jnp.int8) for _ in range(3)), jnp.zeros((12, 1), bool))
     for kind, one in enumerate(KINDS):
         fits = [int(packs.place_in(empty, kind, 1, amount)[0]) >= 0 for amount in (0, 1, 2, 100, 101)]
         assert fits == [False, one.most >= 1, one.most >= 2, one.most >= 100, False]

@@ -191,8 +191,8 @@ def check_packs(realm):
     where = np.asarray(packs.worn_as(jnp.asarray(kind))) * worn
     assert (where[worn > 0] > 0).all()
     for place in range(1, 6):
-        assert ((where == place).sum(axis=1) <= 1).all()
-    assert not kind[~np.asarray(realm.agents.alive)].any()
+        assert ((where == place).sum(axis=0) <= 1).all()
+    assert not kind[:, ~np.asarray(realm.agents.alive)].any()
 
 
 def random_action(rng, crowd):
@@ -220,7 +220,7 @@ def test_nothing_comes_from_nowhere(resolution):
             row, col = rng.integers(9, 12, (2, N))
             carried = [[(3, ARROW, 1, 30, 1), (5, MEAT, 1, 20), (7, SPEAR, 1), (8, HERB, 1, 9)]] * N
             realm = scene(carried, env, row=row, col=col, health=[15] * N, tick=tick)
-        before, lives = np.asarray(realm.of["items"]["quantity"]).sum(axis=1), np.asarray(realm.agents.health) > 0
+        before, lives = np.asarray(realm.of["items"]["quantity"]).sum(axis=0), np.asarray(realm.agents.health) > 0
         gold = np.asarray(realm.of["items"]["gold"]).astype(int)
         uid = np.asarray(realm.agents.uid)
         _, realm, *_, info = jax.device_get(step(KEY, realm, random_action(rng, 0.4)))
@@ -242,7 +242,7 @@ def test_nothing_comes_from_nowhere(resolution):
             assert lives[victim] and not (realm.agents.alive[victim] and realm.agents.health[victim] > 0)
             assert amount["item_looted"][looter] <= before[victim] + come[victim] - went[victim]
         stays = np.asarray(realm.agents.alive) & (np.asarray(realm.agents.uid) == uid) & (realm.agents.health > 0)
-        after = np.asarray(realm.of["items"]["quantity"]).sum(axis=1)
+        after = np.asarray(realm.of["items"]["quantity"]).sum(axis=0)
         assert (after == before + come - went)[stays].all()
         purse = np.asarray(realm.of["items"]["gold"]).astype(int)
         assert (purse == gold + amount["gold_gained"])[stays].all()

@@ -81,7 +81,7 @@ def test_a_strike_takes_offence_less_defence_and_is_remembered():
     damage = max(3 * (10 + 5) // 2 - 8, 15 // 4)  # melee beats range
     assert monster["health"][0] == 60 - damage
     assert (monster["foe"][0], monster["foe_uid"][0], monster["memory"][0]) == (0, 0, 10)
-    assert int(realm.of["skills"]["experience"][0, MELEE]) == 6
+    assert int(realm.of["skills"]["experience"][MELEE, 0]) == 6
     told = info.outcome.of["monsters"].events["monster_hit"]
     assert told.happened[0] and told.amount[0] == damage
 
@@ -97,8 +97,8 @@ def test_reach_is_measured_before_moving():
 
 def test_the_killer_is_who_did_most_then_the_oldest():
     strong = {
-        "skills.level": np.array([[1] * 8, [4] * 8, [1] * 8]),
-        "skills.offence": np.array([[5] * 3, [20] * 3, [5] * 3]),
+        "skills.level": np.array([[1, 4, 1]] * 8),
+        "skills.offence": np.array([[5, 20, 5]] * 3),
     }
     realm = realm_of({"row": 8, "col": 8, "kind": CHICKEN, "health": 20}, [(8, 7), (8, 9), (7, 8)], of=strong)
     _, after, info = play(realm, [0, 0, 0], MELEE)
@@ -184,9 +184,9 @@ def test_levels_rise_one_at_a_time_and_make_attacks_stronger():
     levels = []
     for _ in range(3):
         obs, realm, _ = play(realm, [0], MAGE, rules=rules)
-        levels.append(int(realm.of["skills"]["level"][0, MAGE]))
+        levels.append(int(realm.of["skills"]["level"][MAGE, 0]))
     assert levels == [2, 3, 4]
-    assert realm.of["skills"]["offence"][0].tolist() == [5, 5, 20] and int(realm.of["skills"]["defence"][0]) == 20
+    assert realm.of["skills"]["offence"][:, 0].tolist() == [5, 5, 20] and int(realm.of["skills"]["defence"][0]) == 20
     assert int(realm.of["skills"]["stance"][0]) == MAGE and int(realm.of["skills"]["combat_level"][0]) == 4
     assert obs.of["skill_levels"][0].tolist() == [1, 1, 4, 1, 1, 1, 1, 1]
 

@@ -78,7 +78,7 @@ def world(tiles, agents, packs=None, tick=0, env=ENV, **more):
         for place, item in enumerate(items):
             pack[:, agent, place] = item
     row, col = zip(*agents, strict=True)
-    of = {f"items.{name}": pack[k] for k, name in enumerate(("kind", "level", "quantity", "worn"))}
+    of = {f"items.{name}": pack[k].T for k, name in enumerate(("kind", "level", "quantity", "worn"))}
     slot = np.arange(len(agents))
     known = {"slot": slot, "population": slot // 4, "tick": tick, "of": of, "rules": env.rules} | more
     return nmmo_jax.make_realm(env.config, material, row=row, col=col, **known)
@@ -102,7 +102,7 @@ def told(info):
 
 def pack(realm, slot):
     """What an agent has, as (kind, level, quantity)."""
-    columns = [np.asarray(realm.of["items"][name][slot]) for name in ("kind", "level", "quantity")]
+    columns = [np.asarray(realm.of["items"][name][:, slot]) for name in ("kind", "level", "quantity")]
     return [tuple(map(int, item)) for item in zip(*columns, strict=True) if item[0]]
 
 

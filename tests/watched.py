@@ -71,7 +71,7 @@ def _hunt(world):
 
 
 def _carry(world):
-    some = jnp.broadcast_to(jnp.array([0, 2, 0, 1]), (16, 4))
+    some = jnp.broadcast_to(jnp.array([0, 2, 0, 1])[:, None], (4, 16))
     return world.set(kind=some, level=some * 3, worn=some == 1)
 
 
@@ -106,7 +106,7 @@ ZOO = System(
     ],
     heads=[
         Head("hunt", [Argument("prey", among="beasts_in_view", mask=_near)]),
-        Head("use", [Argument("use", among="satchel", mask=lambda world: world["kind"] > 0)]),
+        Head("use", [Argument("use", among="satchel", mask=lambda world: world["kind"].T > 0)]),
         Head("make", [Argument("make", 3, names=("nothing", "hook", "line"))]),
     ],
     phases=[Phase("act", _hunt), Phase("settle", _carry), Phase("end", _arrive)],

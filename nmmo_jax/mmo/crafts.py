@@ -3,13 +3,15 @@
 import dataclasses
 import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int32
+import numpy as np
+from jaxtyping import Array, Bool, Int8, Int16, Int32
 
+from nmmo_jax.common.apart import apart
 from nmmo_jax.declarations import Argument, Head, Phase
-from nmmo_jax.mmo.items import in_combat, put, take
+from nmmo_jax.mmo.items import carried, in_combat, put, take
 from nmmo_jax.mmo.kinds import (
     ARROW,
     AXE,
@@ -85,41 +87,55 @@ RECIPES = (
 )
 
 
-def _packs(world: World) -> Pack:
-    return Pack(*(world[f"items.{name}"] for name in Pack._fields))
+class Store(NamedTuple):
+    """What of a pack can be taken for a craft.
+
+    Attributes:
+      kind: of what is not worn, else 0.
+      code: level, place counted from the last, and quantity, in bits one below the other.
+    """
+
+    kind: Int8[Array, "12 N"]
+    level: Int8[Array, "12 N"]
+    quantity: Int8[Array, "12 N"]
+    code: Int16[Array, "12 N"]
 
 
-def _taken(pack: Pack, kind: Any, quantity: Any, limit: Int32[Array, "N"]) -> Int32[Array, "N"]:
+def _store(pack: Pack) -> Store:
+    later = np.arange(PLACES - 1, -1, -1, dtype=np.int16)[:, None]
+    level, quantity = (part.astype(jnp.int16) for part in (pack.level, pack.quantity))
+    code = level << _LEVEL | later << _PLACE | quantity
+    return apart(Store(jnp.where(pack.worn, jnp.int8(NONE), pack.kind), pack.level, pack.quantity, code))
+
+
+def _taken(store: Store, kind: Any, quantity: Any, limit: Int8[Array, "N"]) -> Int16[Array, "N"]:
     """The place from which so many of a kind, of at most this level, are taken, as a code; 0: there are none.
 
-    A code is level, place counted from the last, and quantity, in bits one below the other: of the places that would
-    do, the largest is taken.
+    Of the places that would do, the one with the largest code is taken: of the highest level, of those the first.
     """
-    later = jnp.arange(PLACES - 1, -1, -1, dtype=jnp.int32)
-    code = pack.level << _LEVEL | later << _PLACE | pack.quantity
-    fits = (pack.kind == kind) & (pack.quantity >= quantity) & (pack.level <= limit[:, None]) & ~pack.worn
-    return jnp.where(fits, code, 0).max(axis=1)
+    fits = (store.kind == kind) & (store.quantity >= quantity) & (store.level <= limit)
+    return jnp.where(fits, store.code, jnp.int16(0)).max(axis=0)
 
 
-def _left(code: Int32[Array, "N"], quantity: Any) -> Int32[Array, "N"]:
+def _left(code: Int16[Array, "N"], quantity: Any) -> Int16[Array, "N"]:
     """How many are left where so many are taken."""
     return (code & (1 << _PLACE) - 1) - quantity
 
 
-def _stacked(pack: Pack, kind: Any, amount: Any, most: Any, level: Int32[Array, "N"]) -> Bool[Array, "N"]:
+def _stacked(pack: Pack, kind: Any, amount: Any, most: Any, level: Int16[Array, "N"]) -> Bool[Array, "N"]:
     """Whether there is a stack of that kind and level with room for so many; ``most``: that a place has."""
-    return ((pack.kind == kind) & (pack.level == level[:, None]) & (pack.quantity + amount <= most)).any(axis=1)
+    return ((pack.kind == kind) & (pack.level == level) & (pack.quantity <= most - amount)).any(axis=0)
 
 
 def _roomy(pack: Pack) -> Bool[Array, "N"]:
     """Whether a place is empty."""
-    return (pack.kind == NONE).any(axis=1)
+    return (pack.kind == NONE).any(axis=0)
 
 
-def _limits(world: World) -> Int32[Array, "N 8"]:
+def _limits(world: World) -> Int8[Array, "8 N"]:
     """Up to which level agents can craft, by skill."""
-    limit = jnp.full((world.config.num_agents, len(SKILLS)), MAX_LEVEL, jnp.int32)
-    return world.find("skills.level", limit)
+    limit = jnp.full((len(SKILLS), world.config.num_agents), MAX_LEVEL, jnp.int32)
+    return apart(world.find("skills.level", limit).astype(jnp.int8))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,17 +146,18 @@ class Possible:
 
     def __call__(self, world: World) -> Bool[Array, "N K"]:
         """Of nothing, and of each recipe."""
-        pack, limits = _packs(world), _limits(world)
-        roomy, free = _roomy(pack), ~in_combat(world)
+        pack, limits = carried(world), _limits(world)
+        store, roomy, free = _store(pack), _roomy(pack), ~in_combat(world)
         needs = {(*one, recipe.skill) for recipe in self.recipes for one in recipe.ingredients}
         taken = {
-            (kind, quantity, skill): _taken(pack, kind, quantity, limits[:, SKILLS.index(skill)])
+            (kind, quantity, skill): _taken(store, kind, quantity, limits[SKILLS.index(skill)])
             for kind, quantity, skill in sorted(needs)
         }
+        taken, free, roomy = apart((taken, free, roomy))
         can = [jnp.ones_like(free)]
         for recipe in self.recipes:
             codes = [(taken[*one, recipe.skill], one[1]) for one in recipe.ingredients]
-            there, room, level = free, roomy, jnp.full_like(limits[:, 0], MAX_LEVEL)
+            there, room, level = free, roomy, jnp.full(free.shape, MAX_LEVEL, jnp.int16)
             for code, quantity in codes:
                 there &= code > 0
                 room |= _left(code, quantity) == 0
@@ -148,7 +165,7 @@ class Possible:
             if (most := KINDS[recipe.product].most) > 1:
                 room |= _stacked(pack, recipe.product, recipe.amount, most, level)
             can.append(there & room)
-        return jnp.stack(can, axis=1)
+        return apart(jnp.stack(can)).T
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,22 +177,24 @@ class Craft:
     def __call__(self, world: World) -> World:
         """After it."""
         chosen = world.chosen("craft")
-        kinds, quantities, product, amount, skill = (
-            jnp.asarray(column, jnp.int32)[jnp.maximum(chosen - 1, 0)] for column in self._columns()
-        )
-        pack = _packs(world)
-        limit = jnp.take_along_axis(_limits(world), skill[:, None], axis=1)[:, 0]
-        makes, room, level = (chosen > 0) & ~in_combat(world), _roomy(pack), jnp.full_like(chosen, MAX_LEVEL)
+        rows = jnp.asarray(self._rows(), jnp.int32).T.at[:, jnp.maximum(chosen - 1, 0)].get(mode="clip")
+        product, amount, skill, *ingredients = apart(rows)
+        pack = carried(world)
+        store = _store(pack)
+        limit = sum(jnp.where(skill == index, one, 0) for index, one in enumerate(_limits(world)))
+        limit = apart(limit.astype(jnp.int8))
+        makes, room = (chosen > 0) & ~in_combat(world), _roomy(pack)
+        level = jnp.full(chosen.shape, MAX_LEVEL, jnp.int16)
         places = []
-        for index in range(kinds.shape[1]):
-            kind, quantity = kinds[:, index], quantities[:, index]
-            code, needed = _taken(pack, kind[:, None], quantity[:, None], limit), quantity > 0
+        for kind, quantity in zip(ingredients[::2], ingredients[1::2], strict=True):
+            code, needed = _taken(store, kind.astype(jnp.int8), quantity.astype(jnp.int8), limit), quantity > 0
             makes &= (code > 0) | ~needed
             room |= needed & (_left(code, quantity) == 0)
             level = jnp.where(needed, jnp.minimum(level, code >> _LEVEL), level)
-            places.append((needed, PLACES - 1 - ((code >> _PLACE) & 15), quantity))
+            places.append((needed, PLACES - 1 - ((code >> _PLACE) & 15).astype(jnp.int32), quantity))
         most = jnp.asarray([kind.most for kind in KINDS], jnp.int32)[product]
-        makes &= room | _stacked(pack, product[:, None], amount[:, None], most[:, None], level)
+        makes &= room | _stacked(pack, product, amount, most, level)
+        makes, level, product, amount, places = apart((makes, level, product, amount, places))
         for needed, place, quantity in places:
             world = world.through("items", functools.partial(take, who=makes & needed, place=place, amount=quantity))
         world = world.through("items", lambda w: put(w, makes, product, level, amount))
@@ -183,24 +202,22 @@ class Craft:
             world = world.tell(f"crafted_{name}", makes & (skill == SKILLS.index(name)), level)
         return world
 
-    def _columns(self) -> tuple[list[Any], ...]:
-        """Kinds and quantities of ingredients (two of each, 0 for none), products, amounts, skills, of each recipe."""
+    def _rows(self) -> list[tuple[int, ...]]:
+        """Of each recipe product, amount, skill, and kind and quantity of two ingredients, 0 for none."""
         pairs = [(*recipe.ingredients, (NONE, 0))[:2] for recipe in self.recipes]
-        kinds, quantities = ([[one[part] for one in pair] for pair in pairs] for part in (0, 1))
         rows = [(one.product, one.amount, SKILLS.index(one.skill)) for one in self.recipes]
-        product, amount, skill = (list(column) for column in zip(*rows, strict=True))
-        return kinds, quantities, product, amount, skill
+        return [(*row, *first, *second) for row, (first, second) in zip(rows, pairs, strict=True)]
 
 
 def has_crafted(before: World, after: World) -> Bool[Array, "N"]:
     """Who has less of some kind."""
     kinds = jnp.arange(1, len(KINDS), dtype=jnp.int32)
 
-    def total(world: World) -> Int32[Array, "N K"]:
+    def total(world: World) -> Int32[Array, "K N"]:
         there = world["items.kind"][:, None] == kinds[:, None]
-        return jnp.where(there, world["items.quantity"][:, None], 0).sum(axis=-1)
+        return jnp.where(there, world["items.quantity"][:, None], 0).sum(axis=0)
 
-    return (total(after) < total(before)).any(axis=1)
+    return (total(after) < total(before)).any(axis=0)
 
 
 def crafts(recipes: Iterable[Recipe] = RECIPES) -> System:

@@ -3,8 +3,10 @@
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int32, UInt32
+import numpy as np
+from jaxtyping import Array, Bool, Int, Int8, Int32, UInt32
 
+from nmmo_jax.common.apart import apart
 from nmmo_jax.components import Outcome
 from nmmo_jax.config import STYLES
 from nmmo_jax.declarations import Argument, Column, Head, Leaf, Listing, Phase, Rule
@@ -42,23 +44,29 @@ def place_for(world: World, kind: Any, level: Any, amount: Any) -> Int32[Array, 
       world: of any system that needs this one.
       kind, level, amount: ``[N]``, or one for all.
     """
-    return packs.place_in(_packs(world), kind, level, amount)
+    return packs.place_in(carried(world), kind, level, amount)
 
 
 def put(world: World, who: Bool[Array, "N"], kind: Any, level: Any, amount: Any) -> World:
     """With so many items more in the packs of ``who``, where they fit: called as ``world.through("items", ...)``."""
-    return _keep(world, packs.with_item(_packs(world), who, kind, level, amount)[0])
+    return _keep(world, packs.with_item(carried(world), who, kind, level, amount)[0])
 
 
 def take(world: World, who: Bool[Array, "N"], place: Int32[Array, "N"], amount: Any) -> World:
     """With so many items less in that place of the packs of ``who``; called as ``put``."""
-    return _keep(world, packs.without(_packs(world), packs.at(jnp.where(who, place, -1)), amount))
+    return _keep(world, packs.without(carried(world), packs.at(jnp.where(who, place, -1)), amount))
 
 
 def held(world: World) -> tuple[Int32[Array, "N"], Int32[Array, "N"]]:
     """Kind and level of what each agent wears in its hand, 0 and 0 for nothing."""
-    item = packs.worn_at(_packs(world), HAND)
+    item = packs.worn_at(carried(world), HAND)
     return item.kind, item.level
+
+
+def carried(world: World) -> Pack:
+    """What all agents have in their packs."""
+    kind, level, quantity = (world[f"items.{name}"].astype(jnp.int8) for name in ("kind", "level", "quantity"))
+    return apart(Pack(kind, level, quantity, world["items.worn"]))
 
 
 def in_combat(world: World) -> Bool[Array, "N"]:
@@ -68,22 +76,20 @@ def in_combat(world: World) -> Bool[Array, "N"]:
 
 def act(world: World) -> World:
     """What the attack of this tick uses up; then use, then destroy."""
-    pack = _packs(world)
-    shot = (
-        pack.worn & (pack.kind == WHETSTONE + world.chosen("style")[:, None]) & (_hits(world) & world.acting)[:, None]
-    )
+    pack = carried(world)
+    shot = pack.worn & (pack.kind == WHETSTONE + world.chosen("style")) & (_hits(world) & world.acting)
     pack = packs.without(pack, shot, 1)
-    world = world.tell("ammunition_used", shot.any(axis=1), 1)
+    world = world.tell("ammunition_used", shot.any(axis=0), 1)
     world, pack = _use(world, pack)
-    here = packs.at(jnp.where(in_combat(world), -1, world.chosen("destroy")))
-    amount = jnp.where(here, pack.quantity, 0).sum(axis=1)
+    here = packs.at(apart(jnp.where(in_combat(world), -1, world.chosen("destroy"))))
+    amount = jnp.where(here, pack.quantity, 0).sum(axis=0, dtype=jnp.int32)
     world = world.tell("item_destroyed", amount > 0, amount)
     return _keep(world, packs.without(pack, here, STACK))
 
 
 def settle(world: World) -> World:
     """Gifts, loot of agents, then of monsters; and what all that counts from the next tick on."""
-    before = pack = _packs(world)
+    before = pack = carried(world)
     world, pack = _give(world, pack)
     world, pack, gold, whose = _loot(world, pack, before)
     world, pack, more = _drops(world, pack)
@@ -99,11 +105,11 @@ def _use(world: World, pack: Pack) -> tuple[World, Pack]:
     """Of what is worn takes it off, of what can be puts it on, of food and potions consumes one."""
     place = jnp.where(in_combat(world), -1, world.chosen("use"))
     item = packs.item_at(pack, place)
-    uses = _usable(world, Pack(*(part[:, None] for part in item)))[:, 0]
-    eats, wears = uses & (item.kind >= RATION), uses & (item.kind < RATION)
-    here = packs.at(place)
-    same = wears[:, None] & (packs.worn_as(pack.kind) == packs.worn_as(item.kind)[:, None])
-    pack = packs.without(pack._replace(worn=jnp.where(same, here & ~pack.worn, pack.worn)), eats[:, None] & here, 1)
+    uses = _usable(world, Pack(*(part[None] for part in item)))[0]
+    eats, wears = apart((uses & (item.kind >= RATION), uses & (item.kind < RATION)))
+    here = packs.at(apart(place))
+    same = wears & (packs.worn_as(pack.kind) == packs.worn_as(item.kind))
+    pack = packs.without(pack._replace(worn=jnp.where(same, here & ~pack.worn, pack.worn)), eats & here, 1)
     rule, kind = world.rule, item.kind
     made, found = rule.made + rule.made_per_level * item.level, rule.raw + rule.raw_per_level * item.level
     amount = jnp.where(kind < FISH, made, found)
@@ -121,8 +127,8 @@ def _give(world: World, pack: Pack) -> tuple[World, Pack]:
     able = world.acting & ~in_combat(world) & (item.kind > NONE) & ~item.worn
     able &= (to >= 0) & world.acting[slot] & near
     able &= packs.place_in(packs.packs_of(pack, slot), item.kind, item.level, item.quantity) >= 0
-    gives = _foremost(able, slot, world.words(0)[:, 0], agents.uid)
-    pack = packs.without(pack, gives[:, None] & packs.at(place), STACK)
+    gives = apart(_foremost(able, slot, world.words(0)[:, 0], agents.uid))
+    pack = packs.without(pack, gives & packs.at(place), STACK)
     new = packs.brought(item, jnp.where(gives, to, -1))
     pack, _ = packs.with_item(pack, new.kind > NONE, new.kind, new.level, new.quantity)
     return world.tell("item_given", gives, item.quantity, agents.uid[slot]), pack
@@ -142,7 +148,7 @@ def _loot(world: World, pack: Pack, before: Pack) -> tuple[World, Pack, Int32[Ar
     killed = agents.alive & (agents.health <= 0) & (outcome.cause == Cause.COMBAT) & (outcome.damage_taken > 0)
     takes = killer & killed[slot] & world.acting
     after = packs.with_all(pack, takes, packs.packs_of(before, slot))
-    amount = (after.quantity - pack.quantity).sum(axis=1)
+    amount = (after.quantity - pack.quantity).sum(axis=0, dtype=jnp.int32)
     uid = jnp.where(takes, agents.uid[slot], -1)
     world = world.tell("item_looted", amount > 0, amount, uid)
     return world, after, jnp.where(takes, world["gold"][slot], 0), uid
@@ -167,13 +173,12 @@ def _drops(world: World, pack: Pack) -> tuple[World, Pack, Int32[Array, "N"]]:
     return world.tell("item_dropped", amount > 0, amount), pack, jnp.where(kills, level, 0)
 
 
-def _worn(world: World, pack: Pack) -> tuple[Int32[Array, "N 3"], Int32[Array, "N"]]:
+def _worn(world: World, pack: Pack) -> tuple[Int32[Array, "3 N"], Int32[Array, "N"]]:
     """Offence of each style, and defence, of what is worn."""
-    rule, style = world.rule, jnp.arange(len(STYLES))
+    rule, style = world.rule, np.arange(len(STYLES), dtype=np.int32)[:, None]
     hand, shots = (packs.worn_at(pack, where) for where in (HAND, packs.AMMUNITION))
     weapon, shot = rule.weapon * (1 + hand.level), rule.ammunition + rule.ammunition_per_level * shots.level
-    offence = jnp.where(hand.kind[:, None] == SPEAR + style, weapon[:, None], 0)
-    offence += jnp.where(shots.kind[:, None] == WHETSTONE + style, shot[:, None], 0)
+    offence = jnp.where(hand.kind == SPEAR + style, weapon, 0) + jnp.where(shots.kind == WHETSTONE + style, shot, 0)
     tool = jnp.where((hand.kind >= SPEAR + len(STYLES)) & (hand.kind <= CHISEL), rule.tool, 0)
     return offence, rule.armour * packs.armour_levels(pack) + tool
 
@@ -194,43 +199,43 @@ def _foremost(
     return who
 
 
-def _limits(world: World, kind: Int32[Array, "N P"]) -> Int32[Array, "N P"]:
+def _limits(world: World, kind: Int[Array, "P N"]) -> Int8[Array, "P N"]:
     """The highest level at which each agent can use items of these kinds; without the unit skills, any."""
-    levels = world.find("skills.level", MAX_LEVEL)
+    levels = world.find("skills.level", MAX_LEVEL).astype(jnp.int8)
     if levels.ndim == 0:
         return jnp.broadcast_to(levels, kind.shape)
     skill = jnp.where(kind < WHETSTONE, kind - SPEAR, jnp.where(kind <= RUNES, kind - WHETSTONE, -1))
-    limit = jnp.broadcast_to(levels.max(axis=1, keepdims=True), kind.shape)
+    limit = jnp.broadcast_to(levels.max(axis=0), kind.shape)
     for index in range(len(SKILLS)):
-        limit = jnp.where(skill == index, levels[:, index, None], limit)
+        limit = jnp.where(skill == index, levels[index], limit)
     return limit
 
 
-def _usable(world: World, pack: Pack) -> Bool[Array, "N P"]:
+def _usable(world: World, pack: Pack) -> Bool[Array, "P N"]:
     """What can be used, out of combat. Taking off can be done at any level."""
     return (pack.kind > NONE) & (pack.kind <= HERB) & (pack.worn | (pack.level <= _limits(world, pack.kind)))
 
 
 def can_use(world: World) -> Bool[Array, "N 12"]:
     """Which places can be used."""
-    return _usable(world, _packs(world)) & ~in_combat(world)[:, None]
+    return apart(_usable(world, carried(world)) & ~in_combat(world)).T
 
 
 def can_destroy(world: World) -> Bool[Array, "N 12"]:
     """Which places can be emptied."""
-    return (world["kind"] > NONE) & ~in_combat(world)[:, None]
+    return apart((world["kind"] > NONE) & ~in_combat(world)).T
 
 
 def _givable(world: World) -> Bool[Array, "N 12"]:
-    return can_destroy(world) & ~world["worn"]
+    return can_destroy(world) & apart(~world["worn"]).T
 
 
 def _reached(world: World) -> Bool[Array, "N V"]:
     """Which of the visible are others to whom an agent can give."""
-    assert world.visible_slot is not None  # where masks are made
-    slot, agents = jnp.maximum(world.visible_slot, 0), world.agents
-    other = (world.visible_slot >= 0) & (slot != jnp.arange(world.config.num_agents)[:, None]) & world.alive[slot]
-    return other & (world.distance(agents.row[slot], agents.col[slot]) <= world.rule.reach)
+    slot = world.visible_slot
+    assert slot is not None  # where masks are made
+    other = (slot >= 0) & (slot != jnp.arange(world.config.num_agents)[:, None]) & (world.visible["health"] > 0)
+    return apart(other & (world.away("visible") <= world.rule.reach))
 
 
 def can_give(world: World) -> Bool[Array, "N 12"]:
@@ -255,25 +260,21 @@ def own_busy(world: World) -> Int32[Array, "N"]:
 
 def has_used(before: World, after: World) -> Bool[Array, "N"]:
     """Who wears something else, or has less."""
-    return has_less(before, after) | (before["worn"] != after["worn"]).any(axis=1)
+    return has_less(before, after) | (before["worn"] != after["worn"]).any(axis=0)
 
 
 def has_less(before: World, after: World) -> Bool[Array, "N"]:
     """Who has fewer items."""
-    return after["quantity"].sum(axis=1) < before["quantity"].sum(axis=1)
+    return after["quantity"].sum(axis=0) < before["quantity"].sum(axis=0)
 
 
 def _shown(world: World) -> Int32[Array, "N 12"]:
-    return jnp.where(world["kind"] > NONE, jnp.arange(PLACES), -1)
+    return jnp.where(world["kind"].T > NONE, jnp.arange(PLACES), -1)
 
 
 def _outcome(world: World) -> Outcome:
     assert world.outcome is not None  # in these phases
     return world.outcome
-
-
-def _packs(world: World) -> Pack:
-    return Pack(*(world[f"items.{name}"] for name in Pack._fields))
 
 
 def _keep(world: World, pack: Pack) -> World:

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32
 
+from nmmo_jax.bits import order
+from nmmo_jax.common.apart import apart
 from nmmo_jax.declarations import STYLES, Argument, Column, Goal, Head, Listing, Phase, Rule, Table
 from nmmo_jax.draws import choose, coin
 from nmmo_jax.goals import View
-from nmmo_jax.kinds import Material
+from nmmo_jax.neighbours import MOST_IN_PAIRS
 from nmmo_jax.paths import Bits
 from nmmo_jax.system import System
 from nmmo_jax.systems.movement import DIRECTIONS
@@ -24,7 +26,7 @@ KINDS = ("chicken", "goblin", "troll")
 ATTEMPTS = 8  # at an appearance, per tick
 LEVELS = 10
 APPEAR, MOVE, STRIKE = range(3)  # counters of chance
-FAR = 2**15  # farther than any place
+MOST_SIGHT = 127  # tiles
 NOBODY = 2**31 - 1  # above every uid
 
 
@@ -123,24 +125,52 @@ def _foes(world: World, table: dict[str, Any]) -> tuple[Int32[Array, "M"], Int32
     """The slot of whom each hunts or flees from, -1 for nobody, and how far away that is."""
     agents, sight = world.agents, world.rule.sight
 
-    def away(row, col):
-        return jnp.maximum(jnp.abs(row - table["row"]), jnp.abs(col - table["col"]))
-
-    row, col = (place.astype(jnp.int32) for place in (agents.row, agents.col))
     known = table["foe"]
-    to_known = away(row[known], col[known])
+    row, col = _places(world, known)
+    to_known = jnp.maximum(jnp.abs(row - table["row"]), jnp.abs(col - table["col"]))
     remembered = (known >= 0) & (to_known <= sight)
-    # One row for each agent, so that the minima over agents are of whole rows of monsters.
-    seen = world.acting & (agents.age >= world.rules.immunity_ticks)
-    rows, columns = row[:, None] - table["row"], col[:, None] - table["col"]
-    distance = jnp.where(seen[:, None], jnp.maximum(jnp.abs(rows), jnp.abs(columns)), FAR)
-    least = distance.min(axis=0)
-    oldest = jnp.where(distance == least, agents.uid[:, None], NOBODY).min(axis=0)
-    slot = jnp.arange(row.size, dtype=jnp.int32)[:, None]
-    nearest = jnp.where((distance == least) & (agents.uid[:, None] == oldest), slot, -1).max(axis=0)
+    nearest, least = _nearest(world, world.acting & (agents.age >= world.rules.immunity_ticks), table)
     hunts = (table["kind"] == TROLL) & (least <= sight)
     foe = jnp.where(remembered, known, jnp.where(hunts, nearest, -1))
-    return foe, jnp.where(remembered, to_known, least)
+    return apart((foe, jnp.where(remembered, to_known, least)))
+
+
+def _places(world: World, slot: Int32[Array, "M"]) -> tuple[Int32[Array, "M"], Int32[Array, "M"]]:
+    """Row and column of the agents in these slots."""
+    code = apart(world.agents.row.astype(jnp.int32) << 16 | world.agents.col.astype(jnp.int32))  # one look for both
+    found = apart(code.at[slot].get(mode="clip"))
+    return found >> 16, found & 0xFFFF
+
+
+def _nearest(
+    world: World, seen: Bool[Array, "N"], table: dict[str, Any]
+) -> tuple[Int32[Array, "M"], Int32[Array, "M"]]:
+    """The slot of the agent that is nearest to each monster, the oldest of several, of those that are ``seen``.
+
+    Distance, and below it rank by age, are one number, so that one pass over all pairs finds both.
+
+    Returns:
+      Also how far away it is: exact where that is nearer than ``MOST_SIGHT``.
+    """
+    uid, n = world.agents.uid, world.config.num_agents
+    few, slot = n <= MOST_IN_PAIRS, jnp.arange(n, dtype=jnp.int32)
+    if few:
+        rank = (uid[:, None] < uid).sum(axis=0, dtype=jnp.uint8).astype(jnp.int32)  # 255 at most
+    else:
+        rank = jnp.zeros(n, jnp.int32).at[order(uid)].set(slot, unique_indices=True)
+    code, bits = (jnp.uint16, 8) if few else (jnp.uint32, 16)
+    # One row for each agent, so that the minimum over agents is of whole rows of monsters.
+    here, there = (
+        apart(tuple(place.astype(jnp.int16) for place in places))
+        for places in ((world.agents.row, world.agents.col), (table["row"], table["col"]))
+    )
+    rows, columns = (jnp.abs(one[:, None] - other) for one, other in zip(here, there, strict=True))
+    distance = jnp.minimum(jnp.maximum(rows, columns), MOST_SIGHT).astype(code)
+    own = apart(jnp.where(seen, rank, -1))  # of who is not seen all bits are set
+    key = jnp.where(own[:, None] < 0, code(2 ** (2 * bits) - 1), distance << bits | own[:, None].astype(code))
+    best = apart(key.min(axis=0).astype(jnp.int32))
+    slots = jnp.zeros(n, jnp.int32).at[rank].set(slot)
+    return slots.at[best & (2**bits - 1)].get(mode="clip"), best >> bits & 0xFF
 
 
 def _attack(world: World, table: dict[str, Any], foe: Int32[Array, "M"], strikes: Bool[Array, "M"]) -> World:
@@ -161,8 +191,8 @@ def _step(
     """One tile towards the foe, or away from it, or anywhere; along the second axis where the first is closed."""
     words = world.words_of(foe.shape, MOVE)
     row, col = table["row"], table["col"]
-    down = world.agents.row[foe].astype(jnp.int32) - row
-    right = world.agents.col[foe].astype(jnp.int32) - col
+    foe_row, foe_col = _places(world, foe)
+    down, right = foe_row - row, foe_col - col
     flees = table["kind"] == CHICKEN
     by_chance = jnp.where(words[:, 1] & 1 == 1, -1, 1)
 
@@ -178,11 +208,10 @@ def _step(
         for order in (rows_first, ~rows_first)
     )
     has_foe = foe >= 0
-    anywhere = np.array(DIRECTIONS, np.int32)[:, 0], np.array(DIRECTIONS, np.int32)[:, 1]
+    anywhere = np.array(DIRECTIONS, np.int32).T
     direction = 1 + choose(words[:, 1], 4)
-    first = tuple(
-        jnp.where(has_foe, one, jnp.asarray(some)[direction]) for one, some in zip(first, anywhere, strict=True)
-    )
+    some = (sum(jnp.where(direction == k, step, 0) for k, step in enumerate(axis)) for axis in anywhere)
+    first = tuple(jnp.where(has_foe, one, other) for one, other in zip(first, some, strict=True))
     moves &= has_foe | coin(words[:, 0], world.rule.wander)
 
     def can(step):
@@ -198,8 +227,7 @@ def _step(
 
 
 def _can_stand(world: World, row: Int32[Array, "*B"], col: Int32[Array, "*B"]) -> Bool[Array, "*B"]:
-    inside = world.can_enter(row, col)
-    return inside & (world.tiles.material.at[row, col].get(mode="clip") != Material.LAVA)
+    return world.can_enter(*apart((row, col)), but=("lava",))
 
 
 def _health_of(world: World) -> Int32[Array, "3"]:
@@ -209,9 +237,7 @@ def _health_of(world: World) -> Int32[Array, "3"]:
 
 def in_reach(world: World) -> Bool[Array, "N K"]:
     """Which of the monsters that an agent sees it can strike with one of the styles."""
-    table = world["monsters"]
-    place = (table["row"] << 16 | table["col"])[world.listed["monsters_in_view"]]  # one look for both
-    return world.distance(place >> 16, place & 0xFFFF) <= world.rules.attack_range.max()
+    return world.away("monsters_in_view") <= world.rules.attack_range.max()
 
 
 def in_view(view: View) -> Bits:
@@ -238,7 +264,7 @@ def monsters(capacity: int = 128) -> System:
             Rule("troll_health", 100, "health", "of a troll that is well", low=1),
             Rule("offence_per_level", 8, "offence", "of a monster, for each of its levels", high=3_000),
             Rule("defence_per_level", 8, "defence", "of a monster, for each of its levels", high=3_000),
-            Rule("sight", 5, "tiles", "as far as which they notice agents", high=127),
+            Rule("sight", 5, "tiles", "as far as which they notice agents", high=MOST_SIGHT),
             Rule("remembers", 10, "ticks", "for which it is known who attacked"),
             Rule("healing", 1, "health", "healed in a tick without an attack"),
             Rule("wander", 0.5, "per tick", "that one without a foe takes a step", dtype="float32", high=1),

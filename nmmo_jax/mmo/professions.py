@@ -2,11 +2,15 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, Int32, UInt32
 
+from nmmo_jax.common.apart import apart
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Goal, NewMaterial, Phase, Rule
 from nmmo_jax.draws import coin
@@ -79,33 +83,37 @@ CROSSES = ("vein", "tree", "gems")  # of several that meet on a tile the first
 def sought(world: World) -> tuple[Int32[Array, "N"], Int32[Array, "N"]]:
     """What each agent harvests, by its place in ``RESOURCES`` (-1: nothing), and the flat index of the tile."""
     rows, columns = world.tiles.size
-    step = jnp.asarray(DIRECTIONS, jnp.int32)
-    row = world.agents.row.astype(jnp.int32)[:, None] + step[:, 0]
-    col = world.agents.col.astype(jnp.int32)[:, None] + step[:, 1]
+    step = np.array(DIRECTIONS, np.int32)[..., None]
+    row, col = (at.astype(jnp.int32) + step[:, axis] for axis, at in enumerate((world.agents.row, world.agents.col)))
     inside = (row >= 0) & (row < rows) & (col >= 0) & (col < columns)
-    place = jnp.where(inside, row * world.config.columns + col, world.place[:, None])
-    material, away = world.tiles.material.reshape(-1)[place], jnp.arange(len(DIRECTIONS)) > 0
-    resource = jnp.full(place.shape, -1, jnp.int32)
-    for index, one in enumerate(RESOURCES):
-        there = (material == world.number_of(one.material)) & (away == one.beside)
-        resource = jnp.where(there & inside & world.ready(place), index, resource)
-    first = jax.lax.argmax(resource >= 0, 1, jnp.int32)[:, None]
-    resource, place = (jnp.take_along_axis(one, first, axis=1)[:, 0] for one in (resource, place))
-    return resource, place
+    place = apart(jnp.where(inside, row * world.config.columns + col, world.place))
+    material = apart(world.tiles.material.reshape(-1).at[place].get(mode="clip"))
+    known = [world.number_of(one.material) for one in RESOURCES]
+    some = functools.reduce(jnp.logical_or, (material == number for number in known))
+    ready = apart(world.ready(jnp.where(some, place, 0)))  # most stand nowhere near one: theirs is in the cache
+    found, where = jnp.full(world.place.shape, -1, jnp.int32), world.place
+    for direction in reversed(range(len(DIRECTIONS))):  # the first is the last to be written
+        for index, one in enumerate(RESOURCES):
+            if one.beside == (direction > 0):
+                there = material[direction] == known[index]
+                there &= inside[direction] & ready[direction]
+                found = jnp.where(there, index, found)
+                where = jnp.where(there, place[direction], where)
+    return found, where
 
 
 def harvest(world: World) -> World:
     """Who gets a tile has its product, and sometimes finds a weapon; the tile is spent for a while."""
     resource, place = sought(world)
     tool, product, find = (
-        jnp.asarray([getattr(one, name) for one in RESOURCES], jnp.int32)[resource]
-        for name in ("tool", "product", "find")
+        _of(resource, [getattr(one, name) for one in RESOURCES]) for name in ("tool", "product", "find")
     )
     kind, level = held(world)
     level = jnp.where(kind == tool, jnp.minimum(level + 1, MAX_LEVEL), 1)
     fits = (resource >= 0) & (place_for(world, product, level, 1) >= 0)
     gets = world.winners(jnp.where(fits, place, -1), CONTEST)
-    again = jnp.stack([getattr(world.rule, f"{one.material}_regrowth") for one in RESOURCES])[resource]
+    again = _of(resource, [getattr(world.rule, f"{one.material}_regrowth") for one in RESOURCES])
+    gets, place, again = apart((gets, place, again))
     world = world.deplete(gets, place, again, WAIT).through("items", lambda w: put(w, gets, product, level, 1))
     finds = gets & (find != NONE) & coin(world.words(FIND)[:, 0], world.rule.find)
     finds &= place_for(world, find, level, 1) >= 0
@@ -113,6 +121,11 @@ def harvest(world: World) -> World:
     for index, one in enumerate(RESOURCES):
         world = world.tell(one.event, gets & (resource == index), level)
     return world
+
+
+def _of(resource: Int32[Array, "N"], numbers: Sequence[Any]) -> jax.Array:
+    """Of each agent's resource the number; 0 where it has none."""
+    return sum(jnp.where(resource == index, number, 0) for index, number in enumerate(numbers))
 
 
 def grow(material: Int[Array, "R C"], words: UInt32[Array, "R C"], config: Config) -> Int[Array, "R C"]:

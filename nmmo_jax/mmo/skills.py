@@ -7,8 +7,10 @@ import itertools
 import math
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Int32, UInt32
 
+from nmmo_jax.common.apart import apart
 from nmmo_jax.declarations import STYLES, Column, Leaf, Listing, Phase, Rule
 from nmmo_jax.draws import choose
 from nmmo_jax.mmo.kinds import SKILLS
@@ -72,14 +74,14 @@ def refresh(world: World) -> World:
     """What levels are worth in the fights of the coming tick."""
     level, styles = world["level"], len(STYLES)
     return world.set(
-        offence=world.rule.offence_per_level * level[:, :styles],
-        defence=world.rule.defence_per_level * level.max(axis=1),
-        stance=jnp.argmax(world["experience"][:, :styles], axis=1),
-        combat_level=level[:, :styles].max(axis=1),
+        offence=world.rule.offence_per_level * level[:styles],
+        defence=world.rule.defence_per_level * level.max(axis=0),
+        stance=jnp.argmax(world["experience"][:styles], axis=0),
+        combat_level=level[:styles].max(axis=0),
     )
 
 
-def _earned(world: World) -> Int32[Array, "N 8"]:
+def _earned(world: World) -> Int32[Array, "8 N"]:
     outcome, rule = world.outcome, world.rule
     assert outcome is not None
     hunted = world.told("monster_hit")
@@ -87,20 +89,23 @@ def _earned(world: World) -> Int32[Array, "N 8"]:
     fought = jnp.where(outcome.attack_target >= 0, outcome.attack_damage, 0)
     damage = jnp.where(hunted.happened, hunted.amount, fought)
     earned = jnp.where(damage > 0, rule.attack_experience + rule.damage_experience * damage, 0)
-    skill, gains = jnp.arange(len(SKILLS)), jnp.where(style[:, None] == jnp.arange(len(SKILLS)), earned[:, None], 0)
+    style, earned = apart((style, earned))
+    skill = np.arange(len(SKILLS), dtype=np.int32)[:, None]
+    gains = jnp.where(style == skill, earned, 0)
     # An agent does one thing of each kind in a tick: one number says which, so that no column is made by itself.
     for kind in EVENTS:
         which, gain = jnp.full_like(style, -1), jnp.zeros_like(style)
         for event, (name, by) in kind.items():
             told = world.told(event).happened
             which, gain = jnp.where(told, SKILLS.index(name), which), jnp.where(told, getattr(rule, by), gain)
-        gains += jnp.where(which[:, None] == skill, gain[:, None], 0)
+        which, gain = apart((which, gain))
+        gains += jnp.where(which == skill, gain, 0)
     return gains
 
 
 def levels(world: World) -> Int32[Array, "N 8"]:
     """The levels of each agent."""
-    return world["level"]
+    return apart(world["level"]).T
 
 
 def progress(world: World) -> Int[Array, "N 8"]:
@@ -109,7 +114,7 @@ def progress(world: World) -> Int[Array, "N 8"]:
     begins, ends = (table[jnp.clip(level - back, 0, MOST)] for back in (1, 0))
     # At the last level there is no next; and 100 times the largest difference still fits 31 bits.
     share = 100 * (world["experience"] - begins) // jnp.maximum(ends - begins, 1)
-    return jnp.where(ends == NEVER, 100, jnp.clip(share, 0, 100))
+    return apart(jnp.where(ends == NEVER, 100, jnp.clip(share, 0, 100))).T
 
 
 SKILLS_UNIT = System(

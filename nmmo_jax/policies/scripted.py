@@ -12,6 +12,7 @@ from jaxtyping import Array, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action
 from nmmo_jax.bits import count_bits, nth_bit, pack
+from nmmo_jax.common.apart import apart
 from nmmo_jax.common.spelling import near
 from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
@@ -88,7 +89,7 @@ def offered(key: PRNGKeyArray, obs: Observation, config: Config) -> dict[str, In
         word, _ = words(key, slot, jnp.full_like(slot, index))
         allowed = pack(obs.mask[argument.name].T)
         choices[argument.name] = nth_bit(allowed, choose(word, count_bits(allowed).sum(axis=0, dtype=jnp.int32)))
-    action = to_action(choices, obs, config)
+    action = to_action(apart(choices), obs, config)
     return {name: choice for name, choice in action.of.items() if choice is not None}
 
 

@@ -169,7 +169,8 @@ def shared(name: str, realm: Realm, config: Config, style: Int32[Array, "N"] | N
     having = [system.name for system in config.systems if name in {one.name for one in system.agents}]
     found = [realm.of[system][name] for system in having]
     if style is not None:
-        found = [one if one.ndim == 1 else jnp.take_along_axis(one, style[:, None], axis=1)[:, 0] for one in found]
+        by_style = [[jnp.where(style == k, each, 0) for k, each in enumerate(one)] for one in found if one.ndim > 1]
+        found = [one for one in found if one.ndim == 1] + [part for parts in by_style for part in parts]
     return sum(column.astype(jnp.int32) for column in found) if found else None  # pyright: ignore[reportReturnType]
 
 

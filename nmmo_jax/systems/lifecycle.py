@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt32
 
 from nmmo_jax.bits import first_set
-from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, State, own_columns, per_agent, put_columns
+from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, State, own_columns, put_columns
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Column
 from nmmo_jax.draws import choose
@@ -43,8 +43,7 @@ def cull(realm: Realm, outcome: Outcome, config: Config) -> tuple[Realm, Bool[Ar
     here = agents.alive | truncated  # who was truncated looks once more
 
     def kept(system: str, column: Column) -> jax.Array:
-        values = realm.of[system][column.name]
-        return jnp.where(per_agent(here, values), values, column.blank)
+        return jnp.where(here, realm.of[system][column.name], column.blank)
 
     own = _columns(config, kept)
     return realm.replace(agents=agents, of=put_columns(realm.of, own)), terminated, truncated
@@ -210,7 +209,7 @@ def give_birth(realm: Realm, births: Births, rules: Rules, config: Config, by_pa
     slot = jnp.where(succeeds, births.slot, n)
 
     def fill(column: jax.Array, newborn: jax.Array | int) -> jax.Array:
-        return column.at[slot].set(jnp.asarray(newborn, column.dtype), mode="drop")
+        return column.at[..., slot].set(jnp.asarray(newborn, column.dtype), mode="drop")
 
     agents = agents.replace(
         alive=fill(agents.alive, 1),
@@ -235,7 +234,7 @@ def give_birth(realm: Realm, births: Births, rules: Rules, config: Config, by_pa
 
 
 def newborn_columns(rules: Rules, config: Config, parents: State | None = None) -> dict[str, dict[str, Any]]:
-    """What newborns have in the columns of systems: one number, or ``[N, *K]`` where it is inherited.
+    """What newborns have in the columns of systems: one number, or ``[*K, N]`` where it is inherited.
 
     Args:
       parents: what systems keep, for those born by the agents of each slot.

@@ -31,10 +31,12 @@ def can_enter(
     col: Int32[Array, "*K"],
     config: Config,
     realm: Int32[Array, "*K"] | None = None,
+    but: tuple[int, ...] = (),
 ) -> Bool[Array, "*K"]:
     """Whether a place is inside the map and walkable (as observed: a depleted forest is walkable scrub).
 
     Args:
+      but: walkable materials that do not count.
       realm: of tiles of many realms, which; broadcasts against ``row``.
     """
     size, place = tiles.size, row * config.columns + col
@@ -42,7 +44,7 @@ def can_enter(
         size, place = size[realm], place + realm * (config.rows * config.columns)
     inside = (row >= 0) & (row < size[..., 0]) & (col >= 0) & (col < size[..., 1])
     material = tiles.material.reshape(-1).at[place].get(mode="clip")
-    return inside & is_walkable(material, config.walkable)
+    return inside & is_walkable(material, tuple(one for one in config.walkable if one not in but))
 
 
 def neighbouring(

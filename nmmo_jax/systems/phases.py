@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
+from nmmo_jax.common.apart import apart
 from nmmo_jax.components import Draws, Orders, Outcome, Realm
 from nmmo_jax.config import Config
 from nmmo_jax.rules import Rules
@@ -40,5 +43,19 @@ def run_phases(
                 if not isinstance(after, World):
                     given = type(after).__name__
                     raise ValueError(f"system {system.name}, at {point}: gave {given}: must give a World")
-                realm, outcome, acting = after.realm, after.outcome, after.acting
+                state = after.realm, after.outcome, after.acting
+                realm, outcome, acting = _changed((realm, outcome, acting), state, config)
     return realm, outcome
+
+
+def _changed(before: Any, after: Any, config: Config) -> Any:
+    """``after``, of which what a phase has changed is computed before the next looks at it; but for maps, which it has
+    scattered into.
+    """
+    known = {id(leaf) for leaf in jax.tree.leaves(before)}
+    leaves, shape = jax.tree.flatten(after)
+    size = config.rows, config.columns
+    new = [index for index, leaf in enumerate(leaves) if id(leaf) not in known and jnp.shape(leaf) != size]
+    for index, leaf in zip(new, apart([leaves[index] for index in new]), strict=True):
+        leaves[index] = leaf
+    return jax.tree.unflatten(shape, leaves)

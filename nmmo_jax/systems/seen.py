@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Int32, UInt32
+from jaxtyping import Array, Bool, Int, Int16, Int32, UInt32
 
+from nmmo_jax.common.apart import apart
 from nmmo_jax.common.spelling import near
 from nmmo_jax.components import (
-    NEVER,
     Agents,
     Draws,
     Happening,
@@ -17,7 +17,6 @@ from nmmo_jax.components import (
     Outcome,
     Realm,
     Tiles,
-    per_agent,
 )
 from nmmo_jax.config import ARGUMENTS, Config
 from nmmo_jax.declarations import SCHEDULE, Column, Table
@@ -43,8 +42,10 @@ class Seen:
       turn: Bool[N], whom it can touch: the living whose turn it is; at ``settle``, ``end`` and ``observe`` all.
       acting: Bool[N], of them those who have not died since.
       visible_slot: Int32[N, V], where agents look: whom each lists, -1 for nobody.
+      visible: likewise, by name of an attribute (``FEATURES``) Int16[N, V]: theirs, as observed.
       listed: where masks and what is shown are made: by name of a ``Listing`` Int32[N, K], the rows that each agent
         sees, -1 for none.
+      entries: likewise, Int16[N, K, F]: the columns of these rows, as they are shown.
     """
 
     system: System
@@ -58,7 +59,9 @@ class Seen:
     orders: Orders | None = None
     draws: Draws | None = None
     visible_slot: Int32[Array, "N V"] | None = None
+    visible: dict[str, Int16[Array, "N V"]] = dataclasses.field(default_factory=dict)
     listed: dict[str, Int32[Array, "N K"]] = dataclasses.field(default_factory=dict)
+    entries: dict[str, Int16[Array, "N K F"]] = dataclasses.field(default_factory=dict)
 
     @property
     def agents(self) -> Agents:
@@ -93,15 +96,14 @@ class Seen:
     def __getitem__(self, name: str) -> Any:
         """A column or table of the system, or ``"other.column"`` of another: int32 (or bool), so that sums do not wrap.
 
-        Columns of agents have their ``empty`` value where nobody is. A table is a dict of its columns.
+        Columns of agents have their ``empty`` value where nobody is; with ``each`` they are ``[K, N]``. A table is a
+        dict of its columns.
         """
         system, column, values = self._find(name)
         values = widened(values)
         if column in {one.name: one for one in system.agents}:
             here = self.turn if self.point == "observe" else self.agents.alive  # who has just left looks once more
-            return jnp.where(
-                per_agent(here, values), values, jnp.asarray(column_of(system, column).empty, values.dtype)
-            )
+            return jnp.where(here, values, jnp.asarray(column_of(system, column).empty, values.dtype))
         return values
 
     def chosen(self, argument: str) -> Int32[Array, "N"]:
@@ -171,10 +173,9 @@ class Seen:
         wanted = jnp.where(wants, thing, -1)
         word = self.words(counter)[:, 0]
         if uid.size <= MOST_IN_PAIRS:  # a CPU looks at all pairs of 128 in a tenth of the time that a sort takes
-            same = wanted[:, None] == wanted
-            least = jnp.where(same, word[:, None], jnp.uint32(2**32 - 1)).min(axis=0)
-            oldest = jnp.where(same & (word[:, None] == least), uid[:, None], NEVER).min(axis=0)
-            return wants & (word == least) & (uid == oldest)
+            wanted = apart(wanted)
+            first = (word[:, None] < word) | ((word[:, None] == word) & (uid[:, None] < uid))
+            return wants & ~((wanted[:, None] == wanted) & first).any(axis=0)
         slot = jnp.arange(uid.size, dtype=jnp.int32)
         wanted, _, _, slot = jax.lax.sort((wanted, word, uid, slot), num_keys=3)
         first = (wanted >= 0) & (wanted != jnp.roll(wanted, 1)).at[0].set(True)
@@ -188,7 +189,7 @@ class Seen:
     def words(self, counter: int = 0) -> UInt32[Array, "N 2"]:
         """Raw chance, two words per agent, which depend on (key, tick, system, uid, counter) and on nothing else."""
         uid = self.agents.uid
-        return jnp.stack(words(self._key(), uid, jnp.full_like(uid, counter)), axis=-1)
+        return jnp.stack(apart(words(self._key(), uid, jnp.full_like(uid, counter))), axis=-1)
 
     def words_of(self, shape: tuple[int, ...], counter: int = 0) -> UInt32[Array, "*S 2"]:
         """Raw chance for tiles, rows or the whole realm (``()``): two words for each index of an array."""
@@ -197,26 +198,40 @@ class Seen:
             number *= size
         index = jnp.arange(number, dtype=jnp.uint32)
         # Uids are below 2^31: these counters are none of theirs.
-        pair = words(self._key(), index + jnp.uint32(2**31), jnp.full_like(index, counter))
+        pair = apart(words(self._key(), index + jnp.uint32(2**31), jnp.full_like(index, counter)))
         return jnp.stack(pair, axis=-1).reshape(*shape, 2)
 
     def ready(self, place: Int32[Array, "*B"]) -> Bool[Array, "*B"]:
         """Whether tiles, by their flat index, are ready: see ``NewMaterial.spent``."""
-        return self.tiles.ready_tick.reshape(-1)[place] <= self.tick
+        return self.tiles.ready_tick.reshape(-1).at[place].get(mode="clip") <= self.tick
 
     def standing_on(self, material: str) -> Bool[Array, "N"]:
         """Who of the acting stands on a tile of that material."""
         return self.acting & (self.tiles.material.reshape(-1)[self.place] == self.number_of(material))
 
-    def can_enter(self, row: Int32[Array, "*B"], col: Int32[Array, "*B"]) -> Bool[Array, "*B"]:
-        """Whether a place is on the map, and agents can stand there."""
-        return can_enter(self.tiles, row, col, self.config)
+    def can_enter(
+        self, row: Int32[Array, "*B"], col: Int32[Array, "*B"], but: tuple[str, ...] = ()
+    ) -> Bool[Array, "*B"]:
+        """Whether a place is on the map, and agents can stand there; ``but``: materials that do not count."""
+        return can_enter(self.tiles, row, col, self.config, but=tuple(map(self.number_of, but)))
 
     def distance(self, row: Int[Array, "N *B"], col: Int[Array, "N *B"]) -> Int32[Array, "N *B"]:
         """Tiles from each agent to places, the larger of rows and columns (Chebyshev)."""
         pairs = (self.agents.row, row), (self.agents.col, col)
         away = [jnp.asarray(there, jnp.int32) - _beside(here, there) for here, there in pairs]
         return jnp.maximum(*map(jnp.abs, away))
+
+    def away(self, name: str) -> Int32[Array, "N K"]:
+        """Tiles from each agent to what it lists, where masks and what is shown are made: of a ``Listing`` with row and
+        col, or of ``"visible"``; where the list has ended, 0. They are known there: nothing is looked up for them.
+        """
+        places = {"row": self.visible.get("row_difference"), "col": self.visible.get("col_difference")}
+        if name != "visible":
+            names = [one.name for one in self.config.lists[name].columns] if name in self.entries else []
+            places = {place: self.entries[name][..., names.index(place)] for place in ("row", "col") if place in names}
+        if len(places) < 2 or any(place is None for place in places.values()):
+            raise self._error(f"away({name!r})", "must be a listing with row and col, or visible, where masks are made")
+        return jnp.maximum(*(jnp.abs(place.astype(jnp.int32)) for place in places.values()))
 
     def number_of(self, material: str) -> int:
         """The number of a material, as it is in ``tiles.material``."""

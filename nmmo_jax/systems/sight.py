@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int16, Int32
 
+from nmmo_jax.common.apart import apart
 from nmmo_jax.components import Realm, lookup
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Argument, Leaf
@@ -26,20 +27,24 @@ def look(
     observer: Bool[Array, "N"],
     able: Bool[Array, "N"],
     visible_slot: Int32[Array, "N V"],
+    visible: dict[str, Int16[Array, "N V"]],
 ) -> tuple[dict[str, Int16[Array, "N ..."]], dict[str, Int32[Array, "N K"]], dict[str, Bool[Array, "N A"]]]:
     """What systems show every agent: by name, the rows that are listed, and masks by argument.
 
     Args:
       observer: who looks; rows of others are zero (nothing is listed).
       able: who will act.
+      visible: attributes of those whom each lists, as observed, by name.
     """
+    seen = {"visible_slot": visible_slot, "visible": visible}
     worlds = {
-        system.name: World(system, "observe", realm, rules, config, observer, able, visible_slot=visible_slot)
-        for system in config.systems
+        system.name: World(system, "observe", realm, rules, config, observer, able, **seen) for system in config.systems
     }
-    listed = {name: _rows(one, worlds[one.shower.name]) for name, one in config.lists.items()}
+    listed = apart({name: _rows(one, worlds[one.shower.name]) for name, one in config.lists.items()})
     worlds = {name: dataclasses.replace(world, listed=listed) for name, world in worlds.items()}
-    shown = {name: _entries(one, worlds[one.shower.name], listed[name]) for name, one in config.lists.items()}
+    shown = apart({name: _entries(one, worlds[one.shower.name], listed[name]) for name, one in config.lists.items()})
+    worlds = {name: dataclasses.replace(world, entries=shown) for name, world in worlds.items()}
+    shown = {**shown}
     for world in worlds.values():
         shown |= {leaf.name: _leaf(leaf, world) for leaf in world.system.leaves}
     masks = {
@@ -106,16 +111,15 @@ def _entries(one: Listed, world: World, rows: Int32[Array, "N K"]) -> Int16[Arra
     keeper = world.realm.of[one.keeper.name]
     table = {**keeper, **own} if one.listing.table in ("agents", "own") else keeper[one.table]
     low, high = bounds_of(one, world.config)
-    shown = []
-    for index, column in enumerate(one.columns):
-        if one.listing.table == "own":
-            values = table[column.name].astype(jnp.int32)
-        else:
-            values = table[column.name].at[rows].get(mode="clip").astype(jnp.int32)
-        if column.name in PLACES and one.listing.table != "own":
-            values -= own[column.name].astype(jnp.int32)[:, None]
-        shown.append(jnp.clip(values, int(low[index]), int(high[index])))
-    return jnp.where((rows >= 0)[..., None], jnp.stack(shown, axis=-1), 0).astype(jnp.int16)
+    columns = [jnp.clip(whole(table[name], name), SHORT.min, SHORT.max) for name in (each.name for each in one.columns)]
+    values = apart(jnp.stack([column.astype(jnp.int16) for column in columns], axis=-1))
+    if one.listing.table == "own":
+        values = values.swapaxes(0, 1)
+    else:
+        nothing = jnp.zeros_like(agents.row)
+        place = jnp.stack([own[each.name] if each.name in PLACES else nothing for each in one.columns], axis=-1)
+        values = apart(values.at[rows].get(mode="clip")).astype(jnp.int32) - place[:, None]  # one look for all columns
+    return jnp.where((rows >= 0)[..., None], jnp.clip(values, low, high), 0).astype(jnp.int16)
 
 
 def _leaf(leaf: Leaf, world: World) -> Int16[Array, "N ..."]:

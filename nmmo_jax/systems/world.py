@@ -21,7 +21,6 @@ from nmmo_jax.components import (
     NO_UID,
     Happening,
     Outcome,
-    per_agent,
 )
 from nmmo_jax.draws import waiting_time
 from nmmo_jax.systems.seen import Seen, column_of
@@ -47,7 +46,7 @@ class World(Seen):
                 own[name] = with_columns(self._table(self.system, name), old, value, f"{self.system.name}.{name}")
                 continue
             new = saturated(column_of(self.system, name), value, old, f"{self.system.name}.{name}")
-            own[name] = jnp.where(per_agent(self.acting, new), new, old) if name in agents else new
+            own[name] = jnp.where(self.acting, new, old) if name in agents else new
         return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))
 
     def through(self, name: str, verb: Callable[["World"], "World"]) -> "World":

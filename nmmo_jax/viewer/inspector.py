@@ -110,7 +110,7 @@ class Inspector:
         fields |= {"population": population, "name": f"{self._names[population]} #{uid}", "value": None}
         kept = replay.frames[index].of
         fields["own"] = {
-            name: int(kept[system][column.name][(slot, *place)])
+            name: int(kept[system][column.name][(*place, slot)])
             for name, (system, column, place) in numbers_of_agents(replay.config).items()
         }
         arrays: dict[str, Any] = {"attack_map": attack_map(replay, index, slot)}

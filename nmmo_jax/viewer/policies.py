@@ -164,7 +164,7 @@ def _tile_values(
     given = newborn_columns(rules, config)
     own = {
         system.name: {
-            one.name: jnp.broadcast_to(given[system.name][one.name], (*zero.shape, *one.shape)) for one in system.agents
+            one.name: jnp.broadcast_to(given[system.name][one.name], (*one.shape, *zero.shape)) for one in system.agents
         }
         for system in config.systems
         if system.agents
@@ -173,7 +173,8 @@ def _tile_values(
     agents = _joined((realm.agents, own_columns(realm.of, realm.tiles)), probes)
     leaving = jnp.arange(agents[0].alive.size) >= realm.agents.alive.size
     obs = observe(_with(realm, agents), rules, config, leaving)
-    own, probes = jax.tree.map(lambda leaf: leaf[realm.agents.alive.size :], (obs, agents))
+    number = realm.agents.alive.size
+    own, probes = jax.tree.map(lambda leaf: leaf[number:], obs), jax.tree.map(lambda leaf: leaf[..., number:], agents)
     return policy.value(params, own, probes, realm, rules)
 
 
@@ -188,8 +189,8 @@ def _dependency(
     near = jnp.sort(jnp.argsort(far)[: config.num_agents - 1])  # in the order of slots, as agents list each other
     mine = jnp.argmax(near == slot)
     columns = own_columns(realm.of, realm.tiles)
-    around = jax.tree.map(lambda leaf: leaf[near], (agents, columns))
-    other, own = jax.tree.map(lambda leaf: leaf[slot][None], (agents, columns))
+    around = jax.tree.map(lambda leaf: leaf[..., near], (agents, columns))
+    other, own = jax.tree.map(lambda leaf: leaf[..., slot][..., None], (agents, columns))
     population = (agents.population[slot] + 1) % jnp.maximum(1, config.num_populations)
     offset = jnp.arange(config.view) - radius
     there = jnp.stack(jnp.meshgrid(row[slot] + offset, col[slot] + offset, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -198,10 +199,10 @@ def _dependency(
         new = other.replace(alive=alive[None], row=place[:1], col=place[1:], population=population[None])
         joined = _joined(around, (new, own))
         obs = observe(_with(realm, joined), rules, config)
-        return jax.tree.map(lambda leaf: leaf[mine], (obs, joined))
+        return jax.tree.map(lambda leaf: leaf[mine], obs), jax.tree.map(lambda leaf: leaf[..., mine], joined)
 
     places = jnp.concatenate([jnp.zeros((1, 2), there.dtype), there])
-    obs, agents = jax.vmap(seen)(places, jnp.arange(len(places)) > 0)
+    obs, agents = jax.vmap(seen, out_axes=(0, -1))(places, jnp.arange(len(places)) > 0)
     value = policy.value(params, obs, agents, realm, rules)
     limit = jnp.array(realm.tiles.material.shape)
     inside = ((there >= 0) & (there < limit)).all(axis=-1)
@@ -215,7 +216,7 @@ def _with(realm: Realm, agents: tuple[Agents, State]) -> Realm:
 
 
 def _joined(agents: Any, others: Any) -> Any:
-    return jax.tree.map(lambda one, two: jnp.concatenate([one, two.astype(one.dtype)]), agents, others)
+    return jax.tree.map(lambda one, two: jnp.concatenate([one, two.astype(one.dtype)], axis=-1), agents, others)
 
 
 def _wider(config: Config, number: int) -> Config:
