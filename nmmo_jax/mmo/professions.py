@@ -78,6 +78,10 @@ RESOURCES = (
     Resource("shoal", "ocean", ("#7fffff", "#000ea9"), 0.02, ROD, FISH, "fished", beside=True),
 )
 CROSSES = ("vein", "tree", "gems")  # of several that meet on a tile the first
+# So that 1,000 tiles of land have as much of each as in Neural MMO 2.1, at any size: rulebook-mmo, "Terrain".
+CENTRES = 5  # of each kind of cross, of 1,024 tiles of grass and forest
+HERBS = 3  # of 128
+SHOALS = 1  # of 4 tiles of water beside grass
 
 
 def sought(world: World) -> tuple[Int32[Array, "N"], Int32[Array, "N"]]:
@@ -136,11 +140,11 @@ def grow(material: Int[Array, "R C"], words: UInt32[Array, "R C"], config: Confi
     number = config.material_names.index
     grass = material == Material.GRASS
     ground = inside & (grass | (material == Material.FOREST))
-    low, middle, high = words & 0xFF, (words >> 8) & 0x3F, (words >> 14) & 7  # one in 256, 64, 8
-    result = jnp.where(ground & (middle == 0), number("herbs"), material)
+    cross, herbs, shoal = (words & 0x3FF) // CENTRES, (words >> 10) & 0x7F, (words >> 17) & 3
+    result = jnp.where(ground & (herbs < HERBS), number("herbs"), material)
     for index, name in reversed([*enumerate(CROSSES)]):
-        result = jnp.where(ground & _around(ground & (low == index)), number(name), result)
-    return jnp.where((material == Material.WATER) & _around(grass) & (high == 0), number("shoal"), result)
+        result = jnp.where(ground & _around(ground & (cross == index)), number(name), result)
+    return jnp.where((material == Material.WATER) & _around(grass) & (shoal < SHOALS), number("shoal"), result)
 
 
 def _around(places: Bool[Array, "R C"]) -> Bool[Array, "R C"]:
