@@ -205,12 +205,12 @@ def _sort(config: Config, row: Int32[Array, "R N"], col: Int32[Array, "R N"], pr
     """Who is present, by cell; how many of them stand in the cells before each; and a place's cell.
 
     Cell and slot share one 32-bit word, which a CPU sorts four times faster than pairs of words;
-    cells are as many tiles wide as that needs.
+    cells are as many tiles wide as that needs, and as leaves at most four of them for each that is sorted.
     """
     n, height = row.shape[1], max(config.radius, 1)
     strips = -(-config.rows // height) + 2  # an empty one on either side
     bits, width = max(1, (n - 1).bit_length()), 1
-    while (strips * -(-config.columns // width) + 1) << bits > 2**32:
+    while width < config.columns and strips * -(-config.columns // width) >= min(4 * n, 2 ** (32 - bits)):
         width *= 2
     cells = -(-config.columns // width)
 

@@ -67,8 +67,8 @@ def make_realm(
       rules: for the defaults of health, food and water; default, ``Rules()``.
       spawns: whether the map must have a tile on which agents can be born.
       of: columns of systems by name, ``{"scent.trail": [rows, columns], "rest.energy": of each agent}``, with ``each``
-        ``[K, agents]``, or one number for all; default, those of newborns and of empty places. Tables by the columns of their first rows,
-        ``{"fruit.fruit": {"row": [3, 8], "col": [5, 5]}}``; default, without rows.
+        ``[K, agents]``, or one number for all; default, those of newborns and of empty places. Tables by the columns of
+        their first rows, ``{"fruit.fruit": {"row": [3, 8], "col": [5, 5]}}``; default, without rows.
 
     Raises:
       ValueError: names the field, the value and what is allowed.

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int8, Int16, Int32
 
 from nmmo_jax.common.apart import apart
+from nmmo_jax.components import one_of
 from nmmo_jax.declarations import Argument, Head, Phase
 from nmmo_jax.mmo.items import carried, in_combat, put, take
 from nmmo_jax.mmo.kinds import (
@@ -181,8 +182,7 @@ class Craft:
         product, amount, skill, *ingredients = apart(rows)
         pack = carried(world)
         store = _store(pack)
-        limit = sum(jnp.where(skill == index, one, 0) for index, one in enumerate(_limits(world)))
-        limit = apart(limit.astype(jnp.int8))
+        limit = apart(one_of(_limits(world), skill).astype(jnp.int8))
         makes, room = (chosen > 0) & ~in_combat(world), _roomy(pack)
         level = jnp.full(chosen.shape, MAX_LEVEL, jnp.int16)
         places = []

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int32
 
-from nmmo_jax.bits import order
 from nmmo_jax.common.apart import apart
+from nmmo_jax.components import one_of
 from nmmo_jax.declarations import STYLES, Argument, Column, Goal, Head, Listing, Phase, Rule, Table
 from nmmo_jax.draws import choose, coin
 from nmmo_jax.goals import View
-from nmmo_jax.neighbours import MOST_IN_PAIRS
+from nmmo_jax.mmo.hunting import MOST_SIGHT, nearest
 from nmmo_jax.paths import Bits
 from nmmo_jax.system import System
 from nmmo_jax.systems.movement import DIRECTIONS
@@ -26,7 +26,6 @@ KINDS = ("chicken", "goblin", "troll")
 ATTEMPTS = 8  # at an appearance, per tick
 LEVELS = 10
 APPEAR, MOVE, STRIKE = range(3)  # counters of chance
-MOST_SIGHT = 127  # tiles
 NOBODY = 2**31 - 1  # above every uid
 
 
@@ -124,14 +123,14 @@ def _suffer(world: World) -> tuple[World, Bool[Array, "M"]]:
 def _foes(world: World, table: dict[str, Any]) -> tuple[Int32[Array, "M"], Int32[Array, "M"]]:
     """The slot of whom each hunts or flees from, -1 for nobody, and how far away that is."""
     agents, sight = world.agents, world.rule.sight
-
     known = table["foe"]
     row, col = _places(world, known)
     to_known = jnp.maximum(jnp.abs(row - table["row"]), jnp.abs(col - table["col"]))
     remembered = (known >= 0) & (to_known <= sight)
-    nearest, least = _nearest(world, world.acting & (agents.age >= world.rules.immunity_ticks), table)
-    hunts = (table["kind"] == TROLL) & (least <= sight)
-    foe = jnp.where(remembered, known, jnp.where(hunts, nearest, -1))
+    hunts = table["alive"] & (table["kind"] == TROLL)
+    seen = world.acting & (agents.age >= world.rules.immunity_ticks)
+    found, least = nearest(world, seen, table["row"], table["col"], hunts)
+    foe = jnp.where(remembered, known, jnp.where(hunts & (least <= sight), found, -1))
     return apart((foe, jnp.where(remembered, to_known, least)))
 
 
@@ -140,37 +139,6 @@ def _places(world: World, slot: Int32[Array, "M"]) -> tuple[Int32[Array, "M"], I
     code = apart(world.agents.row.astype(jnp.int32) << 16 | world.agents.col.astype(jnp.int32))  # one look for both
     found = apart(code.at[slot].get(mode="clip"))
     return found >> 16, found & 0xFFFF
-
-
-def _nearest(
-    world: World, seen: Bool[Array, "N"], table: dict[str, Any]
-) -> tuple[Int32[Array, "M"], Int32[Array, "M"]]:
-    """The slot of the agent that is nearest to each monster, the oldest of several, of those that are ``seen``.
-
-    Distance, and below it rank by age, are one number, so that one pass over all pairs finds both.
-
-    Returns:
-      Also how far away it is: exact where that is nearer than ``MOST_SIGHT``.
-    """
-    uid, n = world.agents.uid, world.config.num_agents
-    few, slot = n <= MOST_IN_PAIRS, jnp.arange(n, dtype=jnp.int32)
-    if few:
-        rank = (uid[:, None] < uid).sum(axis=0, dtype=jnp.uint8).astype(jnp.int32)  # 255 at most
-    else:
-        rank = jnp.zeros(n, jnp.int32).at[order(uid)].set(slot, unique_indices=True)
-    code, bits = (jnp.uint16, 8) if few else (jnp.uint32, 16)
-    # One row for each agent, so that the minimum over agents is of whole rows of monsters.
-    here, there = (
-        apart(tuple(place.astype(jnp.int16) for place in places))
-        for places in ((world.agents.row, world.agents.col), (table["row"], table["col"]))
-    )
-    rows, columns = (jnp.abs(one[:, None] - other) for one, other in zip(here, there, strict=True))
-    distance = jnp.minimum(jnp.maximum(rows, columns), MOST_SIGHT).astype(code)
-    own = apart(jnp.where(seen, rank, -1))  # of who is not seen all bits are set
-    key = jnp.where(own[:, None] < 0, code(2 ** (2 * bits) - 1), distance << bits | own[:, None].astype(code))
-    best = apart(key.min(axis=0).astype(jnp.int32))
-    slots = jnp.zeros(n, jnp.int32).at[rank].set(slot)
-    return slots.at[best & (2**bits - 1)].get(mode="clip"), best >> bits & 0xFF
 
 
 def _attack(world: World, table: dict[str, Any], foe: Int32[Array, "M"], strikes: Bool[Array, "M"]) -> World:
@@ -210,7 +178,7 @@ def _step(
     has_foe = foe >= 0
     anywhere = np.array(DIRECTIONS, np.int32).T
     direction = 1 + choose(words[:, 1], 4)
-    some = (sum(jnp.where(direction == k, step, 0) for k, step in enumerate(axis)) for axis in anywhere)
+    some = (one_of(axis, direction) for axis in anywhere)
     first = tuple(jnp.where(has_foe, one, other) for one, other in zip(first, some, strict=True))
     moves &= has_foe | coin(words[:, 0], world.rule.wander)
 

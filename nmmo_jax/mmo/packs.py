@@ -46,7 +46,8 @@ def packs_of(pack: Pack, slot: Int32[Array, "N"]) -> Pack:
     words = apart((code[:half] | code[half:] << 16).T)  # two places in each: half as many to look up
     words = apart(words.at[slot].get(mode="clip")).T
     found = _decoded(jnp.concatenate([words & 0xFFFF, words >> 16 & 0xFFFF]))
-    return apart(Pack(*(part.astype(jnp.int8) for part in found[:3]), jnp.zeros(pack.kind.shape, bool)))
+    kind, level, quantity = (part.astype(jnp.int8) for part in found[:3])
+    return apart(Pack(kind, level, quantity, jnp.zeros(pack.kind.shape, bool)))
 
 
 def brought(item: Pack, to: Int32[Array, "N"]) -> Pack:
@@ -111,9 +112,11 @@ def with_all(pack: Pack, who: Bool[Array, "N"], others: Pack) -> Pack:
     """Packs with what is in others, in order of their places, in the places that are empty, while there are some."""
     empty, there = (pack.kind == NONE) & who, others.kind > NONE
     wanted, rank = apart((jnp.where(empty, _rank(empty), -1), jnp.where(there, _rank(there), -2)))
-    parts = (jnp.where(wanted[:, None] == rank[None], part[None], 0).sum(axis=1, dtype=jnp.int8) for part in others[:3])
-    new = Pack(*parts, pack.worn)
-    return apart(Pack(pack.kind + new.kind, pack.level + new.level, pack.quantity + new.quantity, pack.worn))
+    kind, level, quantity = (
+        part + jnp.where(wanted[:, None] == rank[None], other[None], 0).sum(axis=1, dtype=jnp.int8)
+        for part, other in zip(pack[:3], others[:3], strict=True)
+    )
+    return apart(Pack(kind, level, quantity, pack.worn))
 
 
 def _rank(there: Bool[Array, "12 N"]) -> Int8[Array, "12 N"]:

@@ -2,15 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Int32, UInt32
 
 from nmmo_jax.common.apart import apart
+from nmmo_jax.components import one_of
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Goal, NewMaterial, Phase, Rule
 from nmmo_jax.draws import coin
@@ -110,13 +108,13 @@ def harvest(world: World) -> World:
     """Who gets a tile has its product, and sometimes finds a weapon; the tile is spent for a while."""
     resource, place = sought(world)
     tool, product, find = (
-        _of(resource, [getattr(one, name) for one in RESOURCES]) for name in ("tool", "product", "find")
+        one_of([getattr(one, name) for one in RESOURCES], resource) for name in ("tool", "product", "find")
     )
     kind, level = held(world)
     level = jnp.where(kind == tool, jnp.minimum(level + 1, MAX_LEVEL), 1)
     fits = (resource >= 0) & (place_for(world, product, level, 1) >= 0)
     gets = world.winners(jnp.where(fits, place, -1), CONTEST)
-    again = _of(resource, [getattr(world.rule, f"{one.material}_regrowth") for one in RESOURCES])
+    again = one_of([getattr(world.rule, f"{one.material}_regrowth") for one in RESOURCES], resource)
     gets, place, again = apart((gets, place, again))
     world = world.deplete(gets, place, again, WAIT).through("items", lambda w: put(w, gets, product, level, 1))
     finds = gets & (find != NONE) & coin(world.words(FIND)[:, 0], world.rule.find)
@@ -125,11 +123,6 @@ def harvest(world: World) -> World:
     for index, one in enumerate(RESOURCES):
         world = world.tell(one.event, gets & (resource == index), level)
     return world
-
-
-def _of(resource: Int32[Array, "N"], numbers: Sequence[Any]) -> jax.Array:
-    """Of each agent's resource the number; 0 where it has none."""
-    return sum(jnp.where(resource == index, number, 0) for index, number in enumerate(numbers))
 
 
 def grow(material: Int[Array, "R C"], words: UInt32[Array, "R C"], config: Config) -> Int[Array, "R C"]:

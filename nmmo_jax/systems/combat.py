@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int32, UInt32
 
-from nmmo_jax.components import NO_UID, Cause, Draws, Killer, Outcome, Realm
+from nmmo_jax.components import NO_UID, Cause, Draws, Killer, Outcome, Realm, one_of
 from nmmo_jax.config import MAX_AMOUNT, STYLES, Config
 from nmmo_jax.declarations import SHARED
 from nmmo_jax.draws import words
@@ -169,8 +169,7 @@ def shared(name: str, realm: Realm, config: Config, style: Int32[Array, "N"] | N
     having = [system.name for system in config.systems if name in {one.name for one in system.agents}]
     found = [realm.of[system][name] for system in having]
     if style is not None:
-        by_style = [[jnp.where(style == k, each, 0) for k, each in enumerate(one)] for one in found if one.ndim > 1]
-        found = [one for one in found if one.ndim == 1] + [part for parts in by_style for part in parts]
+        found = [one if one.ndim == 1 else one_of(one, style) for one in found]
     return sum(column.astype(jnp.int32) for column in found) if found else None  # pyright: ignore[reportReturnType]
 
 

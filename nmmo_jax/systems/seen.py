@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Int, Int16, Int32, UInt32
 from nmmo_jax.common.apart import apart
 from nmmo_jax.common.spelling import near
 from nmmo_jax.components import (
+    NEVER,
     Agents,
     Draws,
     Happening,
@@ -172,14 +173,11 @@ class Seen:
         wants, uid = self.acting & (thing >= 0), self.agents.uid
         wanted = jnp.where(wants, thing, -1)
         word = self.words(counter)[:, 0]
-        if uid.size <= MOST_IN_PAIRS:  # a CPU looks at all pairs of 128 in a tenth of the time that a sort takes
+        if uid.size <= MOST_IN_PAIRS:
             wanted = apart(wanted)
             first = (word[:, None] < word) | ((word[:, None] == word) & (uid[:, None] < uid))
             return wants & ~((wanted[:, None] == wanted) & first).any(axis=0)
-        slot = jnp.arange(uid.size, dtype=jnp.int32)
-        wanted, _, _, slot = jax.lax.sort((wanted, word, uid, slot), num_keys=3)
-        first = (wanted >= 0) & (wanted != jnp.roll(wanted, 1)).at[0].set(True)
-        return jnp.zeros(uid.size, bool).at[slot].set(first, unique_indices=True)
+        return first_of_each(wanted, word, uid)
 
     def row(self, table: str, rows: Int32[Array, "*B"]) -> dict[str, jax.Array]:
         """The columns of a table at these rows; where a row is -1, not alive and ``empty``."""
@@ -229,9 +227,10 @@ class Seen:
         if name != "visible":
             names = [one.name for one in self.config.lists[name].columns] if name in self.entries else []
             places = {place: self.entries[name][..., names.index(place)] for place in ("row", "col") if place in names}
-        if len(places) < 2 or any(place is None for place in places.values()):
+        known = [place.astype(jnp.int32) for place in places.values() if place is not None]
+        if len(known) < 2:
             raise self._error(f"away({name!r})", "must be a listing with row and col, or visible, where masks are made")
-        return jnp.maximum(*(jnp.abs(place.astype(jnp.int32)) for place in places.values()))
+        return jnp.maximum(*map(jnp.abs, known))
 
     def number_of(self, material: str) -> int:
         """The number of a material, as it is in ``tiles.material``."""
@@ -268,6 +267,31 @@ class Seen:
 
     def _error(self, what: str, must: str) -> ValueError:
         return ValueError(f"system {self.system.name}, at {self.point}: {what}: {must}")
+
+
+def first_of_each(wanted: Int32[Array, "N"], word: UInt32[Array, "N"], uid: Int32[Array, "N"]) -> Bool[Array, "N"]:
+    """Of those who want the same number (-1: none) the one with the lowest word, of equals the oldest.
+
+    Numbers share buckets, and in each round the first of a bucket settles its own: a round or two, for a thousand
+    agents a tenth of the time of a sort.
+    """
+    buckets = 1 << (4 * wanted.size - 1).bit_length()
+    bucket = wanted & (buckets - 1)
+
+    def settle(carry):
+        left, won = carry
+        at = jnp.where(left, bucket, buckets)
+        lowest = jnp.full(buckets, 2**32 - 1, jnp.uint32).at[at].min(word, mode="drop").at[bucket].get(mode="clip")
+        leads = left & (word == lowest)
+        at = jnp.where(leads, bucket, buckets)
+        oldest = jnp.full(buckets, NEVER, jnp.int32).at[at].min(uid, mode="drop").at[bucket].get(mode="clip")
+        leads &= uid == oldest
+        at = jnp.where(leads, bucket, buckets)
+        settled = jnp.full(buckets, -1, jnp.int32).at[at].set(wanted, mode="drop").at[bucket].get(mode="clip")
+        return left & (wanted != settled), won | leads
+
+    _, won = jax.lax.while_loop(lambda carry: carry[0].any(), settle, (wanted >= 0, jnp.zeros(wanted.size, bool)))
+    return won
 
 
 def _beside(here: Int[Array, "N"], there: Int[Array, "N *B"]) -> Int32[Array, "N ..."]:
