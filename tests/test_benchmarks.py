@@ -1,5 +1,6 @@
 """The benchmark runs, counts the living, insists on its full house, keeps what it has measured, and tells it."""
 
+import inspect
 import json
 import math
 import os
@@ -9,20 +10,22 @@ import sys
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 from test_training import SMALL as TRAINED
 
 from nmmo_jax import Config, make_realm
 from nmmo_jax.bench import results as files
-from nmmo_jax.bench import rows, run, systems, throughput, training, vec_env
+from nmmo_jax.bench import rows, run, systems, throughput, training, units, vec_env
 from nmmo_jax.bench.machine import commit, last_line, machine, pinned
 from nmmo_jax.bench.plan import Job
-from nmmo_jax.bench.profile import instructions, own_times
+from nmmo_jax.bench.profile import Instruction, instructions, own_times
 from nmmo_jax.bench.report import readme_table
 from nmmo_jax.bench.rows import row
 from nmmo_jax.bench.throughput import Throughput
 from nmmo_jax.bench.training import Training
 from nmmo_jax.common.cores import cores
 from nmmo_jax.kinds import is_walkable
+from nmmo_jax.presets import PRESETS
 from train import policy as policy_module
 from train.checkpoint import Checkpoints
 from train.settings import describe, experiment
@@ -208,6 +211,41 @@ def test_times_are_joined_to_the_source(program):
     for system in systems.FUNCTIONS:
         if system != "cull":  # a word or two, fused into what comes after
             assert any(owner[system] for owner in owners.values()), system
+
+
+def test_units_are_told_apart_by_their_files():
+    """What is called within a unit's file is its own, wherever it is written; a fusion is of who makes most of it."""
+    chosen = PRESETS["mmo"]["systems"]
+    of = {system.name: inspect.getsourcefile(units._plain(system.phases[0].function)) for system in chosen}
+    assert len(set(of.values())) == len(chosen) == 5
+    known = {
+        "pack": Instruction("s8[12,8]", "", ("without", "act", "turn"), ("/packs.py", of["items"], "/environment.py")),
+        "put": Instruction("s8[12,8]", "", ("put", "craft"), (of["items"], of["crafts"])),
+        "move": Instruction("s8[8]", "", ("movement",), ("/movement.py",)),
+        "both": Instruction("s8[8]", "", ("fused",), (), ("pack", "move")),
+    }
+    for name, owner in {"pack": "items", "put": "crafts", "move": units.REST, "both": "items", "?": units.REST}.items():
+        total = units.by_unit({name: 6.0}, known, 2, chosen)
+        assert total[owner] == sum(total.values()) == 3.0, name
+
+
+@pytest.mark.slow
+def test_what_units_cost():
+    record = units.main(units.Units(realms=1, ticks=2, warm_up=96))
+    assert [one["unit"] for one in record["units"]] == [
+        "skills",
+        "monsters",
+        "items",
+        "professions",
+        "crafts",
+        units.REST,
+    ]
+    for one in record["units"][:-1]:
+        assert one["in_place_microseconds"] > 0 and one["alone_microseconds"]
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(units.table(record))
+    assert all(one["unit"] in captured.get() for one in record["units"])
 
 
 def test_systems_alone():

@@ -79,31 +79,32 @@ def measure(settings: Paper) -> dict[str, Any]:
     description = DEVICES[settings.device].read_text()
     bandwidth, memory = (int(_told(description, name)) for name in ("memory_bandwidth", "device_memory_size"))
     with _there(description) as devices:
-        world = _world(settings, devices)
+        world, mmo = (_world(settings, devices, row) for row in ("chaos", "mmo"))
         acting, learning, steps = _training(settings, devices)
     rates = {"bandwidth": bandwidth, "launch_seconds": LAUNCH}
-    parts = {"world": [(world, 1)], "training": [(acting, steps["acting"]), (learning, steps["learning"])]}
+    parts = {"world": [(world, 1)], "mmo": [(mmo, 1)]}
+    parts |= {"training": [(acting, steps["acting"]), (learning, steps["learning"])]}
+    steps |= {"world": world["agent_steps"], "mmo": mmo["agent_steps"]}
     return {
         "format": FORMAT,
         "version": VERSION,
         "device": {"name": settings.device, "memory_bytes": memory, **rates},
         "settings": {key: value for key, value in dataclasses.asdict(settings).items() if key not in ("text", "out")},
-        "programs": {"world": world, "acting": acting, "learning": learning},
-        "roofs": {name: _roof(part, steps if name == "training" else world, rates) for name, part in parts.items()},
+        "programs": {"world": world, "mmo": mmo, "acting": acting, "learning": learning},
+        "roofs": {name: _roof(part, steps[name], rates) for name, part in parts.items()},
         "machine": machine(),
     }
 
 
-def _roof(parts: list[tuple[dict[str, Any], int]], of: dict[str, Any], rates: dict[str, float]) -> dict[str, int]:
+def _roof(parts: list[tuple[dict[str, Any], int]], agent_steps: int, rates: dict[str, float]) -> dict[str, int]:
     """Agent-steps per second that memory allows, and that are left with the launches."""
     seconds = sum(turns * one["bytes"] for one, turns in parts) / rates["bandwidth"]
     launched = rates["launch_seconds"] * sum(turns * one["launches"] for one, turns in parts)
-    agent_steps = of["agent_steps"]
     return {"memory": round(agent_steps / seconds), "with_launches": round(agent_steps / (seconds + launched))}
 
 
-def _world(settings: Paper, devices: list[Any]) -> dict[str, Any]:
-    args = Throughput(row="chaos", realms=settings.realms, ticks=_TICKS)
+def _world(settings: Paper, devices: list[Any], name: Literal["chaos", "mmo"]) -> dict[str, Any]:
+    args = Throughput(row=name, realms=settings.realms, ticks=_TICKS)
     row = check(args)
     mesh = jax.make_mesh((1,), ("realms",), (AxisType.Auto,), devices=devices)
     _, act = policy(args.policy, row.environment.config)
@@ -117,7 +118,7 @@ def _world(settings: Paper, devices: list[Any]) -> dict[str, Any]:
     play = make_play(args, row, act, mesh, jax.random.key(0), jax.random.key(1))
     lowered = jax.jit(play, donate_argnums=0).trace(carry, None).lower(lowering_platforms=("cuda",))
     compiled = lowered.compile()
-    program = _program(settings, "world", compiled.as_text() or "")
+    program = _program(settings, name, compiled.as_text() or "")
     agents = settings.realms * row.environment.config.num_agents
     return _counted(program, args.ticks, agents) | {"memory_bytes": _memory(compiled)}
 
@@ -136,7 +137,7 @@ def _training(settings: Paper, devices: list[Any]) -> tuple[dict[str, Any], dict
     acting, learning = _counted(program, own.ticks, places), _counted(program, None, rows)
     learning |= {"memory_bytes": _memory(compiled)}
     agent_steps = own.ticks * places
-    turns = {"acting": own.ticks, "learning": own.epochs * max(agent_steps // rows, 1), "agent_steps": agent_steps}
+    turns = {"acting": own.ticks, "learning": own.epochs * max(agent_steps // rows, 1), "training": agent_steps}
     return acting, learning, turns
 
 

@@ -26,12 +26,14 @@ class Instruction:
       shape: of its result.
       operation: of JAX, from which its result comes; "" where XLA has added it.
       functions: the functions of the source in which that was called, innermost first.
+      files: likewise, the files in which they are.
       within: the instructions of the computation it calls (of a fusion: what was fused), by name.
     """
 
     shape: str
     operation: str
     functions: tuple[str, ...]
+    files: tuple[str, ...] = ()
     within: tuple[str, ...] = ()
 
 
@@ -79,12 +81,13 @@ def instructions(text: str) -> dict[str, Instruction]:
     """The instructions of a compiled program, by name, from its text (``compiled.as_text()``)."""
     tables = {name: dict(line.split(" ", 1) for line in body.splitlines()) for name, body in _SECTION.findall(text)}
     functions = {index: name.strip('"') for index, name in tables.get("FunctionNames", {}).items()}
-    location = {index: _number("function_name_id", line) for index, line in tables.get("FileLocations", {}).items()}
+    files = {index: name.strip('"') for index, name in tables.get("FileNames", {}).items()}
+    locations = {
+        index: (functions.get(_number("function_name_id", line), ""), files.get(_number("file_name_id", line), ""))
+        for index, line in tables.get("FileLocations", {}).items()
+    }
     frames = {
-        index: (
-            functions.get(location.get(_number("file_location_id", line), ""), ""),
-            _number("parent_frame_id", line),
-        )
+        index: (locations.get(_number("file_location_id", line), ("", "")), _number("parent_frame_id", line))
         for index, line in tables.get("StackFrames", {}).items()
     }
     found: dict[str, Instruction] = {}
@@ -100,7 +103,8 @@ def instructions(text: str) -> dict[str, Instruction]:
             while frame in frames:
                 names.append(frames[frame][0])
                 frame = str(int(frames[frame][1] or 1) - 1)  # the parent's number is written one too high; 0: none
-            found[match["name"]] = Instruction(match["shape"], operation[1] if operation else "", tuple(names))
+            called_in = (tuple(name for name, _ in names), tuple(file for _, file in names))
+            found[match["name"]] = Instruction(match["shape"], operation[1] if operation else "", *called_in)
             members.setdefault(computation, []).append(match["name"])
             if called := re.search(r"\b(?:calls|to_apply)=%?([\w.-]+)", line):
                 calls[match["name"]] = called[1]

@@ -142,7 +142,7 @@ def by_system(times: dict[str, float], known: dict[str, Instruction], ticks: int
         weights: Counter[str] = Counter()
         for part in (name, *(known[name].within if name in known else ())):
             if part in known and (system := _system(known[part])) != REST:
-                weights[system] += _elements(known[part].shape)
+                weights[system] += elements(known[part].shape)
         total[weights.most_common(1)[0][0] if weights else REST] += microseconds_in_all / ticks
     return total
 
@@ -154,7 +154,8 @@ def _system(instruction: Instruction) -> str:
     return REST
 
 
-def _elements(shape: str) -> int:
+def elements(shape: str) -> int:
+    """How many numbers an instruction's result has."""
     return sum(math.prod(int(n) for n in sizes.split(",") if n) for sizes in re.findall(r"\[([\d,]*)\]", shape))
 
 

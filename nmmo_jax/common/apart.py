@@ -16,9 +16,11 @@ def apart(tree: Any) -> Any:
     """The same arrays, computed by themselves."""
     leaves, shape = jax.tree.flatten(tree)
     some = [index for index, leaf in enumerate(leaves) if isinstance(leaf, jax.Array) and leaf.size]
-    if jax.default_backend() != "cpu" or not some:
+    if not some:
         return tree
-    for index, leaf in zip(some, _computed(*(leaves[index] for index in some)), strict=True):
+    given = (leaves[index] for index in some)
+    computed = jax.lax.platform_dependent(*given, cpu=_computed, default=lambda *same: same)
+    for index, leaf in zip(some, computed, strict=True):
         leaves[index] = leaf
     return jax.tree.unflatten(shape, leaves)
 
