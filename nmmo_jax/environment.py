@@ -286,7 +286,7 @@ class Environment:
 
 
 def make(game: str, **overrides: Any) -> Environment:
-    """The environment of a game, ``"law"``, ``"chaos"``, ``"large"`` or ``"huge"`` (see ``preset``), with any field of
+    """The environment of a game, ``"law"``, ``"chaos"``, ``"mmo"`` or another (see ``preset``), with any field of
     ``Config`` or ``Rules`` by keyword.
 
     >>> env = make("chaos", num_agents=128, num_populations=8, regrowth_probability=0.05)

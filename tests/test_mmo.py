@@ -31,6 +31,7 @@ def test_units_can_be_left_out():
 
 def test_a_configuration_can_be_pickled():
     config = make("mmo").config
+    assert experiment("mmo", **{"items.armour": 4}).env.rules.named()["items.armour"] == 4
     assert pickle.loads(pickle.dumps(config)) == config
 
 

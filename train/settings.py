@@ -12,6 +12,7 @@ from nmmo_jax import __version__
 from nmmo_jax.common.spelling import near
 from nmmo_jax.config import RULES_VERSION, Config
 from nmmo_jax.environment import Environment, make
+from nmmo_jax.presets import PRESETS
 from nmmo_jax.references import config_as_json, config_from_json, reference
 from nmmo_jax.rules import RULE_FIELDS, Rules, default_rules
 from nmmo_jax.values import check_bool, check_choice, check_float, check_int, keep, keep_plain
@@ -208,7 +209,8 @@ def experiment(name: str, /, **overrides: Any) -> Experiment:
         {field.name for field in dataclasses.fields(of)} for of in (Settings, NetworkOptions, Config)
     )
     _check_no_options(overrides)
-    own = default_rules(Config(systems=overrides.get("systems", ()))).keys()
+    systems = overrides.get("systems", PRESETS[game].get("systems", ()))
+    own = default_rules(Config(systems=systems)).keys()
     known = of_settings | of_options | of_config | RULE_FIELDS.keys() | own
     for field in [field for field in overrides if field not in known]:
         where = "the settings, the network's options, Config or Rules"

@@ -27,8 +27,8 @@ class Train:
     """
 
     experiment: tyro.conf.Positional[str | None] = None
-    """law or chaos, and how many agents: law16, law32, law64, law128, chaos16 ... chaos128; or chaos in a big world:
-    medium (1,024 agents), large (4,096), huge (65,536). Default: law128."""
+    """law or chaos, and how many agents: law16, law32, law64, law128, chaos16 ... chaos128; chaos in a big world:
+    medium (1,024 agents), large (4,096), huge (65,536); or mmo, the role-playing world. Default: law128."""
     minutes: float | None = None
     """Minutes of training; compilation, saving and evaluation come on top. Default: 4, unless --updates is given; with
     --resume what is left of those that were asked for, and if it is given, so many more."""
