@@ -115,11 +115,7 @@ def transition(
     check_realm(realm, config)
     rules = as_rules(rules, config)
     before = realm
-    if config.systems:
-        action = apart(action)
-    orders = as_orders(action, config)
-    if config.systems:
-        orders = apart(orders)
+    orders = apart(as_orders(apart(action), config))
     outcome = empty_outcome(config)
     if config.resolution == "simultaneous":
         realm, outcome = turn(realm, outcome, realm.agents.alive, orders, draws, rules, config)
