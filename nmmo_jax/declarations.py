@@ -30,7 +30,7 @@ SCHEDULE = {
     "move": "in an agent's turn, after it has moved and before attacks strike",
     "act": "in an agent's turn, after attacks: own actions",
     "settle": "once per tick, after all turns and before the dead leave",
-    "end": "once per tick, after births: tiles and tables; no more stats",
+    "end": "once per tick, after births: tiles and tables; no more stats, nor what is booked",
 }
 """The points of a tick at which systems run, in order, and what each is for."""
 SHARED = {
