@@ -150,7 +150,9 @@ class Happening(flax.struct.PyTreeNode):
 
 
 class Deeds(flax.struct.PyTreeNode):
-    """What a system did to agents in a tick: by stat what each gained and lost, and events by kind."""
+    """What a system did to agents in a tick: what each gained and lost, by stat, and with ``Config.ledger`` by booked
+    column (``items.gold``); and events by kind.
+    """
 
     gained: dict[str, Int32[Array, "N"]]
     lost: dict[str, Int32[Array, "N"]]
@@ -163,10 +165,11 @@ def empty_outcome(config: Config) -> Outcome:
     flags = ("acted", "dead", "harvested", "beside_water")
     names = [field.name for field in dataclasses.fields(Outcome) if field.name != "of"]
     fields = {name: no if name in flags else zero for name in names}
+    books = config.books if config.ledger else {}
     of = {
         system.name: Deeds(
-            gained=dict.fromkeys(system.stats, zero),
-            lost=dict.fromkeys(system.stats, zero),
+            gained=dict.fromkeys((*system.stats, *books.get(system.name, ())), zero),
+            lost=dict.fromkeys((*system.stats, *books.get(system.name, ())), zero),
             events=dict.fromkeys(system.events, Happening(no, zero - 1, zero)),
         )
         for system in config.systems

@@ -5,10 +5,11 @@ The numbers that it plays by are in ``nmmo_jax.rules``, and the games by name in
 
 import dataclasses
 import functools
+import math
 from typing import Literal
 
 from nmmo_jax.declarations import STYLES as STYLES
-from nmmo_jax.declarations import Argument, Head
+from nmmo_jax.declarations import Argument, Column, Head
 from nmmo_jax.kinds import MAX_MATERIALS, WALKABLE, Cause, Event, Material
 from nmmo_jax.system import Listed, System, check_systems, find_table
 from nmmo_jax.values import check_bool, check_choice, check_int, keep_plain
@@ -20,6 +21,7 @@ REWARDS = ("survival", "death")
 
 MAX_AGENTS = 65_536  # with MAX_AMOUNT the largest sum over all agents still fits int32
 MAX_AMOUNT = 30_000  # amounts are stored as int16
+MAX_SUM = 2**31 - 1  # of what is booked, over all agents
 MAX_POPULATIONS = 2**15 - 1  # an agent's population is stored as int16
 MAX_TICKS = 1_000_000_000
 MAX_SIDE = 8_192
@@ -55,7 +57,7 @@ class Config:
       horizon: tick from which ``info.horizon`` is set, or None.
       visits: probe, count visits per population and tile in ``realm.probes.visits``.
       events: probe, capacity of the event table per tick (0: off).
-      ledger: probe, account for every unit of food, water and health in ``info.ledger``.
+      ledger: probe, account for every unit of food, water, health and ``Column.booked`` in ``info.ledger``.
       exploration: whether training, evaluation and ``nmmo-jax simulate`` keep where agents have been: a bit per agent
         and tile, and visits per population and tile; without it they tell nothing of exploration. Play never reads it.
       systems: game systems beyond the classic ones, in the order in which they act at a point of the tick.
@@ -126,6 +128,11 @@ class Config:
                 if (*column.shape, self.num_agents) == (self.rows, self.columns):  # taken for one of tiles
                     told = f"({len(column.each)}, {self.num_agents})"
                     raise ValueError(f"system {system.name}: column {column.name}: as large as the map, {told}")
+        for name, column in self.booked.items() if self.ledger else ():
+            most = max(map(abs, column.bounds)) * math.prod(column.shape) * self.num_agents
+            if most > MAX_SUM:
+                told = f"booked=True: {self.num_agents} agents can have {most}: allowed are {MAX_SUM} (see low, high)"
+                raise ValueError(f"ledger=True: column {name}: {told}")
 
     def _names(self, kind: str) -> tuple[str, ...]:
         own = [one for system in self.systems for one in getattr(system, kind)]
@@ -175,6 +182,27 @@ class Config:
         """The lists that systems show, by name."""
         found = [find_table(one, system, self.systems) for system in self.systems for one in system.listings]
         return {one.listing.name: one for one in found}
+
+    @functools.cached_property
+    def booked(self) -> dict[str, Column]:
+        """The columns that the ledger books, by ``system.column``."""
+        return {
+            f"{system.name}.{column.name}": column
+            for system in self.systems
+            for column in system.agents
+            if column.booked
+        }
+
+    @functools.cached_property
+    def books(self) -> dict[str, tuple[str, ...]]:
+        """By system what of ``booked`` its phases can change: its own, and of whom it needs (``World.through``)."""
+        of = {}
+        for system in self.systems:
+            reached = {system.name}
+            for _ in self.systems:  # needed by whom it needs, and so on
+                reached.update(need for one in self.systems if one.name in reached for need in one.needs)
+            of[system.name] = tuple(name for name in self.booked if name.partition(".")[0] in reached)
+        return of
 
     @functools.cached_property
     def own_heads(self) -> dict[str, tuple[Head, ...]]:

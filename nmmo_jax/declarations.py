@@ -30,7 +30,7 @@ SCHEDULE = {
     "move": "in an agent's turn, after it has moved and before attacks strike",
     "act": "in an agent's turn, after attacks: own actions",
     "settle": "once per tick, after all turns and before the dead leave",
-    "end": "once per tick, after births: tiles and tables; no more stats",
+    "end": "once per tick, after births: tiles and tables; no more stats, nor what is booked",
 }
 """The points of a tick at which systems run, in order, and what each is for."""
 SHARED = {
@@ -95,6 +95,7 @@ class Column:
       low, high: the allowed interval; None: that of the type.
       category: whether its numbers are names of kinds: networks read each of them as an input of its own.
       names: of a category: those names, from ``low`` to ``high``, for people who watch.
+      booked: of agents, whether ``Config.ledger`` books it, as food: where all of it came from, and where it went.
     """
 
     name: str
@@ -109,10 +110,12 @@ class Column:
     meaning: str = ""
     each: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    booked: bool = False
 
     def __post_init__(self):
         check_name("column", self.name)
         check_bool(f"column {self.name}: inherited", self.inherited)
+        check_bool(f"column {self.name}: booked", self.booked)
         keep(self, each=check_several(f"column {self.name}: each", self.each, str))
         check_unique(f"column {self.name}: each", [*self.each])
         for name in self.each:
@@ -136,6 +139,8 @@ class Column:
         if self.names and not self.category:
             raise ValueError(f"column {self.name}: names={self.names!r}: must be (), as category is False")
         keep(self, names=_check_names(f"column {self.name}", self.names, high - low + 1))
+        if self.booked and self.category:
+            raise ValueError(f"column {self.name}: booked=True: must be False, as category is True")
 
     @property
     def blank(self) -> np.ndarray:

@@ -94,8 +94,8 @@ class System:
             for name in getattr(self, kind):
                 check_name(kind, name)
         for column in (*self.tiles, *(column for table in self.tables for column in table.columns)):
-            if column.inherited or column.newborn != column.empty or column.each:
-                told = "newborn, inherited, each: are for agents alone"
+            if column.inherited or column.newborn != column.empty or column.each or column.booked:
+                told = "newborn, inherited, each, booked: are for agents alone"
                 raise ValueError(f"system {self.name}: column {column.name}: {told}")
         own = {rule.name for rule in self.rules}
         for column in self.agents:

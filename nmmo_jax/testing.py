@@ -26,6 +26,7 @@ from nmmo_jax.observations import Observation, by_name, thing_at
 from nmmo_jax.replay import Replay, next_frame
 from nmmo_jax.rules import Rules, as_rules
 from nmmo_jax.system import System
+from nmmo_jax.systems.booking import amount
 from nmmo_jax.systems.sight import look
 from nmmo_jax.systems.world import World
 from nmmo_jax.vectorized import vectorize
@@ -342,6 +343,6 @@ def _compiled(config: Config) -> tuple[Any, Any]:
     return jax.jit(env.reset, static_argnames="initial_population"), jax.jit(env.step)
 
 
-def _total(realm: Realm, stat: str, population: int) -> int:
+def _total(realm: Realm, what: str, population: int) -> int:
     own = np.asarray(realm.agents.alive) & (np.asarray(realm.agents.population) == population)
-    return int(np.asarray(getattr(realm.agents, stat), np.int64)[own].sum())
+    return int(np.asarray(amount(realm, what), np.int64)[own].sum())

@@ -55,8 +55,8 @@ chisel alchemy crystal 1 ore 1 1
 
 
 def endow(world):
-    """Newborns have some goods of any levels."""
-    born = world.alive & (world.agents.age == 0)
+    """After their first tick agents have some goods of any levels."""
+    born = world.alive & (world.agents.age == 1)
     for index in range(5):
         word = world.words(index)
         kind = jnp.asarray(GOODS, jnp.int32)[choose(word[:, 0], len(GOODS))]
@@ -65,7 +65,7 @@ def endow(world):
     return world
 
 
-ENDOWED = System("endowed", needs=["items"], phases=[Phase("end", endow)])
+ENDOWED = System("endowed", needs=["items"], phases=[Phase("settle", endow)])
 STUDIES = System("skills", agents=[Column("level", newborn=1, low=0, high=99, each=SKILLS)])
 PLAY = {**WORLD, "num_agents": 24, "spawn_rate": 0.0}
 ENV = nmmo_jax.make("law", **PLAY, systems=[ITEMS, CRAFTS])

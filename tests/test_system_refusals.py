@@ -12,8 +12,9 @@ from nmmo_jax import Argument, Column, Config, Head, Leaf, Listing, Rule, System
     ({"observe": [Listing("l", "t", 2, ["x"])], "tables": [Table("t", 2, [Column("x")])]}, "must have the columns row"),
     ({"heads": [Head("h", [Argument("h", among="bag")])]}, "argument h: among='bag': allowed are '', 'visible', "),
     ({"observe": [Listing("l", "agents", 2, ["row"]), Leaf("l", print)]}, "systems: observe: l is there twice"),
-    ({"tiles": [Column("x", inherited=True)]}, "column x: newborn, inherited, each: are for agents alone"),
-    ({"tables": [Table("t", 2, [Column("x", newborn=1)])]}, "column x: newborn, inherited, each: are for agents alone"),
+    ({"tiles": [Column("x", inherited=True)]}, "column x: newborn, inherited, each, booked: are for agents alone"),
+    ({"tiles": [Column("x", booked=True)]}, "column x: newborn, inherited, each, booked: are for agents alone"),
+    ({"tables": [Table("t", 2, [Column("x", newborn=1)])]}, "column x: newborn, inherited, each, booked: are for"),
 ])  # fmt: skip
 def test_lists_and_choices_that_cannot_be(parts, told):
     with pytest.raises(ValueError) as error:

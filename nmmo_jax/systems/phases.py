@@ -10,6 +10,7 @@ from nmmo_jax.common.apart import apart
 from nmmo_jax.components import Draws, Orders, Outcome, Realm
 from nmmo_jax.config import Config
 from nmmo_jax.rules import Rules
+from nmmo_jax.systems.booking import booked
 from nmmo_jax.systems.world import World
 
 
@@ -43,8 +44,10 @@ def run_phases(
                 if not isinstance(after, World):
                     given = type(after).__name__
                     raise ValueError(f"system {system.name}, at {point}: gave {given}: must give a World")
-                state = after.realm, after.outcome, after.acting
+                state, before = (after.realm, after.outcome, after.acting), realm
                 realm, outcome, acting = _changed((realm, outcome, acting), state, config)
+                if config.ledger and outcome is not None:  # at the end nothing that is booked can be changed
+                    outcome = booked(system, before, realm, outcome, config)
     return realm, outcome
 
 

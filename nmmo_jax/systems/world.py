@@ -22,8 +22,9 @@ from nmmo_jax.components import (
     Happening,
     Outcome,
 )
+from nmmo_jax.declarations import SCHEDULE
 from nmmo_jax.draws import waiting_time
-from nmmo_jax.systems.seen import Seen, column_of
+from nmmo_jax.systems.seen import LATE, Seen, column_of
 from nmmo_jax.systems.tables import saturated, whole, with_columns, with_rows, without_rows
 
 
@@ -34,7 +35,8 @@ class World(Seen):
     def set(self, /, **values: Any) -> "World":
         """With other columns and tables of the system's own; numbers saturate at the bounds of their column.
 
-        Of agents, only those who are ``acting`` get new values; a table is given as a dict of the columns that change.
+        Of agents, only those who are ``acting`` get new values, of ``booked`` columns before ``end``; a table is given
+        as a dict of the columns that change.
         """
         own = dict(self.realm.of[self.system.name])
         agents = {column.name for column in self.system.agents}
@@ -45,6 +47,9 @@ class World(Seen):
             if isinstance(old, dict):
                 own[name] = with_columns(self._table(self.system, name), old, value, f"{self.system.name}.{name}")
                 continue
+            if self.point in LATE and column_of(self.system, name).booked:
+                points = ", ".join(point for point in SCHEDULE if point not in LATE)
+                raise self._error(f"set({name!r})", f"is booked: can be changed at {points}")
             new = saturated(column_of(self.system, name), value, old, f"{self.system.name}.{name}")
             own[name] = jnp.where(self.acting, new, old) if name in agents else new
         return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))

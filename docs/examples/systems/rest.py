@@ -39,7 +39,7 @@ REST = System(
         Rule("recovery", 5, unit="energy", meaning="gained in a tick of sitting", low=1),
         Rule("exhaustion", 1, unit="health", meaning="lost per tick without energy"),
     ],
-    agents=[Column("energy", newborn="most", low=0, high=1_000, meaning="ticks until it is worn out")],
+    agents=[Column("energy", newborn="most", low=0, high=1_000, booked=True, meaning="ticks until it is worn out")],
     stats=["health"],
     causes=["exhaustion"],
     events=["rest"],
