@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Int16, Int32, UInt8, UInt32
+from jaxtyping import Array, Bool, Int, Int16, Int32, Shaped, UInt8, UInt32
 
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Column
@@ -218,6 +218,11 @@ def own_columns(state: State, tiles: Tiles) -> State:
 def is_of_agents(column: Any, tiles: Tiles) -> bool:
     """Whether what a system keeps is a column of agents, not of tiles, and no table."""
     return not isinstance(column, dict) and jnp.shape(column) != jnp.shape(tiles.material)
+
+
+def per_agent(values: Shaped[Array, "N"], like: jax.Array) -> Shaped[Array, "*K N"]:
+    """With an axis in front for the numbers that agents have in a column."""
+    return values.reshape(*[1] * (like.ndim - 1), -1)
 
 
 def put_columns(state: State, columns: State) -> State:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
-from nmmo_jax.components import Realm, is_of_agents
+from nmmo_jax.components import Realm, is_of_agents, per_agent
 from nmmo_jax.kinds import NUM_MATERIALS, Material
 from nmmo_jax.system import identity
 
@@ -53,7 +53,7 @@ def _own(realm: Realm) -> dict[str, jax.Array]:
                     found[f"{system}.{name}.{part}"] = jnp.where(column["alive"], values.astype(jnp.int32), -1)
             else:
                 of_agents = is_of_agents(column, realm.tiles)  # or of tiles
-                here = realm.agents.alive if of_agents else True
+                here = per_agent(realm.agents.alive, column) if of_agents else True
                 found[f"{system}.{name}"] = jnp.where(here, column.astype(jnp.int32), -1)
     return found
 

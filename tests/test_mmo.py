@@ -15,6 +15,7 @@ from nmmo_jax.play.players import players
 from nmmo_jax.policies.workers import TRADES
 from nmmo_jax.presets import PRESETS
 from nmmo_jax.vectorized import vectorize
+from train.settings import experiment
 
 SMALL = {"num_agents": 14, "num_populations": 7, "rows": 48, "columns": 48, "border": 3, "max_spawns": 2}
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, UInt32
 
 from nmmo_jax.bits import first_set
-from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, State, own_columns, put_columns
+from nmmo_jax.components import NO_DAMAGE, NO_UID, Births, Outcome, Realm, State, own_columns, per_agent, put_columns
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Column
 from nmmo_jax.draws import choose
@@ -43,7 +43,8 @@ def cull(realm: Realm, outcome: Outcome, config: Config) -> tuple[Realm, Bool[Ar
     here = agents.alive | truncated  # who was truncated looks once more
 
     def kept(system: str, column: Column) -> jax.Array:
-        return jnp.where(here, realm.of[system][column.name], column.blank)
+        values = realm.of[system][column.name]
+        return jnp.where(per_agent(here, values), values, column.blank)
 
     own = _columns(config, kept)
     return realm.replace(agents=agents, of=put_columns(realm.of, own)), terminated, truncated

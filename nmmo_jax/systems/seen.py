@@ -18,6 +18,7 @@ from nmmo_jax.components import (
     Outcome,
     Realm,
     Tiles,
+    per_agent,
 )
 from nmmo_jax.config import ARGUMENTS, Config
 from nmmo_jax.declarations import SCHEDULE, Column, Table
@@ -104,7 +105,9 @@ class Seen:
         values = widened(values)
         if column in {one.name: one for one in system.agents}:
             here = self.turn if self.point == "observe" else self.agents.alive  # who has just left looks once more
-            return jnp.where(here, values, jnp.asarray(column_of(system, column).empty, values.dtype))
+            return jnp.where(
+                per_agent(here, values), values, jnp.asarray(column_of(system, column).empty, values.dtype)
+            )
         return values
 
     def chosen(self, argument: str) -> Int32[Array, "N"]:

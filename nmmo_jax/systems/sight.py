@@ -117,9 +117,12 @@ def _entries(one: Listed, world: World, rows: Int32[Array, "N K"]) -> Int16[Arra
         values = values.swapaxes(0, 1)
     else:
         nothing = jnp.zeros_like(agents.row)
-        place = jnp.stack([own[each.name] if each.name in PLACES else nothing for each in one.columns], axis=-1)
+        places = [own[each.name] if each.name in PLACES else nothing for each in one.columns]
+        place = jnp.stack(places, axis=-1).astype(jnp.int32)
         values = apart(values.at[rows].get(mode="clip")).astype(jnp.int32) - place[:, None]  # one look for all columns
-    return jnp.where((rows >= 0)[..., None], jnp.clip(values, low, high), 0).astype(jnp.int16)
+    low, high = (limit.astype(np.int32)[None, None] for limit in (low, high))
+    values = jnp.clip(values.astype(jnp.int32), low, high)
+    return jnp.where((rows >= 0)[..., None], values, 0).astype(jnp.int16)
 
 
 def _leaf(leaf: Leaf, world: World) -> Int16[Array, "N ..."]:

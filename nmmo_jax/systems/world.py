@@ -21,6 +21,7 @@ from nmmo_jax.components import (
     NO_UID,
     Happening,
     Outcome,
+    per_agent,
 )
 from nmmo_jax.declarations import SCHEDULE
 from nmmo_jax.draws import waiting_time
@@ -51,7 +52,7 @@ class World(Seen):
                 points = ", ".join(point for point in SCHEDULE if point not in LATE)
                 raise self._error(f"set({name!r})", f"is booked: can be changed at {points}")
             new = saturated(column_of(self.system, name), value, old, f"{self.system.name}.{name}")
-            own[name] = jnp.where(self.acting, new, old) if name in agents else new
+            own[name] = jnp.where(per_agent(self.acting, new), new, old) if name in agents else new
         return self._with(realm=self.realm.replace(of={**self.realm.of, self.system.name: own}))
 
     def through(self, name: str, verb: Callable[["World"], "World"]) -> "World":
