@@ -2,6 +2,7 @@
 
 import contextlib
 
+import numpy as np
 import pytest
 from browsing import keep, needs_browser, state, step, sync_api, until
 from watched import MANNERS, ZOO, begun, played
@@ -127,6 +128,10 @@ def test_things_are_drawn_and_told_where_one_points(browser):
         keep(page, "things")
         page.mouse.move(300, 790)
         expect(label).to_be_hidden()
+        kinds = page.locator("#world .kinds")
+        assert [one.inner_text() for one in kinds.locator("li:has(.thing)").all()] == ["hen", "goblin", "troll"]
+        expect(kinds.locator("li:has-text('forest') i")).to_have_count(2)  # ready, and harvested
+        expect(kinds.locator("li:has-text('water') i")).to_have_count(1)
         page.keyboard.press("n")
         kept = page.locator("#inspector .kept")
         until(page, "document.querySelector('#inspector .kept table')")
@@ -145,6 +150,18 @@ def test_a_person_hunts_and_uses_what_it_carries_by_keyboard(browser, size):
     with watching(browser, ZOO, 1, *size) as (playback, page):
         slot = take(page, playback, int(playback.view.replay.frames[1].agents.uid[1]))
         masked(page, playback)
+        frame = playback.view.replay.frames[1]
+        at, names = (
+            (int(frame.agents.row[slot]), int(frame.agents.col[slot])),
+            playback.view.replay.config.material_names,
+        )
+        ground = page.locator("#control .ground")
+        material = np.asarray(playback.view.replay.tiles.material)
+        spent = np.isin(np.arange(material.size), playback.view.replay.toggles(-1, 1)).reshape(material.shape)
+        beside = {"stands on": (0, 0), "north": (-1, 0), "east": (0, 1), "south": (1, 0), "west": (0, -1)}
+        for word, (down, right) in beside.items():
+            tile = at[0] + down, at[1] + right
+            expect(ground).to_contain_text(f"{word} {'harvested ' if spent[tile] else ''}{names[material[tile]]}")
         page.keyboard.press("Digit4")
         page.keyboard.press("f")
         expect(page.locator("#control .note").first).to_contain_text("attacks goblin level 6 here")

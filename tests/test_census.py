@@ -9,12 +9,14 @@ import pytest
 from small import SMALL
 
 from nmmo_jax import Environment, Rules, make, vectorize
+from nmmo_jax.declarations import Column, Phase
 from nmmo_jax.draws import fold_in
 from nmmo_jax.play.players import players
+from nmmo_jax.system import System
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named, load_policy
 from train.studies.agreement import watched
-from train.studies.census import Census, median, survival
+from train.studies.census import Census, events_of_systems, kept_of_agents, median, survival
 from train.studies.forks import instead
 
 REALMS, TICKS, BINS, SEED = 2, 30, 12, 3
@@ -73,7 +75,9 @@ def test_players_are_told_the_rules_of_their_realms(counted):
 
 def test_counts_are_those_of_every_step(counted, plain):
     counts, p = counted[1].counts, CONFIG.num_populations
-    want = {f.name: np.zeros(getattr(counts, f.name).shape, int) for f in dataclasses.fields(counts)}
+    there = {f.name: getattr(counts, f.name) for f in dataclasses.fields(counts)}
+    assert {name for name, value in there.items() if value is None} == {"told", "held", "highest"}
+    want = {name: np.zeros(value.shape, int) for name, value in there.items() if value is not None}
     stood = [[set() for _ in range(CONFIG.num_agents)] for _ in range(REALMS)]
     for before, after, info in plain:
         for r in range(REALMS):
@@ -105,6 +109,69 @@ def test_counts_are_those_of_every_step(counted, plain):
     for name, value in want.items():
         np.testing.assert_array_equal(getattr(counts, name), value, err_msg=name)
     assert all(counts.deaths.sum() > 20 and one.sum() > 0 for one in (counts.attacks, counts.damage, counts.unique))
+
+
+def _live(world):
+    """Something happens at every third age; an agent's steps are counted, and two skills by them."""
+    steps = world["steps"] + 1
+    skills = jnp.stack([steps // 2, jnp.full_like(steps, 7)])
+    return world.set(steps=steps, skill=skills, place=skills, sign=steps * 0 - 1).tell("third", steps % 3 == 0)
+
+
+DIARY = System(
+    "diary",
+    agents=[
+        Column("steps", low=0, high=9),
+        Column("kind", "uint8", high=3, category=True),
+        Column("skill", "uint8", high=200, each=("carving", "fishing")),
+        Column("place", "uint8", each=("one", "two")),
+        Column("sign", low=-1),
+        Column("number", "int32", low=0),
+    ],
+    events=["never", "third"],
+    phases=[Phase("act", _live)],
+)
+
+
+def test_what_systems_tell_and_keep():
+    """Against a count of what every step tells; of what agents keep the numbers from 0 on that are not categories."""
+    config = dataclasses.replace(CONFIG, systems=(DIARY,))
+    env = Environment(config)
+    names = [f"diary.{name}" for name in ("steps", "skill.carving", "skill.fishing", "place.one", "place.two")]
+    assert list(kept_of_agents(config)) == names
+    assert events_of_systems(config) == [("diary", "never"), ("diary", "third")]
+    tiles = MapPool.generated(0, REALMS, config).tiles(jnp.arange(REALMS))
+    census = Census(env, players(NAMES, env), REALMS, BINS, of_systems=True)
+    counts = census.run(census.begin(SEED, tiles, None, 4), TICKS)[1].counts
+    many, act = vectorize(env, REALMS), census.players.act
+    key, policy_key = jax.random.split(jax.random.key(SEED))
+
+    @jax.jit
+    def step(realm):
+        keys = jax.vmap(lambda i, tick: fold_in(fold_in(policy_key, i), tick))(jnp.arange(REALMS), realm.tick)
+        action, _ = act([], keys, many.observe(realm), realm, [])
+        _, after, _, _, _, info = many.step(key, realm, action)
+        return after, info
+
+    realm = jax.jit(lambda: many.reset(key, tiles=tiles, initial_population=4)[1])()
+    told, held, highest = (np.zeros_like(one) for one in (counts.told, counts.held, counts.highest))
+    highest -= 1
+    for _ in range(TICKS):
+        realm, info = step(realm)
+        third = np.asarray(info.outcome.of["diary"].events["third"].happened)
+        kept = {name: np.asarray(value) for name, value in realm.of["diary"].items()}
+        numbers = np.stack([kept["steps"], *(kept[name][:, k] for name in ("skill", "place") for k in range(2))], -1)
+        for r in range(REALMS):
+            for n in np.flatnonzero(third[r]):
+                told[r, info.population[r, n], 1] += 1
+            for n in np.flatnonzero(realm.agents.alive[r]):
+                own = realm.agents.population[r, n]
+                held[r, own] += numbers[r, n]
+                highest[r, own] = np.maximum(highest[r, own], numbers[r, n])
+    np.testing.assert_array_equal(counts.told, told)
+    np.testing.assert_array_equal(counts.held, held)
+    np.testing.assert_array_equal(counts.highest, highest)
+    assert told.sum() > 20 and highest.max() == 9
 
 
 def test_curves_and_rules(counted, plain):

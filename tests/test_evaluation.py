@@ -3,13 +3,16 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small import GRASS, SMALL
 
 from nmmo_jax import Environment, Rules
+from nmmo_jax.declarations import Argument, Column, Head, Phase
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.statistics import reachable
+from nmmo_jax.system import System
 from nmmo_jax.world.pool import MapPool
 from train.studies import evaluation as module
 from train.studies.entrants import Entrant, entrants
@@ -89,6 +92,44 @@ def test_report(made):
     for name in ("survival", "population", "causes", "attacks"):
         assert (out / f"{name}.png").stat().st_size > 5_000
         assert f"![{name}]({name}.png)" in (out / "report.md").read_text()
+
+
+def _get_on(world):
+    level = world["level"] + jnp.array([[1], [0]])
+    return world.set(level=level).tell("rested", world.chosen("rest") == 1).tell("slept", world.alive & False)
+
+
+GETTING_ON = System(
+    "getting_on",
+    agents=[Column("level", "uint8", high=40, each=("walking", "sitting"))],
+    events=["rested", "slept"],
+    heads=[Head("rest", [Argument("rest", 2)])],
+    phases=[Phase("act", _get_on)],
+)
+
+
+def test_what_systems_tell_and_keep_is_told(tmp_path):
+    """Whichever there are: events per life, and levels; in the report, and results.json."""
+    env = Environment(dataclasses.replace(SMALL, systems=(GETTING_ON,)), Rules(start_food=6, start_water=9))
+    study = Evaluation(entrants(("random", "forager"), env), env, WORLDS, SETTLE, TICKS, 4)
+    (tmp_path / "cells").mkdir()
+    results, _ = compute(study.cells(), tmp_path)
+    random, forager = study.measures(results)
+    counts = results["policy-0-seed-0"]
+    rested = counts["told"][..., 0].sum() / counts["deaths"].sum()
+    np.testing.assert_allclose(random["event.rested"].mean, rested)
+    assert rested > 1 and forager["event.rested"].mean == random["event.slept"].mean == 0
+    walking = counts["held"][..., 0].sum() / counts["living"].sum()
+    np.testing.assert_allclose(random["mean.getting_on.level.walking"].mean, walking)
+    assert walking > 1 and random["mean.getting_on.level.sitting"].mean == 0
+    best = counts["highest"][..., 0].max(axis=1)
+    np.testing.assert_allclose(random["highest.getting_on.level.walking"].mean, best.mean())
+    report(study, tmp_path, results)
+    told = (tmp_path / "report.md").read_text()
+    shown = f"{random['mean.getting_on.level.walking']} ({best.mean():.3g})"
+    assert f"| getting_on.level.walking | {shown} |" in told
+    assert "| rested | " in told and "slept" not in told and "sitting" not in told
+    assert json.loads((tmp_path / "results.json").read_text())["policies"][0]["event.rested"]["mean"] == rested
 
 
 def test_nobody_was_there(made, tmp_path):

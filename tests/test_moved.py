@@ -13,7 +13,7 @@ import pytest
 from nmmo_jax import cli
 from nmmo_jax.commands.studying import StudyCommand
 from train.policy import PRETRAINED
-from train.studies.moved import identity
+from train.studies.moved import identity, made_of
 from train.studies.study import Cell
 
 
@@ -99,6 +99,11 @@ def test_a_policy_is_known_by_its_parameters():
     law, chaos = identity("law128"), identity("chaos128")
     assert law == identity(str(PRETRAINED / "law128")) != chaos
     assert re.fullmatch(r"step \d+, .* [0-9a-f]{16}", law)
+
+
+def test_scripts_are_made_of_nothing():
+    """Those of the role-playing world, too, which no folder has the name of."""
+    assert made_of(["random", "miner", "planner", "smith"]) == {}
 
 
 def test_moved_belongs_to_resume(capsys):

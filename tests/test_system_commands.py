@@ -54,6 +54,7 @@ def test_a_run_is_evaluated_and_watched_in_the_world_of_its_systems(run, tmp_pat
     monkeypatch.chdir(EXAMPLES)
     name = str(run[0])
     assert trained_in(["random", name]) == ("law", *trained_in([name])[1:3], ("poison:POISON",))
+    assert trained_in(["random", "miner"]).game == "mmo" and trained_in(["random"]).game == "law"
     env = Evaluate(policy=(name,), set=(("poison.damage=3",),))._filled().study(tmp_path).env
     assert env.rules.named()["poison.damage"] == 3
     env, _ = Watch()._world((name,), [])

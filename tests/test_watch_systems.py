@@ -11,6 +11,8 @@ from websockets.asyncio.client import connect
 
 from nmmo_jax import make
 from nmmo_jax.declarations import Column, Table
+from nmmo_jax.kinds import Material
+from nmmo_jax.presets import preset
 from nmmo_jax.system import System
 from nmmo_jax.viewer import protocol, scene
 from nmmo_jax.viewer.declared import colours_of_things, things
@@ -18,6 +20,7 @@ from nmmo_jax.viewer.inspector import Inspector
 from nmmo_jax.viewer.policies import TrainedPolicies
 from nmmo_jax.viewer.render import Painter
 from nmmo_jax.viewer.scene import Totals, slot_of
+from nmmo_jax.world.draw import PALETTE, palette
 
 NAMES = ("wanderer",)
 
@@ -109,6 +112,28 @@ def test_things_are_in_pictures(zoo):
             assert (picture[y - 1 : y + 1, x - 1 : x + 1] == ImageColor.getrgb(colours[kind])).all()
             seen += 1
     assert seen
+
+
+def test_pictures_explain_what_systems_add(zoo):
+    """Below them is what every kind of thing is called, and every material there is, ready and not."""
+    replay = zoo.replay
+    painter = Painter(replay, [3], scale=12)
+    _, (tiles, _) = scene.land(np.asarray(replay.tiles.material), 2)
+    picture = painter.picture(0)
+    rows = picture.shape[0] - 60 - 12 * tiles
+    legend = picture[-rows:].reshape(-1, 3)
+    (colours,) = colours_of_things(replay.config)
+    there = [PALETTE[one] for one in np.unique(replay.tiles.material) if one != Material.SCRUB]
+    for colour in [*map(ImageColor.getrgb, colours), *there, PALETTE[Material.SCRUB]]:
+        assert (legend == colour).all(-1).any(), colour
+    assert rows > 18 and picture.shape == (*painter.shape, 3)
+
+
+def test_things_are_told_from_the_ground():
+    """Their colours are far from those of all materials that a world has, the ones of its systems too."""
+    config = preset("mmo")[0]
+    colours = np.array([ImageColor.getrgb(one) for one in colours_of_things(config)[0]])
+    assert np.linalg.norm(colours[:, None] - palette(config).astype(int), axis=-1).min() > 60
 
 
 def test_what_a_map_has_kinds_of_is_told_by_number_where_it_has_no_names():

@@ -30,7 +30,7 @@ from nmmo_jax.config import Config
 from nmmo_jax.draws import as_key
 from nmmo_jax.environment import Environment
 from nmmo_jax.observations import Observation, check_observation, to_action
-from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.workers import SCRIPTS
 from nmmo_jax.references import find_class
 from nmmo_jax.rules import Rules, as_rules, rule_ndim
 from train.checkpoint import Checkpoints, load_params
@@ -135,7 +135,7 @@ def load_named(name: str, env: Environment | None = None) -> Policy:
 def check_name(name: str) -> None:
     """Refuses a name without separators that is no policy's and no folder's, with the nearest that is."""
     if Path(name).name == name and not find(name).is_dir():
-        known = [*POLICIES, *shipped()]
+        known = [*SCRIPTS, *shipped()]
         told = f"must be {', '.join(known)}, or the folder of a trained run{near(name, known)}"
         raise ValueError(f"policy={name}: {told}")
 

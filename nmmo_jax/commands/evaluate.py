@@ -17,6 +17,7 @@ BASELINES = ("random", "forager", "planner")
 class Evaluate(StudyCommand):
     """Play policies in fixed conditions, each by itself, on maps not seen in training, beside baselines.
 
+    Of game systems, as those of mmo, it tells what happened per life, and levels and all else that they keep of agents.
     Writes figures (survival, population, causes, and in chaos attacks), results.json and report.md.
     Exit status: 0; 2 bad input; 130 interrupted, with --resume FOLDER to go on.
     """
@@ -30,11 +31,12 @@ class Evaluate(StudyCommand):
     }
 
     policy: tyro.conf.Positional[tuple[str, ...]] = ()
-    """What is evaluated: scripted policies by name, policies that come with the package, folders of runs; or a folder
-    with seed-0, seed-1 ...: trainings that differ in their seed only, over which the interval then is."""
+    """What is evaluated: scripted policies by name (forager, hunter, miner ...), policies that come with the package,
+    folders of runs; or a folder with seed-0, seed-1 ...: trainings that differ in their seed only, over which the
+    interval then is."""
     game: Literal["law", "chaos", "mmo"] | None = None
     """law: no attacks. chaos: attacks. mmo: the role-playing world. Default: the game in which the first trained policy
-    was trained; law."""
+    was trained; mmo, where one of its trades is named; law."""
     agents: int | None = None
     """Capacity: agent slots per world. Default: as the first trained policy was trained; 128."""
     populations: int | None = None

@@ -10,6 +10,7 @@ import tyro
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.common.spelling import near
 from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.workers import SCRIPTS
 
 
 @dataclasses.dataclass
@@ -81,7 +82,7 @@ class Scoreboard(StudyCommand):
         players, entered = [], named(self.policies())
         for entrant in entered:
             for one in entrant.replicates:
-                if one not in POLICIES:
+                if one not in SCRIPTS:
                     load_named(one)  # says what is wrong with it in any world
                 seed = f"/{Path(one).name}" if len(entrant.replicates) > 1 else ""
                 players.append(Player(entrant.label + seed, one))

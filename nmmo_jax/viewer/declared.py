@@ -10,7 +10,7 @@ from nmmo_jax.declarations import Column, Table
 from nmmo_jax.replay import Frame
 from nmmo_jax.systems.movement import DIRECTIONS
 from nmmo_jax.viewer import protocol
-from nmmo_jax.world.draw import kind_colours
+from nmmo_jax.world.draw import kind_colours, palette
 
 _COMPASS = {(0, 0): "stay", (0, 1): "east", (1, 0): "south", (0, -1): "west", (-1, 0): "north"}
 _LABELS = {"move": [_COMPASS[one] for one in DIRECTIONS], "style": list(STYLES)}
@@ -95,7 +95,7 @@ def placed_tables(config: Config) -> list[Placed]:
 def colours_of_things(config: Config) -> list[list[str]]:
     """A colour for each kind of thing, ``#rrggbb``, by table."""
     names = [one.names for one in placed_tables(config)]
-    colours = iter(kind_colours(sum(map(len, names))))
+    colours = iter(kind_colours(sum(map(len, names)), palette(config)))
     return [[next(colours) for _ in some] for some in names]
 
 

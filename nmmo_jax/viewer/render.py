@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
 from nmmo_jax.viewer import declared, scene
 from nmmo_jax.world.draw import STAT_COLOURS, STYLE_COLOURS, map_image, palette, population_colours
@@ -17,6 +18,9 @@ _STYLES = tuple(ImageColor.getrgb(one) for one in STYLE_COLOURS.values())
 _SIDE = 640  # pixels of the map's longer side, where --scale is not given
 _MOST_SIDE = 8_192
 _STRIP, _LEAST_WIDTH = 60, 360  # pixels, of the strip below the map
+_LINE = 18  # pixels, of a line of the legend below that
+_BLACK = 120  # red, green and blue together, below which a colour is not seen on dark ground
+_EXPLAINED = 48  # entries of it, at most
 _EDGE = 2  # tiles of lava around the land that are shown: agents still step on them
 _AROUND = 31  # tiles, of a window that follows an agent
 _SHIFTS = np.array([(-1, -1), (1, 1), (-1, 1), (1, -1)])  # of agents that share a tile
@@ -66,7 +70,7 @@ class Painter:
             most = max(1, _MOST_SIDE // longer)
             raise ValueError(f"scale={scale}: allowed are 1 to {most} pixels per tile, for {longer} tiles")
         height, width = (side * self._scale for side in self._tiles)
-        self.shape = (height + _STRIP, max(width, _LEAST_WIDTH))
+        width = max(width, _LEAST_WIDTH)
         named = population_colours(replay.config.num_populations)
         self._populations = np.array([ImageColor.getrgb(one) for one in named], np.uint8)
         self._tables = declared.placed_tables(replay.config)
@@ -77,7 +81,9 @@ class Painter:
         self._ready, self._at = np.ones(replay.tiles.material.shape, bool), -1
         spent = replay.config.spent
         self._spent = np.array([spent.get(one, one) for one in range(len(replay.config.material_names))])
-        self._strip = _Strip(replay, self._populations, self.shape[1])
+        self._strip = _Strip(replay, self._populations, width)
+        self._legend = self._explained(width)
+        self.shape = (height + _STRIP + len(self._legend), width)
         # Where tiles are small, agents are larger, as long as their neighbours can be seen.
         radius = max(0.42 * self._scale, min(0.6 * self._scale, 5.0), min(self._scale, 3.0))
         line = max(1.0, self._scale / 10) if self._scale >= 4 else 0.0
@@ -122,8 +128,47 @@ class Painter:
         picture[:] = DARK
         height, width = rows * scale, columns * scale
         picture[:height, :width] = np.asarray(canvas)[margin : margin + height, margin : margin + width]
-        picture[height:] = self._strip.picture(index)
+        picture[height : height + _STRIP] = self._strip.picture(index)
+        picture[height + _STRIP :] = self._legend
         return picture
+
+    def _explained(self, width: int) -> np.ndarray:
+        """``[lines, width, 3]``: what things and materials are called, in worlds whose systems have some: in others
+        there is nothing to tell. Of a material that is harvested as it is then as well.
+        """
+        config, colours = self._replay.config, [tuple(one) for one in palette(self._replay.config).tolist()]
+        names, there = config.material_names, set(np.unique(self._replay.tiles.material).tolist())
+        entries: list[tuple[str, list[tuple[int, ...]]]] = []
+        for placed, kinds in zip(self._tables, self._kinds, strict=True):
+            entries += [(name, [colour]) for name, colour in zip(placed.names, kinds, strict=True)]
+        things, spent = len(entries), config.spent
+        then = {spent[one] for one in there if one in spent}  # explained beside what it was
+        known = sorted(there - then)
+        if not things and all(one < len(Material) for one in known):
+            return np.zeros((0, width, 3), np.uint8)
+        entries += [(names[one], [colours[at] for at in (one, spent.get(one)) if at is not None]) for one in known]
+        entries = entries[:_EXPLAINED]
+        font = ImageFont.load_default(size=12)
+        places, x, y = [], 10, 0
+        for name, each in entries:
+            wide = round(13 * len(each) + 4 + font.getlength(name))
+            if x > 10 and x + wide > width - 10:
+                x, y = 10, y + _LINE
+            places.append((x, y))
+            x += wide + 14
+        image = Image.new("RGB", (width, y + _LINE + 6), DARK)
+        draw = ImageDraw.Draw(image)
+        for number, ((name, each), (x, y)) in enumerate(zip(entries, places, strict=True)):
+            for k, colour in enumerate(each):
+                left = x + 13 * k
+                if number < things:
+                    draw.polygon(
+                        ((left, y + 7), (left + 5, y + 2), (left + 10, y + 7), (left + 5, y + 12)), colour, FAINT
+                    )
+                else:
+                    draw.rectangle((left, y + 2, left + 10, y + 12), colour, FAINT)
+            draw.text((x + 13 * len(each) + 3, y), name.replace("_", " "), INK, font)
+        return np.asarray(image)
 
     def _agents(
         self, canvas: np.ndarray, now: Frame, before: Frame, corner: tuple[int, int], margin: int
@@ -135,9 +180,10 @@ class Painter:
         slot = np.flatnonzero(agents.alive & inside)
         row, col = row[slot], col[slot]
         edge = np.tile(np.array(DARK, np.uint8), (len(slot), 1))
+        fill = self._populations[agents.population[slot]]
+        edge[fill.astype(int).sum(axis=1) < _BLACK] = FAINT  # on dark ground, too
         edge[agents.freeze[slot] > 0] = _FROZEN
         edge[(agents.uid[slot] >= before.next_uid) & (now is not before)] = _NEWBORN
-        fill = self._populations[agents.population[slot]]
         rank, shared = _sharing(row * self._tiles[1] + col)
         shift = np.where(shared[:, None], _SHIFTS[rank % len(_SHIFTS)] * (scale // 5), 0)
         y, x = margin + row * scale + shift[:, 0], margin + col * scale + shift[:, 1]
@@ -271,7 +317,7 @@ class _Strip:
         x = left + points * (right - left) / max(len(self._living) - 1, 1)
         y = bottom - self._living[points] * (bottom - top) / max(self._living.max(), 1)
         for p, colour in enumerate(self._colours):
-            colour = FAINT if sum(colour) < 120 else colour  # black would not be seen
+            colour = FAINT if sum(colour) < _BLACK else colour  # would not be seen
             line = np.stack([x, y[:, p]], axis=1)
             if len(line) > 1:
                 draw.line([tuple(one) for one in line.tolist()], colour, 1)

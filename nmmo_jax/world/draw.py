@@ -58,12 +58,15 @@ def cause_colours(config: Config) -> list[str]:
     return colours + _furthest(candidates, colours, len(config.deadly) - count, 1.0)
 
 
-def kind_colours(number: int) -> list[str]:
-    """A colour for each kind of thing on the map, ``#rrggbb``: in turn what is furthest from the classic ground, and
-    even more so from all before it; of very many they come again.
+def kind_colours(number: int, ground: UInt8[np.ndarray, "M 3"] = PALETTE) -> list[str]:
+    """A colour for each kind of thing on the map, ``#rrggbb``: in turn what is furthest from the ground, and even more
+    so from all before it; of very many they come again.
+
+    Args:
+      ground: the colours of materials: default, of the classic seven; ``palette`` has those of a world.
     """
     candidates = [_of_hue(hue / 24, lightness) for lightness in (0.3, 0.6, 0.8) for hue in range(24)]
-    taken = [_hex(colour) for colour in PALETTE.tolist()]
+    taken = [_hex(colour) for colour in ground.tolist()]
     found = _furthest(candidates, taken, min(number, len(candidates)), _APART)
     return [found[index % len(candidates)] for index in range(number)]
 

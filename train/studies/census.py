@@ -6,7 +6,8 @@
 >>> worlds, counted = census.run(worlds, ticks)
 >>> lifetime = ratio_interval(counted.counts.aged.sum(1), counted.counts.died.sum(1))
 
-Realms are shared out over the devices; no result depends on how. A run may go on under other rules.
+Realms are shared out over the devices; no result depends on how. A run may go on under other rules. Of game systems
+it counts, where that is asked for, the events that they tell and the numbers that they keep of agents.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from jaxtyping import Array, Int, Int32
 
 from nmmo_jax.components import Realm, Tiles
 from nmmo_jax.config import STYLES, Config
+from nmmo_jax.declarations import Column
 from nmmo_jax.draws import fold_in
 from nmmo_jax.draws import split as split_key
 from nmmo_jax.environment import Environment, Info
@@ -31,11 +33,13 @@ from nmmo_jax.play.players import Players
 from nmmo_jax.rules import Rules, as_rules, rule_ndim
 from nmmo_jax.values import check_int
 from nmmo_jax.vectorized import vectorize
+from nmmo_jax.viewer.declared import numbers_of_agents
 from train.metrics import nothing_visited, visit
 
 MAX_REALMS = 2**20
 BINS = 1_024  # ages that are told apart by default
-_CHUNK = 64  # ticks per call
+_CHUNK = 64  # ticks per call, at most
+_INT16_MAX, _INT32_MAX = 2**15 - 1, 2**31 - 1
 _WRITTEN_OUT = 32  # populations up to which pairs of them are counted one by one, which is faster
 _AXIS = "realms"
 
@@ -56,6 +60,10 @@ class Counts(flax.struct.PyTreeNode):
     ended: Int[Array, "R P B"]  # and ended in death: of them, ``ended / exposed`` died
     unique: Int[Array, "R P"] | None  # tiles that an agent stood on for the first time in its life, if that is kept
     empty: Int[Array, "R"]  # ticks after which nobody was alive
+    # Of game systems, where it is asked for:
+    told: Int[Array, "R P E"] | None = None  # their events, in the order of ``events_of_systems``
+    held: Int[Array, "R P C"] | None = None  # numbers of ``kept_of_agents``, summed over ticks and who lives after them
+    highest: Int[Array, "R P C"] | None = None  # the highest of them; -1: nobody lived
 
     @property
     def died(self) -> Any:
@@ -100,15 +108,20 @@ class Census:
       players: what the agents do. Parameters may be others in every call of ``run``, of the same shapes.
       realms: R, shared out over as many devices as divide it.
       bins: ages that are told apart, B.
+      of_systems: whether what game systems tell and keep is counted.
     """
 
-    def __init__(self, env: Environment, players: Players, realms: int, bins: int = BINS):
+    def __init__(self, env: Environment, players: Players, realms: int, bins: int = BINS, of_systems: bool = False):
         realms = check_int("realms", realms, 1, MAX_REALMS)
         self.env, self.players, self.realms, self.bins = env, players, realms, bins
         devices = max(d for d in range(1, len(jax.devices()) + 1) if realms % d == 0)
         self._mesh = jax.make_mesh((devices,), (_AXIS,), (AxisType.Auto,), devices=jax.devices()[:devices])
         self._reset = jax.jit(self._new, static_argnums=4)
-        self._program = _program(env, players, realms, self._mesh, bins)
+        self._of_systems = of_systems
+        self._program = _program(env, players, realms, self._mesh, bins, of_systems)
+        # So many ticks that no sum over them is beyond 32 bits.
+        most = max((column.bounds[1] for _, column, _ in kept_of_agents(env.config).values()), default=1)
+        self._chunk = min(_CHUNK, max(1, _INT32_MAX // (most * env.config.num_agents))) if of_systems else _CHUNK
 
     def begin(
         self, seed: int, tiles: Tiles, rules: Rules | None = None, initial_population: int = 0, first: int = 0
@@ -155,10 +168,10 @@ class Census:
         depleted = np.zeros((points, self.realms), np.float32)
         total, played = None, 0
         while played < ticks:
-            some = min(_CHUNK, ticks - played)
+            some = min(self._chunk, ticks - played)
             worlds, counts, curves = self._program(params, full, worlds, jnp.int32(some))
             counts = jax.tree.map(lambda leaf: np.asarray(leaf, np.int64), counts)
-            total = counts if total is None else jax.tree.map(np.add, total, counts)
+            total = counts if total is None else _together(total, counts, np)
             at = (played + np.arange(some)) // stride
             for curve, values in zip((population, depleted), curves, strict=True):
                 np.add.at(curve, at, np.asarray(values)[:some])
@@ -168,7 +181,8 @@ class Census:
         population /= lengths[:, None, None]
         depleted /= lengths[:, None]
         if total is None:
-            total = jax.tree.map(lambda leaf: np.asarray(leaf, np.int64), _nothing(self.env, self.realms, self.bins))
+            nothing = _nothing(self.env, self.realms, self.bins, self._of_systems)
+            total = jax.tree.map(lambda leaf: np.asarray(leaf, np.int64), nothing)
         return worlds, Counted(ticks, total, stride, population, depleted)
 
     def rules(self, rules: Rules | None = None) -> Rules:
@@ -211,16 +225,48 @@ def median(share: np.ndarray) -> float:
     return float(beyond[0] + 1) if beyond.size else math.nan
 
 
-def _nothing(env: Environment, realms: int, bins: int) -> Counts:
+def events_of_systems(config: Config) -> list[tuple[str, str]]:
+    """The events that are counted: the system that tells it, and its name."""
+    return [(system.name, name) for system in config.systems for name in system.events]
+
+
+def kept_of_agents(config: Config) -> dict[str, tuple[str, Column, tuple[int, ...]]]:
+    """The numbers that are counted, as ``numbers_of_agents`` names them: those from 0 on of at most 16 bits, but for
+    categories and what is a row of a list, as a place of a pack is.
+    """
+    own = {(system.name, one.most) for system in config.systems for one in system.listings if one.table == "own"}
+
+    def counts(system: str, column: Column) -> bool:
+        low, high = column.bounds
+        of_list = (system, len(column.each)) in own
+        return low >= 0 and 1 < high <= _INT16_MAX and not column.category and not of_list
+
+    found = numbers_of_agents(config)
+    return {name: one for name, one in found.items() if counts(*one[:2])}
+
+
+def _together(one: Counts, other: Counts, of: Any) -> Counts:
+    """Counts of some ticks and of others; ``of``: ``numpy`` or ``jax.numpy``."""
+    sums = jax.tree.map(of.add, one, other)
+    return sums if sums.highest is None else sums.replace(highest=of.maximum(one.highest, other.highest))
+
+
+def _nothing(env: Environment, realms: int, bins: int, of_systems: bool) -> Counts:
     p = env.config.num_populations
+    events, kept = len(events_of_systems(env.config)), len(kept_of_agents(env.config))
     shapes = {"deaths": (p, len(env.config.deadly)), "styles": (p, 3), "attacks": (p, p), "damage": (p, p), "empty": ()}
     shapes |= dict.fromkeys(("exposed", "ended"), (p, bins))
+    shapes |= {"told": (p, events), "held": (p, kept), "highest": (p, kept)}
+    without = set() if of_systems else {"told", "held", "highest"}
+    without |= set() if env.config.exploration else {"unique"}
     names = [field.name for field in dataclasses.fields(Counts)]
-    found = {name: jnp.zeros((realms, *shapes.get(name, (p,))), jnp.int32) for name in names}
-    return Counts(**{**found, "unique": found["unique"] if env.config.exploration else None})
+    found: dict[str, Any] = {name: jnp.zeros((realms, *shapes.get(name, (p,))), jnp.int32) for name in names}
+    found["highest"] -= 1
+    found.update(dict.fromkeys(without))
+    return Counts(**found)
 
 
-def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: int) -> Any:
+def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: int, of_systems: bool) -> Any:
     """``(params, rules, worlds, ticks) -> worlds, counts, (population, depleted)``, of at most ``_CHUNK`` ticks."""
     here, populations = realms // mesh.size, env.config.num_populations
 
@@ -236,14 +282,14 @@ def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: 
             action, core = players.act(params, jax.vmap(fold_in)(keys, before.tick), seen, before, core, rules)
             _, after, _, _, _, info = world.step(worlds.key, before, action, rules)
             visited, new = visit(visited, before, info.births)
-            counts = jax.tree.map(jnp.add, counts, _of_tick(before, after, info, new, env.config, bins))
+            counts = _together(counts, _of_tick(before, after, info, new, env.config, bins, of_systems), jnp)
             alive = _by_population(after.agents.alive, after.agents.population, populations)
             bare = (after.tiles.ready_tick > after.tick[:, None, None]) & (after.tiles.material == Material.FOREST)
             share = bare.sum((1, 2)) / jnp.maximum(forests, 1)
             return after, core, visited, counts, population.at[k].set(alive), depleted.at[k].set(share)
 
         curves = jnp.zeros((_CHUNK, here, populations), jnp.int32), jnp.zeros((_CHUNK, here))
-        carry = (worlds.realm, worlds.core, worlds.visited, _nothing(env, here, bins), *curves)
+        carry = (worlds.realm, worlds.core, worlds.visited, _nothing(env, here, bins, of_systems), *curves)
         realm, core, visited, counts, *curves = jax.lax.fori_loop(0, ticks, tick, carry)
         return worlds.replace(realm=realm, core=core, visited=visited), counts, tuple(curves)
 
@@ -259,7 +305,9 @@ def _program(env: Environment, players: Players, realms: int, mesh: Mesh, bins: 
     return jax.jit(mapped, donate_argnums=2)
 
 
-def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array | None, config: Config, bins: int) -> Counts:
+def _of_tick(
+    before: Realm, after: Realm, info: Info, new: jax.Array | None, config: Config, bins: int, of_systems: bool
+) -> Counts:
     """The counts of one tick of R realms."""
     held, outcome, old = before.agents.alive, info.outcome, before.agents
     realms, populations, causes = len(held), config.num_populations, len(config.deadly)
@@ -301,7 +349,23 @@ def _of_tick(before: Realm, after: Realm, info: Info, new: jax.Array | None, con
         ended=ages(dead),
         unique=None if new is None else total(held & new),
         empty=(~after.agents.alive.any(axis=1)).astype(jnp.int32),
+        **(_of_systems(after, info, config) if of_systems else {}),
     )
+
+
+def _of_systems(after: Realm, info: Info, config: Config) -> dict[str, Int32[Array, "R P K"]]:
+    """What game systems have told in a tick, and what they keep of who lives after it."""
+    populations = config.num_populations
+    own = jnp.where(after.agents.alive, after.agents.population, -1)
+    told = [info.outcome.of[system].events[name].happened for system, name in events_of_systems(config)]
+    kept = [after.of[system][column.name][:, *at] for system, column, at in kept_of_agents(config).values()]
+    of_agents = [_by_population(one, info.population, populations) for one in told]
+    sums = [_by_population(one.astype(jnp.int32), own, populations) for one in kept]
+    mine = own[:, None, :] == jnp.arange(populations)[:, None]
+    highest = [jnp.where(mine, one.astype(jnp.int32)[:, None, :], -1).max(axis=-1) for one in kept]
+    nothing = jnp.zeros((*own.shape[:1], populations, 0), jnp.int32)
+    each = {"told": of_agents, "held": sums, "highest": highest}
+    return {name: jnp.stack(some, axis=-1) if some else nothing for name, some in each.items()}
 
 
 def _by_population(

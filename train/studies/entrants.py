@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
-from nmmo_jax.policies.workers import SCRIPTS
+from nmmo_jax.policies.workers import SCRIPTS, TRADES
 from nmmo_jax.presets import PRESETS
 from nmmo_jax.references import reference
 from nmmo_jax.rules import Rules
@@ -90,18 +90,18 @@ class Programs:
 
     Args:
       worlds: realms in every call.
-      bins: as in ``Census``.
+      bins, of_systems: as in ``Census``.
     """
 
-    def __init__(self, env: Environment, worlds: int, bins: int = BINS):
-        self.env, self.worlds, self.bins = env, worlds, bins
+    def __init__(self, env: Environment, worlds: int, bins: int = BINS, of_systems: bool = False):
+        self.env, self.worlds, self.bins, self.of_systems = env, worlds, bins, of_systems
         self._programs: dict[Any, Census] = {}
 
     def census(self, names: tuple[str, ...]) -> tuple[Census, Any]:
         """The program for policies by name (population p plays name p modulo their number), and their parameters."""
         who = players(names, self.env, load_named)
         if who.kind not in self._programs:
-            self._programs[who.kind] = Census(self.env, who, self.worlds, self.bins)
+            self._programs[who.kind] = Census(self.env, who, self.worlds, self.bins, self.of_systems)
         return self._programs[who.kind], who.params
 
     def begin(self, census: Census, pool: MapPool, seed: int, rules: Rules | None = None) -> Worlds:
@@ -119,7 +119,8 @@ class TrainedIn(NamedTuple):
 
 
 def trained_in(names: Sequence[str]) -> TrainedIn:
-    """The world in which the first trained policy of these was trained; law, 128, 8 if none was.
+    """The world in which the first trained policy of these was trained; 128, 8 if none was, and the game mmo if one of
+    its trades is named, else law.
 
     Raises:
       ValueError: a name that means nothing.
@@ -131,4 +132,4 @@ def trained_in(names: Sequence[str]) -> TrainedIn:
             game = next((name for name, has in PRESETS.items() if config.systems == has.get("systems")), game)
             systems = tuple(reference(system) for system in config.systems)
             return TrainedIn(game, config.num_agents, config.num_populations, systems)
-    return TrainedIn()
+    return TrainedIn("mmo" if TRADES.keys() & set(names) else "law")

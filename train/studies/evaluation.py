@@ -9,6 +9,8 @@ play and the scripted agents stand three arithmetic baselines:
 - mean field: agents that stand on tiles at random. A share e of the tiles that can be reached are forest, of which a
   share f is ready. An agent eats A e f per tick, and needs m; N agents deplete N e f forests per tick, and p F (1 - f)
   grow anew: so f = m / (A e), and N = p F (1 - f) / (e f).
+
+Of game systems, whichever there are, it tells the events per life, and the numbers that they keep of agents.
 """
 
 import dataclasses
@@ -22,12 +24,14 @@ from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.statistics import food_per_tick, maps_of, reachable, reachable_forests
 from nmmo_jax.world.pool import MapPool
-from train.studies.census import median, survival
+from train.studies.census import events_of_systems, kept_of_agents, median, survival
 from train.studies.entrants import Entrant, Programs, check_play
 from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
 from train.studies.study import Cell, OnProgress, Result, Results
 
 BINS = 4_096
+EVENT, MEAN, HIGHEST = "event.", "mean.", "highest."
+"""How the names of measures of game systems begin: of events, and of the numbers that they keep of agents."""
 _MOST_POINTS = 256  # of a curve over time
 
 
@@ -54,7 +58,7 @@ class Evaluation:
         check_play(self)
         config = self.env.config
         self.env = Environment(dataclasses.replace(config, visits=config.exploration), self.env.rules)
-        self._programs = Programs(self.env, self.worlds, BINS)
+        self._programs = Programs(self.env, self.worlds, BINS, of_systems=True)
 
     def cells(self) -> list[Cell]:
         """A cell for every replicate of every entrant."""
@@ -167,7 +171,19 @@ class Evaluation:
                 f"dead_{cause}": ratio_interval(one["deaths"].sum(axis=1)[:, c], died)
                 for c, cause in enumerate(self.env.config.deadly)
             },
+            **self._of_systems(one, died),
         }
+
+    def _of_systems(self, one: Result, died: np.ndarray) -> dict[str, Interval]:
+        """What game systems tell, per life that ended, and what they keep: mean of the living, and the highest."""
+        found, living = {}, one["living"].sum(axis=1)
+        for index, (_, name) in enumerate(events_of_systems(self.env.config)):
+            found[f"{EVENT}{name}"] = ratio_interval(one["told"][..., index].sum(axis=1), died)
+        for index, name in enumerate(kept_of_agents(self.env.config)):
+            highest = one["highest"][..., index].max(axis=1)
+            found[f"{MEAN}{name}"] = ratio_interval(one["held"][..., index].sum(axis=1), living)
+            found[f"{HIGHEST}{name}"] = mean_interval(np.where(living > 0, highest, np.nan))
+        return found
 
     def together(self, results: Results, index: int, name: str) -> np.ndarray:
         """An array of all replicates of an entrant, ``[replicates, ...]``."""

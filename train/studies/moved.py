@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict
 
 from nmmo_jax.common.files import checksum
 from nmmo_jax.common.spelling import near
-from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.workers import SCRIPTS
 from train.checkpoint import load_params
 from train.policy import find
 from train.studies.entrants import in_package, replicates
@@ -25,7 +25,7 @@ def identity(name: str) -> str:
 
 def made_of(names: Sequence[str]) -> dict[str, str]:
     """What the trained of these policies are (``identity``), by their names or folders, ready for JSON."""
-    return {one: identity(one) for name in names if name not in POLICIES for one in replicates(name)}
+    return {one: identity(one) for name in names if name not in SCRIPTS for one in replicates(name)}
 
 
 def places(names: Sequence[str], study: Path, before: str | None, told: Sequence[str]) -> dict[str, str]:

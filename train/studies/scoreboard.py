@@ -18,7 +18,7 @@ from nmmo_jax.config import Config
 from nmmo_jax.environment import Environment, make
 from nmmo_jax.play.players import players
 from nmmo_jax.play.statistics import food_per_tick, maps_of, reachable_forests
-from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.workers import SCRIPTS, check_units
 from nmmo_jax.world.pool import MapPool
 from train.policy import Policy, load_named
 from train.studies.census import Census
@@ -85,7 +85,9 @@ class Scoreboard:
         for world in self.worlds:
             for index, one in enumerate(self.players):
                 try:
-                    if one.name not in POLICIES:
+                    if one.name in SCRIPTS:
+                        check_units([one.name], self._envs[world.name].config)
+                    else:
                         self._load(one.name, self._envs[world.name])
                 except ValueError as error:
                     self.unfit[world.name, index] = str(error)

@@ -17,7 +17,7 @@ import numpy as np
 from nmmo_jax.config import MAX_TICKS, Config
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import Players, labels
-from nmmo_jax.policies.scripted import POLICIES
+from nmmo_jax.policies.workers import SCRIPTS
 from nmmo_jax.world.pool import MAX_MAPS, MapPool
 from train.checkpoint import Checkpoints, load_params
 from train.policy import find, load_policy
@@ -276,7 +276,7 @@ def play(
 def _given(index: int, name: str, label: str) -> Arm:
     """Policies that are there."""
     folder = find(name)
-    if name in POLICIES or not folder.is_dir():
+    if name in SCRIPTS or not folder.is_dir():
         raise ValueError(f"--policy {name}: must be the folder of a run or of several seed-*, or come with the package")
     folders = tuple(find(one) for one in replicates(name))
     configs = [experiment_of(load_params(one)[1]).env.config for one in folders]

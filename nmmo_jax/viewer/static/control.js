@@ -20,6 +20,7 @@ export class Control {
     this.choices = new Choices(world, own, (choices) => this.send({ do: "act", choices }));
     this.name = element("strong");
     this.note = element("span", { class: "note" });
+    this.ground = element("p", { class: "ground" });
     this.styles = element("div", { class: "styles" });
     const strike = (text, title, what) =>
       element("button", { text, title, onclick: () => this.strikeNearest(what, true) });
@@ -33,7 +34,7 @@ export class Control {
     byId("control").append(
       element("div", {}, this.name, this.note), this.styles, element("div", { class: "styles" }, this.hunt, this.fight),
       element("div", { class: "pads" }, ...pad),
-      own,
+      this.ground, own,
       element("button", { text: "Release", title: "Let it go (G)", onclick: () => this.send({ do: "release" }) }),
     );
   }
@@ -189,6 +190,17 @@ export class Control {
     if (this.striking !== null) this.strikeNearest(this.striking);
   }
 
+  /** What it stands on, and what lies beside it. */
+  around({ row, col }) {
+    const named = (down, right) => {
+      const tile = this.world.tile(row + down, col + right);
+      return tile ? `${tile.depleted ? "harvested " : ""}${tile.material}`.replaceAll("_", " ") : "nothing";
+    };
+    const beside = { north: [-1, 0], east: [0, 1], south: [1, 0], west: [0, -1] };
+    const told = Object.entries(beside).map(([way, step]) => `${way} ${named(...step)}`);
+    return `stands on ${named(0, 0)}; ${told.join(", ")}`;
+  }
+
   draw() {
     const { uid } = this;
     byId("control").hidden = uid === null;
@@ -204,6 +216,7 @@ export class Control {
     const out = said ?? (numbers.freeze ? "frozen" : `${keys}, ? all keys`);
     setText(this.note, target === null ? out : `attacks ${target}`);
     this.note.classList.toggle("hint", target === null && !said); // left out where there is little room
+    setText(this.ground, this.around(numbers));
     const { reach, styles } = this.world;
     this.terrain.showReach(numbers.row, numbers.col, reach[this.style], styles[this.style].colour);
     this.choices.draw();

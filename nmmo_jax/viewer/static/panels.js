@@ -96,12 +96,14 @@ export class Panels {
       swatch.style.background = colour;
       return element("li", {}, swatch, element("span", { text }));
     }));
+    this.kinds = element("ul", { class: "populations kinds" });
     this.causes = element("dl", { class: "causes" });
     byId("world").append(
       element("div", { class: "figures" },
         figure("alive", "agents alive"), figure("ticks", "ticks per second"),
         figure("steps", "agent-steps / s"), figure("fps", "pictures / s")),
       element("h2", { text: "Populations" }), this.legend, this.population,
+      element("h2", { text: "On the map" }), this.kinds,
       element("h2", { text: "Lifetimes" }), this.lifetimes, this.ages,
       element("h2", { text: "Causes of death" }), this.causes,
     );
@@ -117,6 +119,14 @@ export class Panels {
       this.legend.append(element("li", {}, swatch, element("span", { text: population.name }), count));
       return count;
     });
+    this.kinds.replaceChildren(...this.onTheMap().map(([name, round, title, ...colours]) => {
+      const swatches = colours.map((colour) => {
+        const swatch = element("i", { class: round ? "thing" : "" });
+        swatch.style.background = colour;
+        return swatch;
+      });
+      return element("li", { title }, ...swatches, element("span", { text: name }));
+    }));
     this.causes.replaceChildren();
     this.rows = Object.fromEntries(this.world.causes.map(({ name, colour }) => {
       const row = { bar: element("i"), count: element("b") };
@@ -124,6 +134,20 @@ export class Panels {
       this.causes.append(element("dt", { text: name, title: name }), element("dd", {}, row.bar, row.count));
       return [name, row];
     }));
+  }
+
+  /** What one can see there: kinds of things, and the materials of this map; of what is harvested two colours. */
+  onTheMap() {
+    const { tables, materials, harvested, material } = this.world;
+    const words = (name) => name.replaceAll("_", " ");
+    const things = tables.flatMap(({ kinds }) => kinds.map(({ name, colour }) => [words(name), true, "", colour]));
+    const there = [...new Set(material)].sort((a, b) => a - b);
+    return [...things, ...there.map((k) => {
+      const { name, colour } = materials[k];
+      if (harvested[k] === k) return [words(name), false, "", colour];
+      const then = materials[harvested[k]];
+      return [words(name), false, `ready; harvested it looks like ${words(then.name)}`, colour, then.colour];
+    })];
   }
 
   /** Shows the newest frame. */

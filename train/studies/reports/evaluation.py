@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.ticker import PercentFormatter
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from nmmo_jax.common.drawing import embedded
 from nmmo_jax.common.files import write_json
 from nmmo_jax.common.text import drawn, short
 from nmmo_jax.world.draw import cause_colours, population_colours
 from train.studies.census import survival
-from train.studies.evaluation import Evaluation
+from train.studies.evaluation import EVENT, HIGHEST, MEAN, Evaluation
 from train.studies.intervals import Interval, bootstrap, mean_interval
 from train.studies.reports import charts
 from train.studies.reports.text import markdown, table, write_report
@@ -27,6 +27,8 @@ _CAPTION = (
     "ticks; median: Kaplan-Meier; food: harvested over what the maps can yield; coverage: share of the tiles in reach "
     "on which anybody stood."
 )
+_EVENTS = "What happened, per life that ended."
+_KEPT = "What systems keep of agents: mean of those alive, and in brackets the highest in a world, mean over worlds."
 
 
 def report(study: Evaluation, out: Path, results: Results) -> RenderableType:
@@ -68,11 +70,39 @@ def report(study: Evaluation, out: Path, results: Results) -> RenderableType:
         "tick times lifetime, which is the population where both balance. `alive`: at the end, whose lives are "
         "not among the deaths.",
         markdown(["policy", *names], _rows(study, measures, names)),
+        *(part for told, heads, rows in _of_systems(study, measures) for part in (told, markdown(heads, rows))),
         *map(embedded, figures),
     )
     shown = [name for name in _SHOWN if name in measures[0]]
     rows = [[short(label), *told] for label, *told in _rows(study, measures, shown)]
-    return table("", ["policy", *shown], rows, _CAPTION)
+    whole = table("", ["policy", *shown], rows, _CAPTION)
+    others = [table("", heads, rows, told) for told, heads, rows in _of_systems(study, measures, in_full=False)]
+    for other in others:
+        other.columns[0].no_wrap = True
+    return Group(whole, *others)
+
+
+def _of_systems(
+    study: Evaluation, measures: Measures, in_full: bool = True
+) -> list[tuple[str, list[str], list[list[str]]]]:
+    """What game systems tell and keep: of each a caption, and a table with a column for each policy. What did not
+    happen at all has no row. In full: with intervals.
+    """
+    heads, found = ["", *(short(one.label) for one in study.entrants)], []
+    for begin, told in ((EVENT, _EVENTS), (MEAN, _KEPT)):
+        names = [name.removeprefix(begin) for name in measures[0] if name.startswith(begin)]
+        rows = []
+        for name in names:
+            each = [one[f"{begin}{name}"] for one in measures]
+            cells = [str(one if in_full else one._replace(low=np.nan, high=np.nan)) for one in each]
+            if begin == MEAN:
+                most = [one[f"{HIGHEST}{name}"].mean for one in measures]
+                cells = [f"{cell} ({high:.3g})" for cell, high in zip(cells, most, strict=True)]
+            if any(one.mean > 0 for one in each):
+                rows.append([name, *cells])
+        if rows:
+            found.append((told, heads, rows))
+    return found
 
 
 def _survival(study: Evaluation, out: Path, results: Results) -> None:

@@ -10,7 +10,7 @@ from nmmo_jax.common.tables import Column, write_parquet
 from nmmo_jax.play.provenance import rules_as_json
 from nmmo_jax.references import config_as_json
 from nmmo_jax.rules import rule_fields
-from train.studies.evaluation import Evaluation
+from train.studies.evaluation import EVENT, HIGHEST, MEAN, Evaluation
 from train.studies.evolving import VARIANTS, Evolve
 from train.studies.intervals import Interval, mean_interval, over
 from train.studies.lineage import ALIVE, Lineage, depths, founders, lineage
@@ -113,7 +113,7 @@ def evaluation(study: Evaluation, out: Path, results: Results) -> None:
     ])  # fmt: skip
     rows = [(entrant.label, name, one) for entrant, found in zip(study.entrants, study.measures(results), strict=True)
             for name, one in found.items()]  # fmt: skip
-    told = [_MEASURED.get(name, ("", f"share of deaths by {name.removeprefix('dead_')}")) for _, name, _ in rows]
+    told = [_measured(name) for _, name, _ in rows]
     _write(study, out, "measures", [
         Column("policy", [row[0] for row in rows], "", "who plays"),
         Column("measure", [row[1] for row in rows], "", "as in results.json"),
@@ -121,6 +121,19 @@ def evaluation(study: Evaluation, out: Path, results: Results) -> None:
         Column("unit", [one[0] for one in told], "", "of the measure; empty: a share"),
         Column("meaning", [one[1] for one in told], "", "of the measure"),
     ])  # fmt: skip
+
+
+def _measured(name: str) -> tuple[str, str]:
+    """Unit and meaning of a measure of an evaluation."""
+    for begin, unit, meaning in (
+        ("dead_", "", "share of deaths by {}"),
+        (EVENT, "per life", "events {}, per life that ended"),
+        (MEAN, "as of the column", "{} of living agents"),
+        (HIGHEST, "as of the column", "{}: the highest of a world, mean over worlds"),
+    ):
+        if name.startswith(begin):
+            return unit, meaning.format(name.removeprefix(begin))
+    return _MEASURED[name]
 
 
 def sweep(study: Sweep, out: Path, results: Results) -> None:
