@@ -32,7 +32,7 @@ from nmmo_jax.mmo.professions import RESOURCES
 IN_TURN = pytest.param("sequential", marks=pytest.mark.slow)
 
 quick = settings(
-    max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
+    max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 seeds = st.integers(0, 2**32 - 1)
 
@@ -163,7 +163,9 @@ def test_no_unit_changes_the_chance_of_another(seed, names, turned):
 # ------------------------------------------------------------------------------------------------ how it is played
 
 
+@pytest.mark.slow
 def test_one_of_many_realms_is_what_it_is_alone():
+    """All units together; of each by itself ``check_system`` looks at it."""
     config, _ = world(ALL, "simultaneous", ledger=True)
     env, number = Environment(config), 3
     together = jax.jit(vectorize(env, number).step)
