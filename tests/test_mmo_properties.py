@@ -196,6 +196,7 @@ def test_a_tick_without_jit_is_the_same():
     config, rules, key = tick.config, tick.rules, jax.random.key(5)
     rng = np.random.default_rng(5)
     action = hostile(rng, jax.device_get(look_of(config)(tick.after, rules)), config)
-    compiled = step_of(config)(key, tick.after, action, rules)
+    realm = jax.tree.map(jnp.asarray, tick.after)
+    compiled = step_of(config)(key, realm, action, rules)
     with jax.disable_jit():
-        check_same(Environment(config).step(key, tick.after, action, rules), compiled, "without jit it is another")
+        check_same(Environment(config).step(key, realm, action, rules), compiled, "without jit it is another")
