@@ -5,14 +5,12 @@ R x C = ``Config.rows`` x ``Config.columns``, P = ``Config.num_populations``, S 
 """
 
 import dataclasses
-import functools
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Int16, Int32, Shaped, UInt8, UInt32
+from jaxtyping import Array, Bool, Int16, Int32, Shaped, UInt8, UInt32
 
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Column
@@ -298,14 +296,3 @@ def observed_material(realm: Realm, config: Config | None = None) -> UInt8[Array
         depleted = (tiles.material == material) & (tiles.ready_tick > realm.tick)
         seen = jnp.where(depleted, jnp.uint8(looks), seen)
     return seen
-
-
-def one_of(values: Iterable[Any], index: Int[Array, "K"]) -> jax.Array:
-    """``values[index]``, 0 where there is none: by comparison, which for a few is faster than to look it up."""
-    return functools.reduce(jnp.add, (jnp.where(index == number, value, 0) for number, value in enumerate(values)))
-
-
-def lookup(table: jax.Array, index: Int[Array, "K"], fill: int) -> jax.Array:
-    """``table[index]``, with ``fill`` where the index is -1."""
-    found = table.at[jnp.maximum(index, 0)].get(mode="clip")
-    return jnp.where(index >= 0, found, jnp.asarray(fill, table.dtype))

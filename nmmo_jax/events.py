@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.bits import first_set
-from nmmo_jax.components import NO_UID, Births, Cause, Outcome, Realm, lookup
+from nmmo_jax.common.lookup import lookup
+from nmmo_jax.components import NO_UID, Births, Cause, Outcome, Realm
 from nmmo_jax.config import Config
 from nmmo_jax.kinds import Event as Event
 

@@ -16,7 +16,8 @@ from nmmo_jax.system import System
 from nmmo_jax.world.pool import MapPool
 from train.policy import load_named, load_policy
 from train.studies.agreement import watched
-from train.studies.census import Census, events_of_systems, kept_of_agents, median, survival
+from train.studies.census import Census, median, survival
+from train.studies.counts import events_of_systems, kept_of_agents
 from train.studies.forks import instead
 
 REALMS, TICKS, BINS, SEED = 2, 30, 12, 3

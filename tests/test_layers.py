@@ -42,7 +42,7 @@ def test_a_step_loads_the_simulator_only(layers, monkeypatch):
     done = subprocess.run([sys.executable, "-c", STEP], cwd=ROOT, capture_output=True, text=True, check=False)
     loaded = done.stdout.split()
     own = {name for name in loaded if name.startswith("nmmo_jax.")}
-    common = {f"nmmo_jax.common.{name}" for name in ("apart", "entry", "mpl", "signals", "spelling")}
+    common = {f"nmmo_jax.common.{name}" for name in ("apart", "entry", "lookup", "mpl", "signals", "spelling")}
     simulator = next(layer for layer in layers if "nmmo_jax.environment" in layer)
     assert "nmmo_jax.environment" in own, done.stderr
     assert {".".join(name.split(".")[:2]) for name in own - common} <= {*simulator, "nmmo_jax.common"}

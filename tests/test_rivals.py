@@ -1,14 +1,11 @@
 """Of those who want the same thing, one gets it: pair by pair, by buckets, and in plain Python."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmmo_jax.neighbours import MOST_IN_PAIRS
-from nmmo_jax.systems.seen import Seen, first_of_each
+from nmmo_jax.systems.rivals import by_buckets, first_of_each, in_pairs
 
 
 def expected(wanted, word, uid):
@@ -19,28 +16,21 @@ def expected(wanted, word, uid):
     return {slot for _, _, slot in first.values()}
 
 
-@pytest.mark.parametrize("number", [7, MOST_IN_PAIRS, 1_000])
-def test_the_first_of_each(number):
-    """Few things that many want, all in one bucket, and equal words."""
+@pytest.mark.parametrize("search", [in_pairs, by_buckets, first_of_each])
+@pytest.mark.parametrize("number", [7, 256, 600])
+def test_the_first_of_each(number, search):
+    """Few things that many want, all in one bucket, and hardly ever the same; equal words; three realms at once."""
     rng = np.random.default_rng(number)
-    things = np.stack(
-        [rng.integers(-1, 5, number), rng.integers(-1, 9, number) * 2**20, rng.integers(-1, 2**31 - 1, number)]
-    )
+    few, one_bucket = rng.integers(-1, 5, number), rng.integers(-1, 9, number) * 2**20
+    things = np.maximum(np.stack([few, one_bucket, rng.integers(-1, 2**31 - 1, number)]), -1).astype(np.int32)
     word = rng.integers(0, 2**32, things.shape, np.uint32)
-    word[0] = word[0] % 3
+    word[0] %= 3
     uid = np.stack([rng.permutation(3 * number)[:number] for _ in things]).astype(np.int32)
-    things = np.maximum(things, -1).astype(np.int32)
-    won = np.asarray(jax.jit(jax.vmap(first_of_each))(things, word, uid))
+    won = np.asarray(jax.jit(jax.vmap(search))(things, word, uid))
+    for realm, chance in enumerate(zip(things, word, uid, strict=True)):
+        assert set(np.flatnonzero(won[realm])) == expected(*chance)
 
-    def by_winners(wanted, word, uid):
-        world = SimpleNamespace(
-            acting=jnp.ones(number, bool),
-            agents=SimpleNamespace(uid=uid),
-            words=lambda counter: jnp.stack([word, word], axis=-1),
-        )
-        return Seen.winners(world, wanted)
 
-    again = np.asarray(jax.jit(jax.vmap(by_winners))(things, word, uid))
-    for one, (wanted, words, uids) in enumerate(zip(things, word, uid, strict=True)):
-        assert set(np.flatnonzero(won[one])) == set(np.flatnonzero(again[one])) == expected(wanted, words, uids)
-    assert not first_of_each(jnp.full(number, -1), word[0], uid[0]).any()
+def test_nobody_wants_anything():
+    for search in (in_pairs, by_buckets):
+        assert not search(jnp.full(5, -1), jnp.zeros(5, jnp.uint32), jnp.arange(5)).any()

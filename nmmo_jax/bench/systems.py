@@ -28,7 +28,8 @@ import tyro
 from nmmo_jax.actions import Action, as_orders
 from nmmo_jax.bench.machine import machine, run_program
 from nmmo_jax.bench.profile import Instruction, instructions, trace
-from nmmo_jax.bench.throughput import Throughput, check, compile_row, devices, warm_up
+from nmmo_jax.bench.rows import Row
+from nmmo_jax.bench.throughput import Program, Throughput, check, compile_row, devices, warm_up
 from nmmo_jax.components import Draws, Outcome, Realm, empty_outcome
 from nmmo_jax.draws import coin, draw, fold_in
 from nmmo_jax.environment import Environment, transition
@@ -96,32 +97,21 @@ def main(args: Systems) -> dict[str, Any]:
     row = Throughput(row="full_house", realms=args.realms, ticks=args.ticks, seed=args.seed)
     world = check(row)
     program = compile_row(row, world, devices(row.devices))
-    carry, living, seconds = program.carry, 0, []
-    for _ in range(math.ceil(warm_up(row, world) / args.ticks)):
-        carry, *_ = program.play(carry, program.params)
-    for _ in range(_ROUNDS):
-        jax.block_until_ready(carry)
-        began = time.perf_counter()
-        carry, _, living, *_ = jax.block_until_ready(program.play(carry, program.params))
-        seconds.append(time.perf_counter() - began)
-    realm, rollout = carry
-    settled = jax.tree.map(jnp.copy, realm), jax.tree.map(lambda buffer: jnp.copy(buffer[-1]), rollout)
-    with tempfile.TemporaryDirectory() as folder:
-        times = trace(program.play, (carry, program.params), Path(folder))
-    in_place = by_system(times, instructions(program.play.as_text()), args.ticks)
-    alone = each_alone(world.environment, *settled)
+    profiled = settle_and_trace(program, row, world)
+    in_place = by_system(profiled.times, instructions(program.play.as_text()), args.ticks)
+    alone = each_alone(world.environment, *profiled.settled)
     in_place[OBSERVE] = sum(in_place[name] for name in _OBSERVING)
     in_place[WITHOUT_OBSERVATION] = (
         sum(in_place[name] for name in FUNCTIONS if name not in _OBSERVING) - (in_place["random policy"])
     )
     in_place[STEP] = in_place[OBSERVE] + in_place[WITHOUT_OBSERVATION]
-    living_agents = int(living) / args.ticks
+    living_agents = profiled.living_agents
     return {
         "row": "full_house",
         "realms": args.realms,
         "agents": world.environment.config.num_agents,
         "living_agents": round(living_agents, 1),
-        "microseconds_per_tick": round(statistics.median(seconds) / args.ticks * 1e6, 1),
+        "microseconds_per_tick": round(profiled.microseconds_per_tick, 1),
         "systems": [
             {
                 "system": name,
@@ -133,6 +123,40 @@ def main(args: Systems) -> dict[str, Any]:
         ],
         "machine": machine(),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Profiled:
+    """A row that has settled, timed and profiled.
+
+    Attributes:
+      settled: its realms and observations ``[realms, ...]``.
+      times: microseconds of each instruction in one call, as ``profile.trace``.
+      microseconds_per_tick: by the clock, median of some calls.
+      living_agents: per tick, of all realms.
+    """
+
+    settled: tuple[Realm, Observation]
+    times: dict[str, float]
+    microseconds_per_tick: float
+    living_agents: float
+
+
+def settle_and_trace(program: Program, row: Throughput, world: Row) -> Profiled:
+    """Plays a compiled row, in a ring, until it has settled, times some calls, and profiles one."""
+    carry, living, seconds = program.carry, 0, []
+    for _ in range(math.ceil(warm_up(row, world) / row.ticks)):
+        carry, *_ = program.play(carry, program.params)
+    for _ in range(_ROUNDS):
+        jax.block_until_ready(carry)
+        began = time.perf_counter()
+        carry, _, living, *_ = jax.block_until_ready(program.play(carry, program.params))
+        seconds.append(time.perf_counter() - began)
+    realm, rollout = carry
+    settled = jax.tree.map(jnp.copy, realm), jax.tree.map(lambda buffer: jnp.copy(buffer[-1]), rollout)
+    with tempfile.TemporaryDirectory() as folder:
+        times = trace(program.play, (carry, program.params), Path(folder))
+    return Profiled(settled, times, 1e6 * statistics.median(seconds) / row.ticks, int(living) / row.ticks)
 
 
 def by_system(times: dict[str, float], known: dict[str, Instruction], ticks: int) -> dict[str, float]:

@@ -10,10 +10,6 @@ of it. What comes from none is the classic world, its observations, all lists of
 
 import dataclasses
 import inspect
-import math
-import statistics
-import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -26,20 +22,19 @@ from rich.table import Table
 
 from nmmo_jax.actions import as_orders
 from nmmo_jax.bench.machine import machine, run_program
-from nmmo_jax.bench.profile import Instruction, instructions, trace
+from nmmo_jax.bench.profile import Instruction, instructions
 from nmmo_jax.bench.rows import Row
-from nmmo_jax.bench.systems import elements, microseconds
-from nmmo_jax.bench.throughput import Throughput, check, compile_row, devices, policy, warm_up
+from nmmo_jax.bench.systems import elements, microseconds, settle_and_trace
+from nmmo_jax.bench.throughput import Throughput, check, compile_row, devices, policy
 from nmmo_jax.common.text import console
 from nmmo_jax.components import empty_outcome
 from nmmo_jax.draws import draw, fold_in, split
 from nmmo_jax.observations import by_name
 from nmmo_jax.system import System
+from nmmo_jax.systems.seen import LATE
 from nmmo_jax.systems.world import World
 
 REST = "classic world, observations, buffer"
-_ROUNDS = 5
-_LATE = ("end",)  # points without an outcome
 
 
 @dataclasses.dataclass
@@ -70,27 +65,17 @@ def main(args: Units) -> dict[str, Any]:
     row = Throughput(**given)
     world = check(row)
     program = compile_row(row, world, devices(row.devices))
-    carry, living, seconds = program.carry, 0, []
-    for _ in range(math.ceil(warm_up(row, world) / row.ticks)):
-        carry, *_ = program.play(carry, program.params)
-    for _ in range(_ROUNDS):
-        jax.block_until_ready(carry)
-        began = time.perf_counter()
-        carry, _, living, *_ = jax.block_until_ready(program.play(carry, program.params))
-        seconds.append(time.perf_counter() - began)
-    settled = jax.tree.map(jnp.copy, carry[0]), jax.tree.map(lambda buffer: jnp.copy(buffer[-1]), carry[1])
-    with tempfile.TemporaryDirectory() as folder:
-        times = trace(program.play, (carry, program.params), Path(folder))
+    profiled = settle_and_trace(program, row, world)
     systems = world.environment.config.systems
-    in_place = by_unit(times, instructions(program.play.as_text()), row.ticks, systems)
-    alone = each_alone(world, *settled)
-    living_agents = int(living) / row.ticks
+    in_place = by_unit(profiled.times, instructions(program.play.as_text()), row.ticks, systems)
+    alone = each_alone(world, *profiled.settled)
+    living_agents = profiled.living_agents
     return {
         "row": row.row,
         "realms": row.realms,
         "agents": world.environment.config.num_agents,
         "living_agents": round(living_agents, 1),
-        "microseconds_per_tick": round(statistics.median(seconds) / row.ticks * 1e6, 1),
+        "microseconds_per_tick": round(profiled.microseconds_per_tick, 1),
         "units": [
             {
                 "unit": name,
@@ -141,7 +126,7 @@ def each_alone(row: Row, realm: Any, obs: Any) -> dict[str, dict[str, float]]:
         def run(realm, given):
             orders, draws, outcome, _ = given
             alive = realm.agents.alive
-            told = None if point in _LATE else outcome.replace(acted=alive)
+            told = None if point in LATE else outcome.replace(acted=alive)
             after = function(World(system, point, realm, rules, config, alive, alive, told, orders, draws))
             return after.realm, (after.outcome, after.acting)
 

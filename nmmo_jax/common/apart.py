@@ -3,7 +3,7 @@
 XLA for CPUs fuses what is cheap into whatever reads it, however often that is: the chance of an agent, twenty rounds of
 Threefry, into each of the twelve places of its pack, and all that an agent has chosen into every phase of its tick.
 Barriers (``optimization_barrier``) it takes away before it fuses. It does not fuse across a condition, and that only
-copies what it is given: a tick of the role-playing world takes half the time. On other devices nothing is done.
+copies what it is given. What that brought: benchmarks/README.md. On other devices nothing is done.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 
 def apart(tree: Any) -> Any:
-    """The same arrays, computed by themselves."""
+    """The same arrays of numbers, computed by themselves; whatever else is in the tree stays as it is."""
     leaves, shape = jax.tree.flatten(tree)
     some = [index for index, leaf in enumerate(leaves) if isinstance(leaf, jax.Array) and leaf.size]
     if not some:

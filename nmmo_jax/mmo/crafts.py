@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int8, Int16, Int32
 
 from nmmo_jax.common.apart import apart
-from nmmo_jax.components import one_of
+from nmmo_jax.common.lookup import one_of
 from nmmo_jax.declarations import Argument, Head, Phase
 from nmmo_jax.mmo.items import carried, in_combat, put, take
 from nmmo_jax.mmo.kinds import (

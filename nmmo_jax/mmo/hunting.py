@@ -1,7 +1,9 @@
 """Hunting: which agent is nearest to each monster that looks for one.
 
-All pairs of agents and hunters, as they are few: of 2,048 monsters on 512 x 512 tiles one in twenty is a troll.
+All pairs of agents and hunters, as they are few: trolls appear on 4 to 6 % of the land (docs/rulebook-mmo.md, Terrain).
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +42,12 @@ def nearest(
         return tuple(old.at[some].set(one, mode="drop") for old, one in zip(found, new, strict=True))
 
     blocks = (hunts.sum(dtype=jnp.int32) + _BLOCK - 1) // _BLOCK
-    return jax.lax.fori_loop(0, blocks, look, (jnp.full(number, -1), jnp.full(number, MOST_SIGHT + 1)))
+    return jax.lax.fori_loop(
+        0, blocks, look, (jnp.full(number, -1, jnp.int32), jnp.full(number, MOST_SIGHT + 1, jnp.int32))
+    )
 
 
-def _nearest(agents: tuple[jax.Array, ...], row: Int32[Array, "B"], col: Int32[Array, "B"]):
+def _nearest(agents: tuple[jax.Array, ...], row: Int32[Array, "B"], col: Int32[Array, "B"]) -> tuple[Any, Any]:
     """Slot and distance. One row for each agent, so that the minima over agents are of whole rows of monsters."""
     agent_row, agent_col, uid, seen = (column[:, None] for column in agents)
     row, col = apart((row.astype(jnp.int16), col.astype(jnp.int16)))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int32
 
 from nmmo_jax.common.apart import apart
-from nmmo_jax.components import one_of
+from nmmo_jax.common.lookup import one_of
 from nmmo_jax.declarations import STYLES, Argument, Column, Goal, Head, Listing, Phase, Rule, Table
 from nmmo_jax.draws import choose, coin
 from nmmo_jax.goals import View

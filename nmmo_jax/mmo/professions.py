@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, Int32, UInt32
 
 from nmmo_jax.common.apart import apart
-from nmmo_jax.components import one_of
+from nmmo_jax.common.lookup import one_of
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Goal, NewMaterial, Phase, Rule
 from nmmo_jax.draws import coin

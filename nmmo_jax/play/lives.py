@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nmmo_jax.bits import first_set
+from nmmo_jax.common.lookup import lookup
 from nmmo_jax.common.tables import Column
-from nmmo_jax.components import NO_UID, Realm, lookup
+from nmmo_jax.components import NO_UID, Realm
 from nmmo_jax.config import Config
 from nmmo_jax.events import Events
 from nmmo_jax.kinds import Event

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int32, UInt32
 
-from nmmo_jax.components import NO_UID, Cause, Draws, Killer, Outcome, Realm, one_of
+from nmmo_jax.common.lookup import one_of
+from nmmo_jax.components import NO_UID, Cause, Draws, Killer, Outcome, Realm
 from nmmo_jax.config import MAX_AMOUNT, STYLES, Config
 from nmmo_jax.declarations import SHARED
 from nmmo_jax.draws import words

@@ -10,7 +10,6 @@ from jaxtyping import Array, Bool, Int, Int16, Int32, UInt32
 from nmmo_jax.common.apart import apart
 from nmmo_jax.common.spelling import near
 from nmmo_jax.components import (
-    NEVER,
     Agents,
     Draws,
     Happening,
@@ -23,11 +22,11 @@ from nmmo_jax.components import (
 from nmmo_jax.config import ARGUMENTS, Config
 from nmmo_jax.declarations import SCHEDULE, Column, Table
 from nmmo_jax.draws import words
-from nmmo_jax.neighbours import MOST_IN_PAIRS
 from nmmo_jax.rules import OwnRules, Rules
 from nmmo_jax.system import System
 from nmmo_jax.systems import combat
 from nmmo_jax.systems.movement import can_enter
+from nmmo_jax.systems.rivals import first_of_each
 from nmmo_jax.systems.tables import take_rows, widened
 
 LATE = ("end", "observe")  # points at which no stat can be changed any more
@@ -173,14 +172,8 @@ class Seen:
           thing: a row, or any other number from 0; -1: nothing.
           counter: of the chance, as of ``words``.
         """
-        wants, uid = self.acting & (thing >= 0), self.agents.uid
-        wanted = jnp.where(wants, thing, -1)
-        word = self.words(counter)[:, 0]
-        if uid.size <= MOST_IN_PAIRS:
-            wanted = apart(wanted)
-            first = (word[:, None] < word) | ((word[:, None] == word) & (uid[:, None] < uid))
-            return wants & ~((wanted[:, None] == wanted) & first).any(axis=0)
-        return first_of_each(wanted, word, uid)
+        wants = self.acting & (thing >= 0)
+        return first_of_each(jnp.where(wants, thing, -1), self.words(counter)[:, 0], self.agents.uid)
 
     def row(self, table: str, rows: Int32[Array, "*B"]) -> dict[str, jax.Array]:
         """The columns of a table at these rows; where a row is -1, not alive and ``empty``."""
@@ -270,31 +263,6 @@ class Seen:
 
     def _error(self, what: str, must: str) -> ValueError:
         return ValueError(f"system {self.system.name}, at {self.point}: {what}: {must}")
-
-
-def first_of_each(wanted: Int32[Array, "N"], word: UInt32[Array, "N"], uid: Int32[Array, "N"]) -> Bool[Array, "N"]:
-    """Of those who want the same number (-1: none) the one with the lowest word, of equals the oldest.
-
-    Numbers share buckets, and in each round the first of a bucket settles its own: a round or two, for a thousand
-    agents a tenth of the time of a sort.
-    """
-    buckets = 1 << (4 * wanted.size - 1).bit_length()
-    bucket = wanted & (buckets - 1)
-
-    def settle(carry):
-        left, won = carry
-        at = jnp.where(left, bucket, buckets)
-        lowest = jnp.full(buckets, 2**32 - 1, jnp.uint32).at[at].min(word, mode="drop").at[bucket].get(mode="clip")
-        leads = left & (word == lowest)
-        at = jnp.where(leads, bucket, buckets)
-        oldest = jnp.full(buckets, NEVER, jnp.int32).at[at].min(uid, mode="drop").at[bucket].get(mode="clip")
-        leads &= uid == oldest
-        at = jnp.where(leads, bucket, buckets)
-        settled = jnp.full(buckets, -1, jnp.int32).at[at].set(wanted, mode="drop").at[bucket].get(mode="clip")
-        return left & (wanted != settled), won | leads
-
-    _, won = jax.lax.while_loop(lambda carry: carry[0].any(), settle, (wanted >= 0, jnp.zeros(wanted.size, bool)))
-    return won
 
 
 def _beside(here: Int[Array, "N"], there: Int[Array, "N *B"]) -> Int32[Array, "N ..."]:

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Int16, Int32
 
 from nmmo_jax.common.apart import apart
-from nmmo_jax.components import Realm, lookup
+from nmmo_jax.common.lookup import lookup
+from nmmo_jax.components import Realm
 from nmmo_jax.config import Config
 from nmmo_jax.declarations import Argument, Leaf
 from nmmo_jax.neighbours import find_things

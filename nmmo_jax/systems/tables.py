@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int32, Shaped
 
 from nmmo_jax.bits import first_set
+from nmmo_jax.common.lookup import lookup
 from nmmo_jax.common.spelling import near
-from nmmo_jax.components import lookup
 from nmmo_jax.declarations import Column, Table
 
 Columns = Mapping[str, jax.Array]

@@ -7,20 +7,17 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from nmmo_jax.kinds import Material
 from nmmo_jax.replay import Frame, Replay
 from nmmo_jax.viewer import declared, scene
+from nmmo_jax.viewer.legend import DARK, FAINT, INK, legend
 from nmmo_jax.world.draw import STAT_COLOURS, STYLE_COLOURS, map_image, palette, population_colours
 
-INK, FAINT, DARK = (232, 236, 241), (140, 150, 160), (22, 26, 33)
 _NEWBORN, _FROZEN, _HEALTH = (255, 255, 255), (150, 214, 255), ImageColor.getrgb(STAT_COLOURS["health"])
 _STYLES = tuple(ImageColor.getrgb(one) for one in STYLE_COLOURS.values())
 _SIDE = 640  # pixels of the map's longer side, where --scale is not given
 _MOST_SIDE = 8_192
 _STRIP, _LEAST_WIDTH = 60, 360  # pixels, of the strip below the map
-_LINE = 18  # pixels, of a line of the legend below that
 _BLACK = 120  # red, green and blue together, below which a colour is not seen on dark ground
-_EXPLAINED = 48  # entries of it, at most
 _EDGE = 2  # tiles of lava around the land that are shown: agents still step on them
 _AROUND = 31  # tiles, of a window that follows an agent
 _SHIFTS = np.array([(-1, -1), (1, 1), (-1, 1), (1, -1)])  # of agents that share a tile
@@ -82,7 +79,7 @@ class Painter:
         spent = replay.config.spent
         self._spent = np.array([spent.get(one, one) for one in range(len(replay.config.material_names))])
         self._strip = _Strip(replay, self._populations, width)
-        self._legend = self._explained(width)
+        self._legend = legend(replay, self._tables, self._kinds, width)
         self.shape = (height + _STRIP + len(self._legend), width)
         # Where tiles are small, agents are larger, as long as their neighbours can be seen.
         radius = max(0.42 * self._scale, min(0.6 * self._scale, 5.0), min(self._scale, 3.0))
@@ -131,44 +128,6 @@ class Painter:
         picture[height : height + _STRIP] = self._strip.picture(index)
         picture[height + _STRIP :] = self._legend
         return picture
-
-    def _explained(self, width: int) -> np.ndarray:
-        """``[lines, width, 3]``: what things and materials are called, in worlds whose systems have some: in others
-        there is nothing to tell. Of a material that is harvested as it is then as well.
-        """
-        config, colours = self._replay.config, [tuple(one) for one in palette(self._replay.config).tolist()]
-        names, there = config.material_names, set(np.unique(self._replay.tiles.material).tolist())
-        entries: list[tuple[str, list[tuple[int, ...]]]] = []
-        for placed, kinds in zip(self._tables, self._kinds, strict=True):
-            entries += [(name, [colour]) for name, colour in zip(placed.names, kinds, strict=True)]
-        things, spent = len(entries), config.spent
-        then = {spent[one] for one in there if one in spent}  # explained beside what it was
-        known = sorted(there - then)
-        if not things and all(one < len(Material) for one in known):
-            return np.zeros((0, width, 3), np.uint8)
-        entries += [(names[one], [colours[at] for at in (one, spent.get(one)) if at is not None]) for one in known]
-        entries = entries[:_EXPLAINED]
-        font = ImageFont.load_default(size=12)
-        places, x, y = [], 10, 0
-        for name, each in entries:
-            wide = round(13 * len(each) + 4 + font.getlength(name))
-            if x > 10 and x + wide > width - 10:
-                x, y = 10, y + _LINE
-            places.append((x, y))
-            x += wide + 14
-        image = Image.new("RGB", (width, y + _LINE + 6), DARK)
-        draw = ImageDraw.Draw(image)
-        for number, ((name, each), (x, y)) in enumerate(zip(entries, places, strict=True)):
-            for k, colour in enumerate(each):
-                left = x + 13 * k
-                if number < things:
-                    draw.polygon(
-                        ((left, y + 7), (left + 5, y + 2), (left + 10, y + 7), (left + 5, y + 12)), colour, FAINT
-                    )
-                else:
-                    draw.rectangle((left, y + 2, left + 10, y + 12), colour, FAINT)
-            draw.text((x + 13 * len(each) + 3, y), name.replace("_", " "), INK, font)
-        return np.asarray(image)
 
     def _agents(
         self, canvas: np.ndarray, now: Frame, before: Frame, corner: tuple[int, int], margin: int

@@ -24,7 +24,8 @@ from nmmo_jax.environment import Environment
 from nmmo_jax.kinds import Material
 from nmmo_jax.play.statistics import food_per_tick, maps_of, reachable, reachable_forests
 from nmmo_jax.world.pool import MapPool
-from train.studies.census import events_of_systems, kept_of_agents, median, survival
+from train.studies.census import median, survival
+from train.studies.counts import events_of_systems, kept_of_agents
 from train.studies.entrants import Entrant, Programs, check_play
 from train.studies.intervals import Interval, bootstrap, mean_interval, over, ratio_interval
 from train.studies.study import Cell, OnProgress, Result, Results
