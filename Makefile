@@ -27,8 +27,8 @@ export JAX_COMPILATION_CACHE_DIR JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS
 TEST_XLA_FLAGS ?= --xla_cpu_parallel_codegen_split_count=1 --xla_backend_optimization_level=0 \
 	--xla_disable_hlo_passes=simplify-while-loops $(if $(filter 3.11,$(PYTHON_VERSION)),--xla_cpu_use_fusion_emitters=false)
 
-# -qq: errors only.
-PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
+# -qq: errors only. Modules are compiled as they are imported: most never are, and it would take as long as all else.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --no-input
 # Tests of one file share what they have compiled: they stay together. Files come in the order of tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

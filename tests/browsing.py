@@ -13,6 +13,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is inst
 PUBLIC = "hub.example.org"
 FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
 FLAGS += [f"--host-resolver-rules=MAP {PUBLIC} 127.0.0.1", "--no-proxy-server"]
+FRAMES = "new Promise(done => { let n = 3; const next = () => n-- ? requestAnimationFrame(next) : done(); next(); })"
 PICTURES = Path(__file__).resolve().parents[1] / ".cache" / "screenshots"
 
 
@@ -26,6 +27,26 @@ def until(page, what, seconds=60.0):
     while not page.evaluate(what):
         assert time.monotonic() < end, what
         page.wait_for_timeout(30)
+
+
+def eventually(page, check, seconds=30.0):
+    """``check(page)``, again and again until it holds: how long a page takes depends on the machine."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return check(page)
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+        page.wait_for_timeout(30)
+
+
+def at_rest(page, what):
+    """What a moving picture says of itself, as soon as it has said the same for three frames."""
+    told = None
+    while told != (told := state(page, what)):
+        page.evaluate(FRAMES)
+    return told
 
 
 def keep(page, name):

@@ -1,5 +1,6 @@
 """Two devices on the CPU, so that what is split over devices is tested wherever the tests run."""
 
+import gc
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import pytest
 # Shells start what goes on in the background deaf to Ctrl-C, and it would pass that on to the commands that are tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
+gc.set_threshold(100_000, 50, 100)  # tracing makes objects by the million; tests take a tenth less so
 
 # The files that take longest, which begin first: else the last of them is waited for when all others are done.
 LONGEST = (

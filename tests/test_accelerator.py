@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import nmmo_jax
 from nmmo_jax.draws import choose, fold_in, words
@@ -23,6 +24,7 @@ def checksum(obs):
     return total
 
 
+@pytest.mark.slow
 def test_play_and_sight_are_those_of_a_cpu():
     env = nmmo_jax.make("chaos", num_agents=128, num_populations=8)
     law = nmmo_jax.make("law", num_agents=128, num_populations=8)

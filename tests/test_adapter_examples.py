@@ -36,6 +36,7 @@ def test_agents_come_to_live_longer(name, needs, length, times):
     assert told and 0 < times * first < last
 
 
+@pytest.mark.slow
 def test_the_jaxmarl_program_runs():
     pytest.importorskip("jaxmarl")
     first, last = program("jaxmarl_policy_gradient").main(2)

@@ -60,6 +60,7 @@ def random_actions(rng: np.random.Generator, obs: dict) -> np.ndarray:
     return np.stack([move, style, target], axis=1)
 
 
+@pytest.mark.slow
 def test_places_are_environments_and_lives_are_episodes():
     """Against the worlds of ``vectorize``: rewards, flags, first and final observations, also where one is reborn."""
     env, rng = vector(), np.random.default_rng(0)
@@ -160,6 +161,7 @@ def test_arrays_are_the_learners_own_and_copies_go_on():
     assert not any(leaf.flags.writeable for leaf in jax.tree.leaves(views))
 
 
+@pytest.mark.slow
 def test_spaces_are_the_declarations(example_systems):
     from fruit import FRUIT
 
@@ -176,6 +178,7 @@ def test_spaces_are_the_declarations(example_systems):
     assert alone.single_action_space.n == 5 and list(two.single_action_space.nvec) == [5, 5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{}, {"flat": True, "arguments": ["move"]}], ids=["dict", "flat"])
 @pytest.mark.filterwarnings("ignore:No agents present")  # who would have been born later was not
 @pytest.mark.filterwarnings("error:Live agent was not", "error:Agent was given")
@@ -185,6 +188,7 @@ def test_pettingzoos_own_checks(changed, capsys):
     parallel_seed_test(functools.partial(parallel, **changed), num_cycles=HORIZON)
 
 
+@pytest.mark.slow
 def test_agents_come_and_go():
     """By uid, every life is one agent's; by place the same world, told as the places of the vector env are."""
     env, places = parallel(), parallel(names="place")

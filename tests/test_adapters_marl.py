@@ -37,6 +37,7 @@ def drawn(env: MarlEnv, key: jax.Array, state) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_the_world_is_that_driven_by_hand():
     env = made()
     obs, state = env.reset(KEY)
@@ -70,6 +71,7 @@ def test_the_world_is_that_driven_by_hand():
     assert state.step == 0 and int(state.realm.agents.alive.sum()) > 4  # the next world
 
 
+@pytest.mark.slow
 def test_starting_anew_is_as_in_its_base():
     """New worlds are made in few ticks only, and are those that JaxMARL's own step makes."""
     env = made()
@@ -89,6 +91,7 @@ def test_starting_anew_is_as_in_its_base():
     assert done[1] == [False, True, False] and done[HORIZON - 1] == [True, False, True]
 
 
+@pytest.mark.slow
 def test_its_log_wrapper_counts_ticks_lived():
     env = made()
     logged = LogWrapper(env)
@@ -110,6 +113,7 @@ def test_its_log_wrapper_counts_ticks_lived():
     assert (died >= 0).all()
 
 
+@pytest.mark.slow
 def test_its_rollout_manager_plays():
     env = made()
     manager = CTRolloutManager(env, batch_size=2)

@@ -30,6 +30,7 @@ def complete():
     return json.loads(json.dumps(results))
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_it_has_and_goes_on(tmp_path):
     jobs, results, saved, out = plan(True, FOUND), files.new(MACHINE), [], tmp_path / "run.json"
     assert {job.group for job in jobs} == set(GROUPS)
@@ -119,6 +120,7 @@ def test_the_command_shows_and_compares(complete, tmp_path, capsys):
         assert any(name in line and rate in line and "1,500,000" in line for line in told.splitlines()), name
 
 
+@pytest.mark.slow
 def test_the_command_measures_goes_on_and_replaces(complete, tmp_path, monkeypatch, capsys):
     out = tmp_path / "deep" / "run.json"
     monkeypatch.setattr(command, "ask", lambda: json.loads(json.dumps(FOUND)))

@@ -40,6 +40,7 @@ def program():
     return throughput.compile_row(Throughput(**SMALL), row("chaos", 8, 2), throughput.devices(1))
 
 
+@pytest.mark.slow
 def test_throughput(program, monkeypatch, tmp_path):
     monkeypatch.setattr(throughput, "compile_row", lambda *_: program)
     record = throughput.main(Throughput(**SMALL, repeats=2, warm_up=8, profile=tmp_path))
@@ -96,6 +97,7 @@ def test_a_crowd_is_as_dense_as_the_full_house():
     assert quarters.min() > 0.7 * quarters.mean()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_refused(monkeypatch, tmp_path):
     for wrong, message in (
         ({"warm_up": 8}, "warm_up=8: must be at least 256"),
@@ -168,6 +170,7 @@ def test_training_goes_on_from_the_policy_of_the_package(pretrained, monkeypatch
     assert files.measured(files.read(tmp_path / "run.json"))[0]["cores"] == cores()
 
 
+@pytest.mark.slow
 def test_training_that_says_nothing_is_refused(pretrained, monkeypatch, tmp_path):
     settings = experiment("law128").settings
     full, thin = (np.full((2, 3), round(living * settings.ticks * settings.realms)) for living in (81.5, 79.5))
@@ -255,6 +258,7 @@ def test_systems_alone():
     assert systems.microseconds(double, jax.numpy.zeros((2, 3)), jax.numpy.ones((2, 4), int)) >= 0
 
 
+@pytest.mark.slow
 def test_a_job_runs_in_a_process_of_its_own():
     options = {"row": "chaos", "realms": 1, "agents": 4, "populations": 2, "ticks": 2, "repeats": 1, "warm_up": 2}
     found = run.measure(Job("tiny", "chaos", "nmmo_jax.bench.throughput", options, 1))

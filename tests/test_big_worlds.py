@@ -30,6 +30,7 @@ def trained():
     return found
 
 
+@pytest.mark.slow
 def test_without_exploration_all_else_is_equal(trained):
     (with_it, told), (without, other) = trained[True], trained[False]
     assert with_it.worlds.visited.shape == (2, 16, 13) and with_it.worlds.visited.any()
@@ -48,6 +49,7 @@ def test_every_agent_has_a_network_of_its_own_that_learns(trained):
     assert all(len(np.unique(leaf.reshape(16, -1), axis=0)) == 16 for leaf in kernels if leaf.any())
 
 
+@pytest.mark.slow
 def test_a_config_without_exploration_plays_the_same_and_is_kept_in_files():
     config, rules = preset("chaos", num_agents=16, num_populations=4, rows=20, columns=20, border=2, visits=True)
     other = dataclasses.replace(config, exploration=False)

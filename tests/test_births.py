@@ -21,6 +21,7 @@ from nmmo_jax.systems import lifecycle
 from nmmo_jax.systems.lifecycle import plan_births, uniform
 
 
+@pytest.mark.slow
 def test_initial_population_ignores_spawn_rate_and_keeps_the_cap():
     env, reset, _ = jit_of(SMALL)
     rules = as_rules(Rules(spawn_rate=0.0, population_cap=6), SMALL)
@@ -37,6 +38,7 @@ def test_initial_population_ignores_spawn_rate_and_keeps_the_cap():
     assert env.config.border == 2
 
 
+@pytest.mark.slow
 def test_rewards_belong_to_who_held_the_slot():
     """An agent on lava dies; its slot is refilled in the same tick; the newborn is first paid on the next."""
     config = dataclasses.replace(SMALL, num_agents=1, num_populations=1)
@@ -66,6 +68,7 @@ def test_rewards_belong_to_who_held_the_slot():
     assert (reward[0], terminated[0], truncated[0]) == (0, False, False)
 
 
+@pytest.mark.slow
 def test_death_reward():
     config = dataclasses.replace(SMALL, reward="death")
     material = GRASS.copy()
@@ -75,6 +78,7 @@ def test_death_reward():
     assert reward.tolist() == [-1.0] + [0.0] * 15
 
 
+@pytest.mark.slow
 def test_truncation_hands_out_a_final_row_and_keeps_the_place():
     config = dataclasses.replace(SMALL, num_agents=2, num_populations=1, max_lifetime=3)
     env, _, step = jit_of(config)
@@ -93,6 +97,7 @@ def test_truncation_hands_out_a_final_row_and_keeps_the_place():
     assert env.config.max_lifetime == 3
 
 
+@pytest.mark.slow
 def test_population_cap_and_spawn_rate_per_realm():
     """Worlds for 4, 8 and 16 agents, and one in which nobody is born, side by side in one program."""
     many = vectorize(small(), 4)
@@ -108,6 +113,7 @@ def test_population_cap_and_spawn_rate_per_realm():
     np.testing.assert_array_equal(np.array(alive)[:4, 0], [1, 2, 3, 4])
 
 
+@pytest.mark.slow
 def test_births_are_uniform_over_populations_with_room_and_over_the_ring():
     config = dataclasses.replace(SMALL, num_agents=2000, num_populations=4, num_visible=1, view=1)
     _, realm = jit_of(config)[1](KEY, tiles=jnp.asarray(GRASS), initial_population=1800)
@@ -137,6 +143,7 @@ def test_spawn_ring_of_odd_maps():
     assert got == [place for place in box if material[place] == Material.FOREST]
 
 
+@pytest.mark.slow
 def test_initial_births_are_those_of_the_reference():
     _, realm = jit_of(SMALL)[1](KEY, tiles=jnp.asarray(GRASS), initial_population=11)
     words = nmmo_jax.draws.birth_words(jax.random.fold_in(KEY, nmmo_jax.draws.Stream.INITIAL), 11)
@@ -164,6 +171,7 @@ def test_actions_of_any_integer_type(dtype, n):
     assert (np.asarray(style.target[: len(values)]) == [0 if 0 <= value < 3 else -1 for value in values]).all()
 
 
+@pytest.mark.slow
 def test_maps_of_different_size_side_by_side():
     """Each plays as it does alone, and its padding cannot be entered."""
     maps = [GRASS[:6, :6], GRASS[:9, :18], GRASS]
@@ -225,6 +233,7 @@ def test_crowds_beyond_255_saturate():
     assert obs.tiles[0, :, 2, 3].tolist() == [Material.GRASS, 1]
 
 
+@pytest.mark.slow
 def test_a_lower_cap_takes_nobody_away_but_lets_nobody_in():
     _, reset, step = jit_of(SMALL)
     _, realm = reset(KEY, tiles=jnp.asarray(GRASS), initial_population=12)
@@ -256,6 +265,7 @@ def test_a_step_is_draw_then_transition_then_observe():
     assert env.config.num_agents == 16
 
 
+@pytest.mark.slow
 def test_newborns_join_the_population_they_are_told_to():
     env = Environment(SMALL, newborn=lambda word, room, realm: jnp.where(realm.tick < 1, 2, 0))
     reset, step = jax.jit(env.reset, static_argnames="initial_population"), jax.jit(env.step)

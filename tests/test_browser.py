@@ -5,8 +5,9 @@ Pictures are left in .cache/screenshots. Needs Chromium; software rendering will
 
 import numpy as np
 import pytest
-from browsing import PUBLIC, keep, needs_browser, state, until
+from browsing import PUBLIC, at_rest, eventually, keep, needs_browser, state, until
 from proxy import PREFIX, front
+from slow import slow_but
 
 from nmmo_jax import make
 from nmmo_jax.play.players import players
@@ -24,6 +25,7 @@ from train.policy import load_named
 pytestmark = needs_browser
 NAMES = ("chaos128", "forager")
 TICKS = 30
+OVERLAYS = ("value", "visits", "density", "forest", "dependency", "target")
 
 
 def make_env():
@@ -101,6 +103,7 @@ def test_the_world_is_drawn_and_scrubbed(page, served):
     agree(page, playback, playback.newest)
 
 
+@pytest.mark.slow
 def test_a_clicked_agent_is_told_as_the_server_knows_it(page, served):
     playback, _ = served
     agents = playback.view.replay.frames[playback.newest].agents
@@ -109,8 +112,7 @@ def test_a_clicked_agent_is_told_as_the_server_knows_it(page, served):
     slot = next(k for k in alone if agents.population[k] == 0)
     uid = int(agents.uid[slot])
     page.keyboard.press("t")  # from above, where nobody stands before another
-    page.wait_for_timeout(1500)
-    x, y = state(page, f"state.screenPosition({uid})")
+    x, y = at_rest(page, f"state.screenPosition({uid})")
     page.mouse.click(x, y)
     until(page, f"window.nmmo.state.selected?.uid === {uid} && window.nmmo.state.selected.value != null")
     header, arrays = protocol.decode(playback.view.inspector.agent(playback.newest, uid, playback.snapshot.cores))
@@ -121,7 +123,7 @@ def test_a_clicked_agent_is_told_as_the_server_knows_it(page, served):
     keep(page, "inspected")
 
 
-@pytest.mark.parametrize("name", ["value", "visits", "density", "forest", "dependency", "target"])
+@pytest.mark.parametrize("name", slow_but("density", of=OVERLAYS))
 def test_overlays_show_what_is_computed(page, served, name):
     playback, _ = served
     agents = playback.view.replay.frames[playback.newest].agents
@@ -161,13 +163,13 @@ def test_it_goes_on_and_a_person_plays(page, served):
     until(page, f"window.nmmo.state.tick > {before + 4}")
     page.keyboard.press(" ")
     until(page, "window.nmmo.state.paused")
-    page.wait_for_timeout(500)
-    agree(page, playback, playback.newest)
+    eventually(page, lambda page: agree(page, playback, playback.newest))
     slot = np.flatnonzero(agents.uid == uid)[0]
     moved = [int(frame.move[slot]) for frame in playback.view.replay.frames[before + 3 : before + 5]]
     assert moved == [0, 0]  # nobody has told it to
 
 
+@pytest.mark.slow
 def test_with_a_token_and_behind_a_proxy(browser, served):
     """The page finds its files and its stream under the path of a proxy, and has the token in a cookie."""
     recorded = served[0].view.replay

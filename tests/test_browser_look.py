@@ -1,7 +1,10 @@
 """The first look at a world in a real browser, on screens of all sizes."""
 
+import re
+import threading
+
 import pytest
-from browsing import keep, needs_browser, state, sync_api, until
+from browsing import at_rest, eventually, keep, needs_browser, state, sync_api, until
 from watched import begun, played
 
 from nmmo_jax.viewer.access import Access
@@ -62,10 +65,18 @@ def land_is_framed(page):
     assert max(xs) - min(xs) > 0.95 * (right - left) or max(ys) - min(ys) > 0.9 * (bottom - top)
 
 
+def lies_beside_the_view(page, panel, width, height):
+    left, top, right, bottom = box(page, f"#{panel}")
+    assert 0 <= left < right <= width and 0 <= top < bottom <= height
+    assert bottom - top > 0.35 * height and right - left > 240
+    seen = box(page, "#view")  # beside the panel, not below it
+    assert seen[0] >= right - 1 or seen[2] <= left + 1 or seen[3] <= top + 1
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 def test_all_land_is_seen_at_first_and_nothing_lies_over_it(opened, screen):
     page = opened(*SCREENS[screen])
-    land_is_framed(page)
+    eventually(page, land_is_framed)
     keep(page, f"first-{screen}")
     width, height = SCREENS[screen]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -73,12 +84,7 @@ def test_all_land_is_seen_at_first_and_nothing_lies_over_it(opened, screen):
     for panel in ("inspector", "world"):
         if page.locator(f"#{panel}").is_hidden():
             page.locator(f"#show-{panel}").click()
-        page.wait_for_timeout(700)
-        left, top, right, bottom = box(page, f"#{panel}")
-        assert 0 <= left < right <= width and 0 <= top < bottom <= height
-        assert bottom - top > 0.35 * height and right - left > 240
-        seen = box(page, "#view")  # beside the panel, not below it
-        assert seen[0] >= right - 1 or seen[2] <= left + 1 or seen[3] <= top + 1
+        eventually(page, lambda page, panel=panel: lies_beside_the_view(page, panel, width, height))
         keep(page, f"{panel}-{screen}")
     for button in page.locator("header button:visible, footer button:visible, footer select").all():
         found = button.bounding_box()
@@ -89,17 +95,34 @@ def test_all_land_is_seen_at_first_and_nothing_lies_over_it(opened, screen):
 def test_the_land_stays_framed_when_a_phone_is_turned_until_somebody_looks_elsewhere(opened):
     page = opened(*SCREENS["upright"])
     page.set_viewport_size({"width": 844, "height": 390})
-    page.wait_for_timeout(300)
-    land_is_framed(page)
+    eventually(page, land_is_framed)
+    whole = at_rest(page, "state.screenPlace(12, 10)")
     page.locator("#view").hover()
     page.mouse.wheel(0, -600)
-    page.wait_for_timeout(600)
-    before = state(page, "state.screenPlace(12, 10)")
+    until(page, f"window.nmmo.state.screenPlace(12, 10)[0] !== {whole[0]}")
+    before = at_rest(page, "state.screenPlace(12, 10)")
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(300)
+    until(page, f"window.nmmo.state.screenPlace(12, 10)[0] !== {before[0]}")
+    at_rest(page, "state.screenPlace(12, 10)")
     row, col, *_ = state(page, "state.land")
     assert min(state(page, f"state.screenPlace({row}, {col})")) < 0
-    assert before != state(page, "state.screenPlace(12, 10)")
+
+
+def test_it_is_said_that_the_first_tick_is_compiled(browser, monkeypatch):
+    play, done = begun("forager"), threading.Event()
+    tick = play.tick
+    monkeypatch.setattr(play, "tick", lambda actions: done.wait(60) and tick(actions))
+    playback = Playback(play, 1, TrainedPolicies(play.env, ("forager",)), seconds=0.3)
+    with serving(Hub(playback, population_colours(2), {"game": "chaos", "can": {}}), Access()) as port:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"http://127.0.0.1:{port}/")
+        now = page.locator("#timeline output")
+        expect(now).to_have_text(re.compile(r"^compiling, [1-9] s$"), timeout=30_000)
+        keep(page, "compiling")
+        done.set()
+        expect(now).to_have_text(re.compile(r"^tick [1-9]"), timeout=60_000)
+        assert state(page, "state.errors") == [] and not playback.compiling
+        page.close()
 
 
 def test_populations_speeds_and_lifetimes_say_what_they_are(opened, served):

@@ -4,7 +4,8 @@ import contextlib
 
 import numpy as np
 import pytest
-from browsing import keep, needs_browser, state, step, sync_api, until
+from browsing import at_rest, keep, needs_browser, state, step, sync_api, until
+from slow import slow_but
 from watched import MANNERS, ZOO, begun, played
 
 from nmmo_jax.viewer.access import Access
@@ -60,6 +61,7 @@ def menu(page, name):
     return part
 
 
+@pytest.mark.slow
 def test_a_person_chooses_what_a_system_offers(browser):
     """By mouse and by keyboard; what does nothing now cannot be chosen."""
     with watching(browser, MANNERS, 4) as (playback, page):
@@ -108,6 +110,7 @@ def test_a_person_chooses_what_a_system_offers(browser):
         assert step(page, playback).choices["gift"][slot] == -1
 
 
+@pytest.mark.slow
 def test_things_are_drawn_and_told_where_one_points(browser):
     with watching(browser, ZOO, 3) as (playback, page):
         beasts = playback.view.replay.frames[3].of["zoo"]["beasts"]
@@ -117,10 +120,7 @@ def test_things_are_drawn_and_told_where_one_points(browser):
             assert one["number"] == number
             assert all(one[name] == beasts[name][number] for name in ("row", "col", "kind", "level"))
         page.keyboard.press("t")
-        before = None
-        while before != (before := state(page, "state.thingPosition(0, 1)")):  # until the camera rests
-            page.wait_for_timeout(500)
-        page.mouse.move(*state(page, "state.thingPosition(0, 1)"))
+        page.mouse.move(*at_rest(page, "state.thingPosition(0, 1)"))
         label = page.locator("#thing")
         expect(label).to_contain_text("goblin 1")
         expect(label).to_contain_text(f"row{beasts['row'][1]}")
@@ -145,7 +145,7 @@ def test_things_are_drawn_and_told_where_one_points(browser):
         keep(page, "kept")
 
 
-@pytest.mark.parametrize("size", [(1280, 800), (390, 844), (844, 390)])
+@pytest.mark.parametrize("size", slow_but((390, 844), of=[(1280, 800), (390, 844), (844, 390)]))
 def test_a_person_hunts_and_uses_what_it_carries_by_keyboard(browser, size):
     with watching(browser, ZOO, 1, *size) as (playback, page):
         slot = take(page, playback, int(playback.view.replay.frames[1].agents.uid[1]))
@@ -190,10 +190,10 @@ def test_a_person_hunts_and_uses_what_it_carries_by_keyboard(browser, size):
         assert step(page, playback).of["zoo"]["made"][slot] == 2
         page.keyboard.press("Escape")
         expect(page.locator("#control .menu section:visible")).to_have_count(0)
-        page.wait_for_timeout(1000)
+        at_rest(page, "state.thingPosition(0, 1)")
         keep(page, f"hunt-{size[0]}")
         masked(page, playback)
-        page.mouse.click(*state(page, "state.thingPosition(0, 1)"))
+        page.mouse.click(*at_rest(page, "state.thingPosition(0, 1)"))
         assert step(page, playback).of["zoo"]["struck"][slot] == 1
         box = page.locator("#control").bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= size[0]
@@ -202,6 +202,7 @@ def test_a_person_hunts_and_uses_what_it_carries_by_keyboard(browser, size):
         keep(page, f"help-{size[0]}")
 
 
+@pytest.mark.slow
 def test_choices_of_systems_in_words(browser):
     """Of tiles and of what is listed those that are most probable, by what they are."""
     with watching(browser, MANNERS, 1) as (_, page):

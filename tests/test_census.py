@@ -70,6 +70,7 @@ def plain(made):
     return found
 
 
+@pytest.mark.slow
 def test_players_are_told_the_rules_of_their_realms(counted):
     assert TOLD[0] is not None and TOLD[0].population_cap.ndim == 1
 
@@ -134,6 +135,7 @@ DIARY = System(
 )
 
 
+@pytest.mark.slow
 def test_what_systems_tell_and_keep():
     """Against a count of what every step tells; of what agents keep the numbers from 0 on that are not categories."""
     config = dataclasses.replace(CONFIG, systems=(DIARY,))
@@ -208,6 +210,7 @@ def test_rules_of_other_realms_are_refused(made):
         made[0].rules(Rules(population_cap=np.array([1, 2, 3])))
 
 
+@pytest.mark.slow
 def test_players_of_every_kind_can_be_counted():
     """What a census plays is told of rules: those named, those of every other branch, those who are watched."""
     env = make("law", num_agents=16, num_populations=2)

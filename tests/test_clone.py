@@ -81,6 +81,7 @@ def cloner():
     return level, params, act, (keys, obs, realm, rules)
 
 
+@pytest.mark.slow
 def test_choices_of_the_teacher_are_played_less_and_less(cloner):
     _, params, act, (keys, obs, realm, rules) = cloner
     own = jax.jit(lambda: Sword(TINY).act(params, keys, obs, realm, rules, ())[0])()
@@ -103,6 +104,7 @@ def test_choices_of_the_teacher_are_played_less_and_less(cloner):
         Tempered(TINY, 0)
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_the_teachers_choices(cloner):
     level, params, act, (_, obs, realm, rules) = cloner
     decision = act(realm)

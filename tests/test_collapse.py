@@ -79,6 +79,7 @@ def test_trends_are_kendalls():
     np.testing.assert_allclose(trend(rising, np.array([2, 3])), [np.nan, np.nan])
 
 
+@pytest.mark.slow
 def test_a_change_is_the_runs_that_it_is_made_of(fallen):
     """The copies that agents are taken from leave no trace."""
     study, results = fallen

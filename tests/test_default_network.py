@@ -72,6 +72,7 @@ def initial_parameters():
     return jax.jit(network()[0].init)(jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_initial_policies_are_nearly_uniform_and_the_layers_orthogonal():
     params = initial_parameters()
     outputs = network()[2](params, random_inputs(), ())[0]
@@ -108,6 +109,7 @@ def test_populations_share_weights_or_begin_equal_only_where_asked(monkeypatch, 
     assert (kernel[0] == kernel[-1]).all() == (shared_weights or shared_init)
 
 
+@pytest.mark.slow
 def test_shared_weights_are_one_set_for_all():
     _, params, apply = network()
     only = jax.tree.map(lambda leaf: leaf[:1], params)
@@ -203,6 +205,7 @@ def test_gradients_of_the_layers_are_those_of_their_plain_forms(monkeypatch, pla
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"precision": "float32"}, {"precision": "bfloat16"}, {}])
 def test_on_an_accelerator_the_network_is_the_same(monkeypatch, options):
     inputs, masks = random_inputs(40), random_masks(120)
@@ -236,6 +239,7 @@ def test_on_an_accelerator_the_network_is_the_same(monkeypatch, options):
         assert 1e-4 < furthest < 0.1, apart
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_reach_every_weight():
     made, params, _ = network(core="gru")
     inputs, masks = random_inputs(40), random_masks(120)
@@ -261,6 +265,7 @@ def test_scaled_attributes_are_bounded():
     assert np.abs(scaled(extreme, CONFIG)).max() == LIMIT
 
 
+@pytest.mark.slow
 def test_it_learns_quickly_to_walk_to_the_water_it_sees():
     rng, shape = np.random.default_rng(0), (POPULATIONS, 512)
     away = rng.integers(-3, 4, (*shape, 2))

@@ -130,6 +130,7 @@ with distributed.together():
 """
 
 
+@pytest.mark.slow
 def test_two_processes_agree_and_save_their_shares(tmp_path):
     port, env = str(free_port()), {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", SHARES, port]
@@ -163,6 +164,7 @@ with distributed.together():
 """
 
 
+@pytest.mark.slow
 def test_who_fails_says_it_to_all_and_all_end():
     port, env = str(free_port()), {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
     running = [
@@ -195,6 +197,7 @@ with distributed.together():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", CLUSTERS)
 def test_processes_of_a_cluster_find_each_other(cluster):
     env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from slow import slow_but
 
 from nmmo_jax.cli import Command
 from nmmo_jax.commands.new import project
@@ -41,6 +42,7 @@ ELSEWHERE = {"docs/science.md": "tests/test_tables.py"}
 """Pages that read what commands leave, and the tests that have it."""
 NEEDS = {"docs/adapters.md": ("gymnasium", "pettingzoo", "jaxmarl")}
 """What is no plain dependency."""
+QUICK = ("README.md", "docs/api.md", "docs/systems.md", "docs/tutorials/own_map.md")
 PYTHON = [name for name in NAMES if any(language == "python" for language, *_ in blocks(name))]
 
 
@@ -58,7 +60,7 @@ def my_world(tmp_path_factory):
         del sys.modules[module]
 
 
-@pytest.mark.parametrize("name", [name for name in PYTHON if name not in ELSEWHERE])
+@pytest.mark.parametrize("name", slow_but(*QUICK, of=(name for name in PYTHON if name not in ELSEWHERE)))
 def test_blocks_run(name, my_world, monkeypatch, tmp_path):
     """Those of a page one after another, as somebody does who follows it."""
     for library in NEEDS.get(name, ()):
@@ -90,6 +92,7 @@ def _joined(block):
     return block.replace("\\\n", " ").splitlines()
 
 
+@pytest.mark.slow
 def test_commands_are_understood(my_world, example_systems, capsys):
     """With the parser of ``nmmo-jax``; what has ``...`` in place of an argument is no command."""
     count, wrong = 0, []
@@ -184,6 +187,7 @@ def _refused(parse):
     return None
 
 
+@pytest.mark.slow
 def test_the_notebook_runs():
     """From top to bottom, and its pictures are in it."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")

@@ -129,6 +129,7 @@ def entrants(*names):
     return [Entrant(label, ("random",)) for label in labels(names)]
 
 
+@pytest.mark.slow
 def test_figures_of_evaluations(saved, tmp_path, monkeypatch):
     who = entrants(*FEW)
     study = Evaluation(who, Environment(SMALL, Rules()), 2, 2, 4, 0)
@@ -164,6 +165,7 @@ def test_figures_of_tournaments(saved, tmp_path, monkeypatch):
     assert len(saved) == 2 and "(lifetimes.svg)" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_figures_of_niches(saved, tmp_path):
     amount = Amount(("law",), (1, 2), 16, 1, 100, 8, 128, 1, 2, 4, 8, 0)
     arms, results = [], {}

@@ -128,7 +128,8 @@ def test_killer_is_the_largest_damage_then_the_oldest():
     assert (events.detail[death], events.amount[death]) == (nmmo_jax.Cause.COMBAT, 1)
 
 
-@pytest.mark.parametrize("alone", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("alone", [False, True])
 def test_autoreset_starts_anew_on_maps_of_the_pool(alone):
     """Realms together, and one of them by itself too."""
     config = dataclasses.replace(SMALL, horizon=4)

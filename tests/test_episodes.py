@@ -122,6 +122,7 @@ def played(train):
     return Played(rollout.steps, rollout.following, jax.device_get([one, two]), ticks)
 
 
+@pytest.mark.slow
 def test_realms_start_anew_on_all_maps_of_the_pool(played):
     maps = [material.tobytes() for material in np.asarray(POOL.material)]
     used = [[maps.index(material.tobytes()) for material in tick.realm.tiles.material] for tick in played.ticks]
@@ -215,6 +216,7 @@ def test_a_run_over_episodes_goes_on_exactly(train, tmp_path):
     assert (np.asarray(told.skipped) == 0).all()
 
 
+@pytest.mark.slow
 def test_evaluation_sees_other_maps():
     """Also where both have the same seed, as here; and it tells of exploration too."""
     many = vectorize(ANEW.env, REALMS)

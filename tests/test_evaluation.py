@@ -32,6 +32,7 @@ def made(tmp_path_factory):
     return study, compute(study.cells(), out)[0], out
 
 
+@pytest.mark.slow
 def test_measures_are_those_of_the_counts(made):
     study, results, _ = made
     (one,), (counts,) = study.measures(results), results.values()
@@ -108,6 +109,7 @@ GETTING_ON = System(
 )
 
 
+@pytest.mark.slow
 def test_what_systems_tell_and_keep_is_told(tmp_path):
     """Whichever there are: events per life, and levels; in the report, and results.json."""
     env = Environment(dataclasses.replace(SMALL, systems=(GETTING_ON,)), Rules(start_food=6, start_water=9))

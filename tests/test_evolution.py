@@ -56,6 +56,7 @@ def begun(evolution, tmp_path_factory):
     return evolution.run(state, 24, Source.PARENT, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(jax.device_count() < 2, reason="there is one device")
 def test_on_one_device_the_same_happens(evolution, begun, tmp_path):
     one = Evolution(evolution.env, 2, jax.devices()[:1])
@@ -216,6 +217,7 @@ def test_what_an_agent_smells_and_how_it_decides():
     np.testing.assert_allclose(np.bincount(move[:, 0], minlength=5) / worlds, odds / odds.sum(), atol=0.065)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_where_it_was_and_tells_what_it_found(evolution, tmp_path):
     study = TINY.study(tmp_path)
     study.evolution = evolution
@@ -243,6 +245,7 @@ def test_a_study_goes_on_where_it_was_and_tells_what_it_found(evolution, tmp_pat
     assert "| drift |" in (tmp_path / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_genomes_read_what_systems_show(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     from poison import POISON

@@ -21,6 +21,7 @@ from train.settings import experiment
 CONFIG = Config(view=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sword", [Convolving, Iterating, Attending])
 def test_what_is_far_away_is_known(sword, monkeypatch):
     """A forest at the edge of the window changes what is made of it, and gradients go there."""
@@ -50,6 +51,7 @@ def test_what_is_far_away_is_known(sword, monkeypatch):
     assert make_network(chosen.env.config, "default", chosen.settings.options).steps is False
 
 
+@pytest.mark.slow
 def test_who_fights_is_counted_by_its_food(monkeypatch):
     """A script that attacks whenever it can, beside one that never does."""
     for name, value in {"REALMS": 2, "SETTLE": 24, "TICKS": 24}.items():
@@ -64,6 +66,7 @@ def test_who_fights_is_counted_by_its_food(monkeypatch):
     assert fights.deaths[:, 1].sum() > rests.deaths[:, 1].sum()
 
 
+@pytest.mark.slow
 def test_how_agents_live_and_die_is_counted(monkeypatch):
     """Foragers of a small world: what is counted is what an evaluation of the same play tells."""
     settle, ticks = 8, 240

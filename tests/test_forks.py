@@ -51,6 +51,7 @@ def stage():
     return realm, run, keys, rules, remove_each(run, realm, keys, (), rules, batch=2)
 
 
+@pytest.mark.slow
 def test_what_lives_at_the_fork_goes_on_as_without_it(stage):
     realm, _, keys, _, found = stage
     step = jax.jit(ENV.step)
@@ -95,6 +96,7 @@ def test_rules_of_a_branch_act_in_it_alone(stage):
     assert (lives.food[:, 2, 5] == 5).all()  # one harvest
 
 
+@pytest.mark.slow
 def test_influence_comes_no_farther_than_its_reach():
     config, rules = preset("chaos", **{**SHAPE, "num_agents": 16, "num_populations": 4}, spawn_rate=0.0)
     env = Environment(config, rules)

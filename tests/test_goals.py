@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow import slow_but
 
 from nmmo_jax import Column, Config, Environment, Goal, Leaf, Listing, Material, NewMaterial, System, Table, vectorize
 from nmmo_jax.goals import CLAIM_STEPS, CLASSIC, HUNGER, LEAD, RACE_STEPS, View, goals, with_steps
@@ -105,7 +106,7 @@ def plainly(material, count, visible, slot):
 
 
 @pytest.mark.parametrize("platform", ["cpu", "default"])
-@pytest.mark.parametrize("view", [1, 3, 9, 15, 2 * MAX_RADIUS + 7])
+@pytest.mark.parametrize("view", slow_but(1, 3, of=[1, 3, 9, 15, 2 * MAX_RADIUS + 7]))
 def test_steps_are_those_of_a_plain_search(monkeypatch, platform, view):
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, **forms: forms[platform](*args))
     config = Config(view=view)
@@ -127,6 +128,7 @@ def test_steps_are_those_of_a_plain_search(monkeypatch, platform, view):
     assert FAR in seen and (view < 9 or len(seen) > 8)
 
 
+@pytest.mark.slow
 def test_what_nobody_asks_for_is_not_there():
     env = Environment(Config(num_agents=8, num_populations=1, rows=32, columns=32, border=4))
     obs, _ = env.reset(jax.random.key(0))
@@ -153,6 +155,7 @@ DEN = System(
 )
 
 
+@pytest.mark.slow
 def test_systems_declare_goals_of_all_that_is_seen():
     config = Config(num_agents=AGENTS, num_populations=1, view=9, systems=(DEN,))
     assert [goal.name for goal in goals(config)][len(CLASSIC) :] == ["to_den", "pack_beside", "smelt", "kin", "rivals"]
@@ -184,6 +187,7 @@ def test_systems_declare_goals_of_all_that_is_seen():
     assert steps[3].tolist() == [3, 4, 4, 2, 4] and steps[4].tolist() == [4, 3, 3, 5, 5]
 
 
+@pytest.mark.slow
 def test_goals_are_seen_in_a_world_that_has_them():
     config = Config(num_agents=8, num_populations=1, rows=32, columns=32, border=4, view=9, systems=(DEN,))
     many = vectorize(Environment(config), 2)

@@ -55,6 +55,7 @@ def test_what_is_remembered_is_that_of_one_tick_after_another(monkeypatch, platf
     close(of(lambda core, gates: remember(core, gates, fresh)), of(plain))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 def test_gradients_population_by_population_are_those_of_all_at_once(monkeypatch, shared):
     options = NetworkOptions(hidden=16, shared_weights=shared, precision="float32")

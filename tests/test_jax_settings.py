@@ -33,6 +33,7 @@ STRICT = (
 )
 
 
+@pytest.mark.slow
 def test_draws_are_those_of_jax():
     """Of its defaults, which are what the tests run with."""
     for shape in ((), (3,), (4, 5)):
@@ -43,6 +44,7 @@ def test_draws_are_those_of_jax():
     np.testing.assert_array_equal(jax.random.normal(for_jax(KEY), (7, 3)), jax.random.normal(KEY, (7, 3)))
 
 
+@pytest.mark.slow
 def test_draws_in_64_bits_are_those_of_jax():
     with jax.enable_x64(True):
         for drawn in (
@@ -74,6 +76,7 @@ def drawing():
         yield f"{name} network", trinity.sword(trained).init, (KEY,)
 
 
+@pytest.mark.slow
 def test_programs_do_not_depend_on_how_jax_draws():
     with jax.threefry_partitionable(False):
         other = {name: program(function, *args) for name, function, args in drawing()}
@@ -115,6 +118,7 @@ def in_blocks(many, realms):
     return fold_living(many, realms, act, dict.fromkeys(sorted(BY_AGENT), nothing), block=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_types_and_axes_are_named(name):
     usual = shapes(WORLDS[name])
@@ -124,6 +128,7 @@ def test_types_and_axes_are_named(name):
         assert shapes(WORLDS[name]) == usual
 
 
+@pytest.mark.slow
 def test_the_same_world_in_64_bits():
     env = small()
 
@@ -166,9 +171,8 @@ def begun():
     return jax.jit(lambda key: env.reset(key, rules, initial_population=12))(KEY)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "planner" else name for name in POLICIES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", POLICIES)
 def test_scripted_policies_without_jit(name, begun):
     obs, realm = begun
     usual = jax.jit(POLICIES[name])(KEY, obs, realm)

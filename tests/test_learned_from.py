@@ -55,9 +55,8 @@ class Telling(Sword):
         return loss, {name: (value * batch.weight).reshape(len(raw), -1).mean(axis=1) for name, value in told.items()}
 
 
-@pytest.mark.parametrize(
-    ("core", "sequence"), [pytest.param("gru", 1, marks=pytest.mark.slow), ("gru", 4), ("mingru", 4)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("core", "sequence"), [("gru", 1), ("gru", 4), ("mingru", 4)])
 def test_what_is_learned_from(core, sequence):
     """Also in pieces, in which lives begin and end: from the core before a piece follows what was played in it."""
     own = {"network": "default", "core": core, "sequence": sequence}

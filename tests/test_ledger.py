@@ -46,6 +46,7 @@ GROWING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
 def test_all_that_is_booked_is_accounted_for(resolution):
     check_system(HEIR, needs=[HOARD], resolution=resolution, ticks=12, **GROWING)
@@ -104,6 +105,7 @@ def test_what_cannot_be_booked_is_refused():
         jax.eval_shape(step(config), *began(config))
 
 
+@pytest.mark.slow
 def test_gifts_loot_and_use_of_items():
     """What is given is lost by one and gained by another; what is looted the dead had, and the killer gains."""
     env = hand(layout="free")[0]

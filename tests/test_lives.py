@@ -65,6 +65,7 @@ def played():
     return lives.table, plain
 
 
+@pytest.mark.slow
 def test_every_life_is_there_once(played):
     table, plain = played
     assert table.uid.tolist() == sorted(plain) and not table.realm.any()
@@ -99,6 +100,7 @@ def test_missing_events_are_told(played):
         lives.finish(several.replace(agents=several.agents.replace(alive=alive)))
 
 
+@pytest.mark.slow
 def test_simulate_leaves_them(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "out"

@@ -62,6 +62,7 @@ def compiled(name):
     return config, both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_each_of_the_living_is_shown_once_what_it_sees(name):
     config, both = compiled(name)
@@ -89,6 +90,7 @@ def test_each_of_the_living_is_shown_once_what_it_sees(name):
     assert full  # and not only few
 
 
+@pytest.mark.slow
 def test_few_and_many_are_looked_for_in_both_ways():
     config, both = compiled("odd")
     rng = np.random.default_rng(5)
@@ -125,6 +127,7 @@ def players():
     return many, run
 
 
+@pytest.mark.slow
 def test_scripts_do_in_blocks_what_they_do_in_realms():
     many, run = players()
     _, realms = many.reset(jax.random.key(2), initial_population=24)
@@ -172,6 +175,7 @@ def test_play_is_the_same():
     chex.assert_trees_all_equal(plain(realms), blocks(realms))
 
 
+@pytest.mark.slow
 def test_episodes_are_realms_too():
     env = nmmo.make("law", num_agents=16, num_populations=2, rows=24, columns=24, horizon=8)
     many = nmmo.vectorize(nmmo.autoreset(env, initial_population=6), 2)

@@ -34,6 +34,7 @@ def lives(new_at):
     return inputs, jnp.asarray(move)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("core", ["gru", "mingru"])
 def test_where_a_forest_was_is_learned_through_time_and_known_to_nobody_else(core):
     """The last tick looks the same to all: what is right follows from the first, five ticks before."""
@@ -67,6 +68,7 @@ def test_where_a_forest_was_is_learned_through_time_and_known_to_nobody_else(cor
     np.testing.assert_allclose(logits, jnp.broadcast_to(logits[:, :1], logits.shape), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ticks", [1, 6, 32])
 def test_what_is_remembered_is_what_a_plain_loop_remembers(ticks):
     keys = jax.random.split(jax.random.key(1), 4)

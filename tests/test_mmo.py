@@ -48,6 +48,33 @@ def test_a_trade_needs_what_it_lives_by(name, needed):
         players((name,), make("mmo", systems=[SKILLS_UNIT]))
 
 
+def test_one_program_serves_all_trades():
+    env = make("mmo", **SMALL)
+    alone = {name: players((name,), env) for name in TRADES}
+    assert len({who.kind for who in alone.values()}) == 1 != len({str(who.params) for who in alone.values()})
+    mixed = players((*TRADES, "random"), env)
+    assert mixed.kind[0] == ("worker", "random") and len(mixed.params) == 2
+
+
+@pytest.mark.slow
+def test_each_population_does_what_its_trade_does():
+    env = make("mmo", **SMALL)
+    many, key = vectorize(env, 2), jax.random.key(5)
+    obs, realms = many.reset(key, initial_population=14)
+    keys, mixed = jax.random.split(key, 2), players(tuple(TRADES), env)
+    act = jax.jit(lambda params: mixed.act(params, keys, obs, realms, [])[0])
+    together = act(mixed.params)
+    population = np.asarray(realms.agents.population)
+    moves = set()
+    for number, name in enumerate(TRADES):
+        alone, own = act(players((name,), env).params), population == number
+        for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
+            np.testing.assert_array_equal(np.asarray(one)[own], np.asarray(other)[own])
+        moves.add(np.asarray(alone.move).tobytes())
+    assert len(moves) > 1
+
+
+@pytest.mark.slow
 def test_all_trades_work_craft_and_live():
     env = make("mmo", **SMALL)
     many, who = vectorize(env, 2), players(tuple(TRADES), env)

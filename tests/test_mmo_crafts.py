@@ -74,7 +74,8 @@ steps = {env: jax.jit(env.step) for env in (ENV, SKILLED)}
 looks = {env: jax.jit(lambda realm, env=env: env.observe(realm).mask["craft"]) for env in (ENV, SKILLED)}
 
 
-@pytest.mark.parametrize("resolution", ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
 def test_it_is_as_systems_are(resolution):
     check_system(CRAFTS, needs=[ITEMS, ENDOWED], reach=8, resolution=resolution, ticks=30)
 
@@ -193,6 +194,7 @@ def random_pack(rng):
     return pack
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [ENV, SKILLED], ids=["without skills", "with skills"])
 def test_random_packs_against_plain_python(env):
     """What is crafted and told, and all masks."""
@@ -258,6 +260,7 @@ def test_room():
     assert after[2][-1] == (WHETSTONE, 2, 100) and after[2][-2] == (ORE, 2, 1)
 
 
+@pytest.mark.slow
 def test_what_is_worn_is_kept():
     """By a table of one's own, of which an ingredient can be worn."""
     mine = crafts([Recipe(HAT, 1, "carving", ((ARROW, 2), (MEAT, 1)))])
@@ -274,6 +277,7 @@ def test_what_is_worn_is_kept():
     ]
 
 
+@pytest.mark.slow
 def test_nobody_crafts_in_combat():
     env = nmmo_jax.make("chaos", **PLAY, systems=[ITEMS, CRAFTS], immunity_ticks=0)
     step, look, n = jax.jit(env.step), jax.jit(env.observe), PLAY["num_agents"]
@@ -292,6 +296,7 @@ def test_nobody_crafts_in_combat():
     assert [one[0] for one in did] == [one[1] for one in did] == [True, False, False, False, True, True]
 
 
+@pytest.mark.slow
 def test_use_and_destroy_come_first():
     """Each means the pack as it is then: what is destroyed is not crafted from."""
     pack = [(ORE, 3, 1), (ORE, 1, 1)]

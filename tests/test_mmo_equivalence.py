@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mmo_twins import both, check_deaths, check_same, differences, look, twin_of
 from mmo_worlds import random_numbers, random_start, world
+from slow import slow_but
 
 # What must have happened at least once, by the units that make it possible.
 HAPPENS = {
@@ -72,11 +73,12 @@ SINGLE = ("skills", "monsters", "items", "items professions", "items crafts")
 PAIRS = ("skills monsters", "skills items", "monsters items", "items professions crafts")
 
 
-@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
+@pytest.mark.parametrize("resolution", slow_but("simultaneous", of=["simultaneous", "sequential"]))
 def test_all_units_equal_the_reference(resolution):
     check(ALL, resolution, range(20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("units", SINGLE)
 def test_each_unit_equals_the_reference(units):
     check(units, "simultaneous", range(12))

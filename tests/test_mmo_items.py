@@ -49,6 +49,7 @@ from nmmo_jax.mmo.packs import Pack
 from nmmo_jax.testing import check_system
 
 
+@pytest.mark.slow
 def test_check():
     check_system(ITEMS, needs=[LEVELS, MONSTERS, FILLER], reach=10, immunity_ticks=0)
 
@@ -103,6 +104,7 @@ def test_packs_in_python():
     assert arrived.kind.tolist() == arrived.quantity.tolist() == [4, 0, 3]
 
 
+@pytest.mark.slow
 def test_kinds_and_where_they_are_worn():
     names = ["", "hat", "top", "bottom", "hand", "ammunition"]
     worn = packs.worn_as(jnp.arange(len(KINDS))).tolist()
@@ -147,6 +149,7 @@ def test_what_is_worn():
     assert {place: item[:2] for place, item in pack_of(after).items()} == {one[0]: one[1:3] for one in carried}
 
 
+@pytest.mark.slow
 def test_without_skills_there_is_no_limit():
     env, step, observe = world_of(ITEMS)
     realm = scene([[(1, WAND, 10)]], env)
@@ -290,6 +293,7 @@ def look_and_take(world):
     return world.through("items", lambda items: take(items, items.acting & (kind > 0), place, 3))
 
 
+@pytest.mark.slow
 def test_verbs_of_other_units():
     columns = [Column("kind"), Column("level"), Column("fights", "bool")]
     other = System("other", needs=["items"], agents=columns, phases=[Phase("act", look_and_take)])

@@ -40,6 +40,7 @@ from nmmo_jax.mmo.kinds import (
 from nmmo_jax.mmo.packs import Pack
 
 
+@pytest.mark.slow
 def test_gifts():
     full = [(place, HAT, 1) for place in range(11)]
     realm = scene([[(2, ORE, 1, 40), (3, HAT, 2, 1, 1)], [*full, (11, ORE, 1, 60)]])
@@ -132,6 +133,7 @@ def test_who_is_the_killer():
     assert dead[1] and not pack_of(after)
 
 
+@pytest.mark.slow
 def test_loot_one_after_another():
     """Who is killed after its own turn stays for a tick, and is looted once."""
     world = hand(resolution="sequential")
@@ -209,6 +211,7 @@ def random_action(rng, crowd):
     return Action.from_named({name: value.astype(np.int32) for name, value in chosen.items()})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
 def test_nothing_comes_from_nowhere(resolution):
     """What each agent has more or less is told; packs are sound; the living and the dead own nothing twice."""
@@ -249,6 +252,7 @@ def test_nothing_comes_from_nowhere(resolution):
     assert all(happened.values()), happened
 
 
+@pytest.mark.slow
 def test_gifts_conserve_every_kind():
     step = hand()[1]
     rng = np.random.default_rng(2)

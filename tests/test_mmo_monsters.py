@@ -22,14 +22,16 @@ TOUGH = {"max_health": 60, "start_health": 60}
 SIDE = 17
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*not seen in")
-@pytest.mark.parametrize("resolution", ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
 def test_skills_conform(resolution):
     check_system(SKILLS_UNIT, resolution=resolution, ticks=12, immunity_ticks=0, **TOUGH)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*not seen in")
-@pytest.mark.parametrize("resolution", ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
 def test_monsters_conform(resolution):
     own = {"monsters.neutral_from": 5, "monsters.aggressive_from": 30, "immunity_ticks": 2, "attack_range": (3, 3, 3)}
     own |= dict.fromkeys([f"monsters.{kind}_health" for kind in ("chicken", "goblin", "troll")], 12)
@@ -132,6 +134,7 @@ def test_trolls_hunt_the_nearest_who_is_not_immune_and_strike():
     assert (table(after)["row"][0], table(after)["col"][0]) == (8, 7)  # who strikes stays
 
 
+@pytest.mark.slow
 def test_who_is_killed_by_a_monster_dies_of_it():
     realm = realm_of({"row": 8, "col": 8, "kind": TROLL, "level": 10}, [(8, 9)], health=1)
     env, step = environment()
@@ -152,6 +155,7 @@ def test_monsters_go_around_one_tile_and_never_into_walls_water_or_lava():
         assert (table(after)["row"][0], table(after)["col"][0]) == (9, 10)
 
 
+@pytest.mark.slow
 def test_who_fights_an_agent_strikes_no_prey():
     _, step = environment()
     realm = realm_of({"row": 8, "col": 9, "kind": CHICKEN}, [(8, 8), (8, 7)])
@@ -178,6 +182,7 @@ def test_they_appear_by_danger_up_to_the_cap_and_heal():
     assert set(found["kind"][new]) == {CHICKEN, GOBLIN, TROLL}
 
 
+@pytest.mark.slow
 def test_levels_rise_one_at_a_time_and_make_attacks_stronger():
     rules = {"skills.attack_experience": 500}
     realm = realm_of({"row": 8, "col": 9, "kind": GOBLIN, "health": 10_000}, rules=rules, health=60)

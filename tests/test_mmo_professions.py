@@ -61,7 +61,8 @@ def dense(material, words, config):
 CROWDED = dataclasses.replace(PROFESSIONS, terrain=dense)
 
 
-@pytest.mark.parametrize("resolution", ["simultaneous", pytest.param("sequential", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
 def test_it_is_as_systems_are(resolution):
     check_system(CROWDED, needs=[ITEMS], reach=8, resolution=resolution, **{"professions.find": 0.5})
 
@@ -192,6 +193,7 @@ def test_of_several_one_gets_it():
         assert got == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_in_turn_the_oldest_gets_it():
     step = jax.jit(IN_TURN.step)
     realm = world({(10, 10): "gems"}, [(10, 10)] * 3, env=IN_TURN, uid=[7, 3, 5])

@@ -29,15 +29,14 @@ from nmmo_jax.checking import check_same
 from nmmo_jax.draws import draw, fold_in
 from nmmo_jax.mmo.professions import RESOURCES
 
-IN_TURN = pytest.param("sequential", marks=pytest.mark.slow)
-
 quick = settings(
     max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 seeds = st.integers(0, 2**32 - 1)
 
 
-@pytest.mark.parametrize("resolution", ["simultaneous", IN_TURN])
+@pytest.mark.slow
+@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
 def test_hostile_play(resolution):
     happened = Counter()
 
@@ -65,7 +64,8 @@ def trading(realm, config):
     return realm, {"prey": -1, "use": -1, "destroy": -1, "craft": 0}
 
 
-@pytest.mark.parametrize("resolution", ["simultaneous", IN_TURN])
+@pytest.mark.slow
+@pytest.mark.parametrize("resolution", ["simultaneous", "sequential"])
 def test_no_item_has_two_owners(resolution):
     happened = Counter()
 
@@ -109,7 +109,8 @@ HARMLESS = {  # by unit: rules and choices by which it does nothing to agents
 }
 
 
-@pytest.mark.parametrize("unit", ["monsters", pytest.param("crafts", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["monsters", "crafts"])
 def test_a_unit_without_contact_changes_no_life(unit):
     """Everything but its own columns is the same, to the bit, as where it is left out; so is what agents see."""
     names = tuple(name for name in ALL if name != unit)

@@ -71,6 +71,7 @@ def test_words_that_do_not_fit_and_runs_that_are_longer(monkeypatch, name, value
     neighbours._searcher.cache_clear()
 
 
+@pytest.mark.slow
 def test_realms_and_nested_realms_and_single_ones_agree():
     config = SHAPES["usual"]
     world = random_agents(config, seed=3)

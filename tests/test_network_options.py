@@ -60,6 +60,7 @@ def test_a_core_carries_and_clears(core):
     assert_close(after, state)
 
 
+@pytest.mark.slow
 def test_an_automatic_target_is_the_weakest_other_agent_in_range():
     _, params, apply = network(auto_target=True)
     assert not any("target" in str(path) for path, _ in jax.tree_util.tree_leaves_with_path(params))
@@ -127,6 +128,7 @@ def test_rules_are_encoded_within_bounds_in_the_order_of_the_fields():
     assert len(set(np.asarray(jax.vmap(lambda n: encode(rules.replace(forage_amount=n))[6])(jnp.arange(9))))) == 9
 
 
+@pytest.mark.slow
 def test_rules_as_an_input_change_what_is_done():
     made, params, apply = network(rules_input=True)
     obs = jax.tree.map(lambda leaf: np.asarray(leaf), with_steps(observed()[0], CONFIG))

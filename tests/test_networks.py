@@ -116,6 +116,7 @@ def test_a_new_argument_gets_an_output_of_its_own(monkeypatch):
     assert choices["word"].shape == numbers.shape == (18,)
 
 
+@pytest.mark.slow
 def test_populations_share_no_weights():
     assert {leaf.shape[0] for leaf in jax.tree.leaves(PARAMS)} == {POPULATIONS}
     assert all((leaf[0] != leaf[1]).any() for leaf in jax.tree.leaves(PARAMS))
@@ -149,6 +150,7 @@ def test_the_order_of_the_visible_does_not_matter_nor_what_is_not_listed():
     np.testing.assert_allclose(after["target"], before["target"][..., order], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_reach_every_weight():
     inputs, masks = random_inputs(), random_masks(18)
     choices = {name: np.zeros(18, int) for name in masks}
@@ -193,6 +195,7 @@ def played():
     return PARAMS, jax.jit(act), keys, obs, realm
 
 
+@pytest.mark.slow
 def test_a_policy_does_what_the_masks_allow(played):
     params, act, keys, obs, realm = played
     over = jax.jit(jax.vmap(act, in_axes=(None, 0, 0, 0)))

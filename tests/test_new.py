@@ -38,6 +38,7 @@ def begun(tmp_path, capsys):
     return folder, run
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_new_project_pass(begun):
     _, run = begun
     assert "3 passed" in run("pytest", "-q")

@@ -33,6 +33,7 @@ def one_tick(
     return realm, jax.device_get(info)
 
 
+@pytest.mark.slow
 def test_what_a_parent_pays_and_a_newborn_gets():
     realm = make_realm(
         FREE, np.full((9, 11), Material.GRASS), row=[4], col=[5], population=2, slot=[3], uid=[8], age=14
@@ -80,6 +81,7 @@ def test_who_gives_no_birth(changed, words):
     assert (info.births.slot == -1).all() and (info.births.parent_uid == -1).all()
 
 
+@pytest.mark.slow
 def test_the_dead_that_hold_their_places_give_no_birth():
     config = SHAPES["sequential"]
     realm = make_realm(config, np.full((9, 11), Material.GRASS), row=[4, 4], col=[5, 6], slot=[0, 1], age=[20, 3])

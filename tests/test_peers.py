@@ -49,6 +49,7 @@ def folder(tmp_path, monkeypatch):
     return place
 
 
+@pytest.mark.slow
 def test_a_peer_is_installed_and_timed_in_turn_and_told_of(folder, tmp_path, capsys, monkeypatch):
     (folder / "gone.txt").write_text("no-such-package==9\n")
     (folder / "gone.py").write_text("")
@@ -87,6 +88,7 @@ def test_a_peer_is_installed_and_timed_in_turn_and_told_of(folder, tmp_path, cap
     assert "fake 1.0: a | b" in [text.get_text() for text in drawn.axes[0].get_yticklabels()]  # pyright: ignore[reportOptionalMemberAccess]
 
 
+@pytest.mark.slow
 def test_an_environment_is_used_again_and_made_anew_where_it_is_not_complete(folder, tmp_path, monkeypatch):
     peer, *_ = peers.find(folder)
     asked = []

@@ -78,9 +78,8 @@ def played(env, act, params, core, ticks=TICKS):
     return jax.lax.scan(tick, (obs, realm, core), length=ticks)[1]
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "recurrent" else pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIONS)
 def test_it_plays_as_in_training(name, tmp_path):
     chosen, level, params = kept(tmp_path, name)
     env, config = chosen.env, chosen.env.config
@@ -108,6 +107,7 @@ def test_it_plays_as_in_training(name, tmp_path):
     assert len(np.unique(actions.move[uid >= 0])) > 2
 
 
+@pytest.mark.slow
 def test_in_another_world(recurrent):
     folder, chosen, _, params = recurrent
     config = dataclasses.replace(
@@ -211,6 +211,7 @@ def test_parameters_are_written_apart(recurrent, tmp_path, capsys, monkeypatch):
 WORLD = {"realms": 2, "ticks": 40, "agents": 16, "populations": 4, "rows": 20, "columns": 20, "border": 2}
 
 
+@pytest.mark.slow
 def test_they_are_mixed_by_population(recurrent):
     folder, chosen, _, _ = recurrent
     names = (str(folder), "wanderer", "random", str(folder))
@@ -238,6 +239,7 @@ def test_they_are_mixed_by_population(recurrent):
     assert (core != 0).any() and (alone.params, alone.initial(REALMS)) == ([], [])
 
 
+@pytest.mark.slow
 def test_whoever_sits_where_is_a_parameter_and_who_is_nowhere_does_nothing(recurrent):
     folder, chosen, _, _ = recurrent
     env = Environment(dataclasses.replace(chosen.env.config, num_populations=4), chosen.env.rules)
@@ -263,6 +265,7 @@ class Still(Sword):
         return decision._replace(choices={**decision.choices, "move": 0 * decision.choices["move"]}), core
 
 
+@pytest.mark.slow
 def test_a_sword_of_ones_own_acts_as_itself_beside_others_of_its_network(recurrent):
     """And is no reason to play its program for theirs."""
     folder, chosen, _, _ = recurrent
@@ -283,6 +286,7 @@ def test_a_sword_of_ones_own_acts_as_itself_beside_others_of_its_network(recurre
         assert not move[stays].any() and move[~stays & np.asarray(realm.agents.alive)].any()
 
 
+@pytest.mark.slow
 def test_what_those_of_one_network_remember_is_shown_for_each(recurrent):
     folder, chosen, _, _ = recurrent
     env = Environment(dataclasses.replace(chosen.env.config, num_populations=4), chosen.env.rules)
@@ -294,6 +298,7 @@ def test_what_those_of_one_network_remember_is_shown_for_each(recurrent):
     np.testing.assert_array_equal(shown.forward(realm, core).value, shown.forward(realm).value)
 
 
+@pytest.mark.slow
 def test_the_simulator_plays_them(recurrent, tmp_path, monkeypatch):
     folder, _, _, _ = recurrent
     monkeypatch.setattr(simulate_module, "preset", small_view(simulate_module.preset))

@@ -21,6 +21,7 @@ from train.trinity import Sword, Trinity
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_what_is_scripted_needs_nothing_of_training():
     program = """
 import sys
@@ -52,6 +53,7 @@ def test_those_of_the_package_live_longer_than_at_random(name):
     assert trained > 1.5 * random
 
 
+@pytest.mark.slow
 def test_half_of_the_bytes(tmp_path):
     """What is written apart takes half of what its numbers would, and stays float32.
 

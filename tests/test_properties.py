@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from slow import slow_but
 from worlds import random_action, random_draws, random_realm, random_rules
 
 from nmmo_jax import Action, Config, Environment, Rules, digest, make_realm, transition, vectorize
@@ -71,7 +72,7 @@ def leaves_equal(a, b) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", slow_but("blocks", "sequential", of=CONFIGS))
 @quick
 @given(seed=seeds)
 def test_invariants_of_play(name, seed):
@@ -109,6 +110,7 @@ def test_invariants_of_play(name, seed):
         assert max(now, default=-1) < int(realm.next_uid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 @quick
 @given(seed=seeds)
@@ -221,7 +223,7 @@ def test_draws_depend_on_uid_and_tick_alone(seed):
     np.testing.assert_array_equal(one.spawn, other.spawn)
 
 
-@pytest.mark.parametrize("name", ["blocks", pytest.param("sequential", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", slow_but("blocks", of=["blocks", "sequential"]))
 def test_same_key_same_bits_and_jit_changes_nothing(name):
     config = CONFIGS[name]
     rng, rules, realm = world(config, 1)
@@ -232,7 +234,7 @@ def test_same_key_same_bits_and_jit_changes_nothing(name):
         leaves_equal(first, env_of(name).step(key, realm, action, rules))
 
 
-@pytest.mark.parametrize("name", ["blocks", pytest.param("sequential", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", slow_but("blocks", of=["blocks", "sequential"]))
 def test_one_realm_and_many(name):
     """vmap = loop, by global index, with rules per realm; splitting the realms over calls changes nothing."""
     env, key, number = env_of(name), jax.random.key(5), 4

@@ -33,7 +33,8 @@ def equal(one: Replay, other: Replay) -> None:
     jax.tree.map(np.testing.assert_array_equal, *trees)
 
 
-@pytest.mark.parametrize("law", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [False, True])
 def test_a_replay_is_the_play_of_the_simulator(law):
     """Realm 1 of two, played as ``measure`` plays them: every digest, and who lives where."""
     play, replay = begun(law), played(law)
@@ -64,6 +65,7 @@ def test_a_replay_is_the_play_of_the_simulator(law):
     assert replay.config == (LAW if law else CHAOS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [False, True])
 def test_what_happened_adds_up(law):
     replay, causes = played(law), []
@@ -85,6 +87,7 @@ def test_what_happened_adds_up(law):
     assert sum(map(len, replay.toggled)) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [False, True])
 def test_a_saved_replay_is_read_as_it_was(law, tmp_path):
     replay = played(law)

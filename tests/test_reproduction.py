@@ -174,6 +174,7 @@ def lives(realm: Realm) -> dict[int, tuple]:
     return dict(zip(np.asarray(realm.agents.uid)[alive].tolist(), rows, strict=True))
 
 
+@pytest.mark.slow
 def test_where_nobody_gives_birth_it_is_as_if_it_were_off():
     off = dataclasses.replace(FREE, reproduction=False)
     rng = np.random.default_rng(0)

@@ -38,6 +38,7 @@ def stack(obs, realms):
     return jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), obs, seen), told, realms
 
 
+@pytest.mark.slow
 def test_a_ring_has_what_each_tick_saw():
     obs, realms = jax.jit(WORLDS.reset, static_argnames="initial_population")(KEY, initial_population=4)
     seen, told, last = stack(obs, realms)

@@ -141,6 +141,7 @@ def own(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_who_takes_part(own, tmp_path):
     command = Command()._filled()
     assert command.beside == ("random", "wanderer", "forager", "fighter", "planner", *shipped())
@@ -185,6 +186,7 @@ def test_what_cannot_be_is_said_in_a_line(args, told, refused, tmp_path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
 
 
+@pytest.mark.slow
 def test_it_is_played_and_resumed(tmp_path, capsys):
     out = tmp_path / "out"
     few = {"beside": ("random", "wanderer"), "world": ("law-16-small", "chaos-16-small")}

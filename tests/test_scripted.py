@@ -80,6 +80,7 @@ def of(history, name):
     return {key: value[chosen] for key, value in history.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("game", ["law", "chaos"])
 def test_only_random_play_meets_lava_or_walls(small_world, game):
     for name in NAMES:
@@ -181,6 +182,7 @@ def crowd():
     return jax.jit(Environment(config).observe)(realm), realm
 
 
+@pytest.mark.slow
 def test_random_targets_are_uniform_over_oneself_and_those_in_reach(crowd):
     obs, _ = crowd
     keys = jax.random.split(jax.random.key(5), 6000)
@@ -198,6 +200,7 @@ def test_random_targets_are_uniform_over_oneself_and_those_in_reach(crowd):
 # ------------------------------------------------------------------------------------------ single situations
 
 
+@pytest.mark.slow
 def test_foragers_on_their_way():
     """An agent beside water drinks up; one that is full goes to the forest it sees, around a wall; one that
     another comes before leaves the forest to it."""
@@ -233,6 +236,7 @@ def test_play_gives_each_population_its_policy(crowd):
             assert getattr(both, field)[slot] == getattr(expected, field)[slot]
 
 
+@pytest.mark.slow
 def test_jit_changes_nothing(crowd):
     policy, key = play(("wanderer",)), jax.random.key(4)
     plain, compiled = policy(key, *crowd), jax.jit(policy)(key, *crowd)
@@ -307,6 +311,7 @@ def random_worlds():
     return runs
 
 
+@pytest.mark.slow
 @needs_recordings
 @pytest.mark.parametrize(
     ("game", "resolution"),
@@ -314,8 +319,8 @@ def random_worlds():
         ("law", "simultaneous"),
         ("chaos", "simultaneous"),
         # Chance is drawn as in the other, and what is made of it equals recorded play (`test_recorded.py`).
-        pytest.param("law", "sequential", marks=pytest.mark.slow),
-        pytest.param("chaos", "sequential", marks=pytest.mark.slow),
+        ("law", "sequential"),
+        ("chaos", "sequential"),
     ],
 )
 def test_random_play_lives_as_in_the_original(random_worlds, game, resolution):
@@ -340,6 +345,7 @@ def test_the_planner_lives_clearly_longer_than_the_forager():
     assert lives["planner"] > 1.2 * lives["forager"]
 
 
+@pytest.mark.slow
 def test_every_policy_gives_whole_actions(crowd):
     for name in NAMES:
         shapes = jax.eval_shape(POLICIES[name], jax.random.key(0), *crowd)

@@ -81,6 +81,7 @@ def test_a_line_and_a_status_whatever_goes_on(code, number):
     assert ended(process) == (128 + number, "", f"prog: {WORDS[number]}\n")
 
 
+@pytest.mark.slow
 def test_who_listens_decides():
     loop = (
         "with signals.Signals() as watch:\n watch.grace = None; say('ready')\n while not watch.asked: time.sleep(0.1)"
@@ -212,6 +213,7 @@ def test_a_train_of_somebody_else_is_named(tmp_path):
     assert told.startswith(f"train: {tmp_path / 'train'} hides")
 
 
+@pytest.mark.slow
 def test_what_is_not_ready_for_jax_is_a_line():
     for name, value, told in (
         ("JAX_ENABLE_X64", "maybe", "invalid truth value 'maybe' for environment 'JAX_ENABLE_X64'"),
@@ -226,6 +228,7 @@ def test_what_is_not_ready_for_jax_is_a_line():
     assert "; there are cpu" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_command_is_ended_while_it_is_imported_and_keeps_what_it_has_played(tmp_path):
     process = started([sys.executable, "-m", "nmmo_jax", "--help"])
     maps = Path(f"/proc/{process.pid}/maps")

@@ -48,6 +48,7 @@ def results(maps, tmp_path_factory):
     return out, json.loads((out / "metrics.json").read_text()), np.load(out / "data.npz")
 
 
+@pytest.mark.slow
 def test_births_are_accounted_for(results):
     _, metrics, arrays = results
     for row in [*metrics["populations"], metrics["all"]]:
@@ -148,6 +149,7 @@ def test_interruption_writes_what_there_is(maps, tmp_path, monkeypatch):
     assert written == {*FIGURES, "metrics.json", "data.npz", "notes.txt"}  # what was there of earlier results is gone
 
 
+@pytest.mark.slow
 def test_results_depend_neither_on_chunks_nor_on_devices(results, maps, tmp_path, monkeypatch):
     one = jax.devices()[:1]  # the first run used all that share two realms evenly
     monkeypatch.setattr(jax, "devices", lambda: one)

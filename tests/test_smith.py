@@ -31,6 +31,7 @@ def train():
     return make_train(TINY, devices=jax.devices()[:1])
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_been(train, tmp_path, monkeypatch):
     monkeypatch.setattr(smith, "_SAVE_SECONDS", 0.0)
     monkeypatch.setattr(smith, "_SAVE_SHARE", 1e9)
@@ -243,6 +244,7 @@ def test_history_is_not_lost_while_it_is_shortened(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_a_line(train, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(smith, "make_train", lambda *_: train)
     monkeypatch.setattr(smith, "write_figures", lambda *_: None)

@@ -112,6 +112,7 @@ def test_splitting_meets_what_is_known(race, rate, runs):
     assert abs(np.mean(found) - exact) < 4 * error
 
 
+@pytest.mark.slow
 def test_worlds_stop_where_they_come_down(race):
     race, rules = race
     rules = rules.replace(spawn_rate=0.6)

@@ -70,6 +70,7 @@ def count(columns, kind, population, **where):
     return chosen.sum()
 
 
+@pytest.mark.slow
 def test_tally_agrees_with_the_event_log(played):
     tally, columns, realm, _, _ = played
     for p in range(2):

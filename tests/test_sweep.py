@@ -74,6 +74,7 @@ def test_bad_input_is_refused_before_anything_is_compiled(change, message, tmp_p
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_points_are_what_runs_of_their_own_come_to(swept):
     """Three worlds with the rules, the map and the number of their point, in other company: equal to the last bit."""
     study, results = swept

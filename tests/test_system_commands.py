@@ -50,6 +50,7 @@ def run(tmp_path_factory):
     return folder, params, about
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_and_watched_in_the_world_of_its_systems(run, tmp_path, monkeypatch):
     monkeypatch.chdir(EXAMPLES)
     name = str(run[0])
@@ -64,6 +65,7 @@ def test_a_run_is_evaluated_and_watched_in_the_world_of_its_systems(run, tmp_pat
     assert Niches(policy=(name,))._filled().study(tmp_path).arms[0].config.systems == env.config.systems
 
 
+@pytest.mark.slow
 def test_a_world_without_them_says_what_it_lacks(run, tmp_path, monkeypatch):
     monkeypatch.chdir(EXAMPLES)
     name, told = str(run[0]), "was trained with poison:POISON, which this world lacks .--system"

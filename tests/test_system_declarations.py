@@ -166,6 +166,7 @@ def test_realms_of_arrays(three):
         jax.eval_shape(nmmo_jax.Environment(Config(**WORLD)).observe, plain)
 
 
+@pytest.mark.slow
 def test_phases_are_told_what_they_do_wrong(three):
     def stepped(**parts):
         env = nmmo_jax.make("chaos", **{**WORLD, "systems": [System("wrong", **parts)]})
@@ -195,6 +196,7 @@ def test_phases_are_told_what_they_do_wrong(three):
             stepped(**parts)
 
 
+@pytest.mark.slow
 def test_networks_grow_without_another_thought(three):
     """Parameters of a world without systems say the same in one with them, of what they knew."""
     old, new = (Config(num_agents=16, num_populations=2, systems=systems) for systems in ((), three))
@@ -277,6 +279,7 @@ def test_a_replay_keeps_what_systems_keep(three, tmp_path):
         load_replay(tmp_path / "two.npz")
 
 
+@pytest.mark.slow
 def test_combat_reads_offence_and_defence():
     armed = System("armed", agents=[Column("offence"), Column("defence")])
     ground, place = np.full((5, 6), 2), {"row": [2, 2], "col": [3, 4], "age": 20, "health": 30}
@@ -295,6 +298,7 @@ def test_combat_reads_offence_and_defence():
     assert [lost(0, 0), lost(5, 0), lost(5, 3), lost(0, 25)] == [10, 15, 12, 0]
 
 
+@pytest.mark.slow
 def test_rows_of_tables_that_are_not_alive_are_blank():
     herd = System("herd", tables=[Table("sheep", 3, [Column("wool", empty=7, low=0, high=9)])])
     config = Config(**{**WORLD, "systems": [herd]})

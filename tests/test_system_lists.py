@@ -40,6 +40,7 @@ def meal(env, **fruit):
     )
 
 
+@pytest.mark.slow
 def test_fruit(fruit):
     check_system(fruit, off={"fruit.falls": 0.0}, reach=8, **{"fruit.falls": 1.0})
 
@@ -54,6 +55,7 @@ def test_what_is_listed(env):
     assert not np.asarray(obs.of["fruit_in_view"][2:]).any() and (np.asarray(obs.rows["fruit_in_view"][2:]) == -1).all()
 
 
+@pytest.mark.slow
 def test_who_wants_the_same_fruit(env):
     """One gets it, and by another key the other; who wants what is out of reach gets nothing."""
     step, realm, got = jax.jit(env.step), meal(env, row=[9, 8, 15], col=[9, 10, 9]), set()
@@ -70,6 +72,7 @@ def test_who_wants_the_same_fruit(env):
     assert after.of["fruit"]["eaten"][:2].tolist() == [1, 1] and after.of["fruit"]["fruit"]["alive"].sum() == 1
 
 
+@pytest.mark.slow
 def test_a_crowd_is_searched_as_pairs_are(monkeypatch):
     rng, config = np.random.default_rng(0), Config(num_agents=64, rows=40, columns=50, view=9)
     row, col = (jnp.asarray(rng.integers(0, side, (2, 64 + 300)), jnp.int16) for side in (40, 50))
@@ -88,6 +91,7 @@ def test_a_crowd_is_searched_as_pairs_are(monkeypatch):
     assert not np.isin(found, [*range(36, 45), *range(291, 300)]).any()
 
 
+@pytest.mark.slow
 def test_rows_come_into_what_room_there_is(fruit):
     """In order, and no more than fit; what has gone is blank."""
     env = nmmo_jax.make("law", **{**WORLD, "systems": [fruit], "fruit.falls": 1.0, "fruit.lasts": 3})
@@ -143,6 +147,7 @@ def world():
     return env, realm, jax.jit(env.observe)(realm)
 
 
+@pytest.mark.slow
 def test_all_that_can_be_chosen_among(world):
     """A position becomes what is there, in ``Action``; ``-1`` or the first, nothing."""
     env, realm, obs = world
@@ -169,6 +174,7 @@ def test_all_that_can_be_chosen_among(world):
     assert [int(after.of["all"][name][4]) for name in choices] == [-1, -1, -1, 2]
 
 
+@pytest.mark.slow
 def test_choices_of_rows_outside_jax(world):
     """``VecEnv`` takes positions, as policies choose them."""
     env = VecEnv(world[0], 2, initial_population=8)
@@ -182,6 +188,7 @@ def test_choices_of_rows_outside_jax(world):
     assert set(np.asarray(state["which"])[alive]) == {-1} and set(np.asarray(state["word"])[alive]) == {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["default", "classic"])
 def test_networks_read_lists_and_choose_among_them(name, world):
     """What is not listed means nothing; kinds are inputs of their own; a row's logit is its own wherever it stands."""
@@ -211,6 +218,7 @@ def test_networks_read_lists_and_choose_among_them(name, world):
     np.testing.assert_allclose(other["which"][..., 1:], first["which"][..., :0:-1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_random_play_chooses_what_systems_offer(world):
     """All that is allowed, each as likely; the other scripts nothing."""
     env, realm, obs = world
@@ -227,6 +235,7 @@ def test_random_play_chooses_what_systems_offer(world):
     ]
 
 
+@pytest.mark.slow
 def test_newborns_inherit_from_who_bears_them():
     def mark(world):
         return world.set(founder=jnp.where(world["founder"] == 0, world.agents.uid + 1, world["founder"]))
@@ -267,6 +276,7 @@ def test_rows_go_by_number_or_by_flag_and_sums_do_not_wrap(env):
     assert world.row("fruit", jnp.array([0, -1, 9]))["age"].tolist() == [32_767, 0, 0]
 
 
+@pytest.mark.slow
 def test_rows_are_told_what_they_do_wrong(env):
     table = Table("t", 4, [Column("x", low=0, high=9)])
 

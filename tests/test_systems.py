@@ -16,18 +16,21 @@ def test_poison():
     check_system(POISON, off={"poison.damage": 0}, reach=8, **{"poison.damage": 9})
 
 
+@pytest.mark.slow
 def test_scent():
     from scent import SCENT
 
     check_system(SCENT, off={}, reach=8)
 
 
+@pytest.mark.slow
 def test_rest():
     from rest import REST
 
     check_system(REST, off={"rest.exhaustion": 0}, reach=8, **{"rest.most": 8, "rest.exhaustion": 10})
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*not seen in")
 def test_all_together_one_after_another():
     from poison import POISON
@@ -86,6 +89,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*not seen in")
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_is_broken_is_found(what):

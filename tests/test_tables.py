@@ -85,6 +85,7 @@ def plain(values):
     return [None if value is None or not np.isfinite(value) else value for value in values]
 
 
+@pytest.mark.slow
 def test_a_sweep(runs):
     study, _, out = runs["sweep"]
     points, worlds, told = rows(out, "points"), rows(out, "worlds"), json.loads((out / "results.json").read_text())
@@ -261,6 +262,7 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_study_that_is_over_gets_tables(runs):
     _, _, out = runs["evolve"]
     told = read_json(out / "config.json", dict)
@@ -283,6 +285,7 @@ def test_the_programs_of_the_page_run(runs, monkeypatch):
         exec(compile(block, "science.md", "exec"), {})
 
 
+@pytest.mark.slow
 def test_sensitivity(monkeypatch):
     pytest.importorskip("SALib")
     monkeypatch.syspath_prepend(ROOT / "docs" / "examples" / "science")

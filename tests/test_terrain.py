@@ -181,6 +181,7 @@ def test_too_small_for_the_border(field, size):
         generate(jax.random.key(0), Config(**{field: size}))
 
 
+@pytest.mark.slow
 def test_jit_vmap_and_loop_agree_exactly():
     for key, expected in zip(jax.random.split(jax.random.key(0), 64)[:3], classic_maps(), strict=False):
         np.testing.assert_array_equal(compiled_generate(key, CLASSIC), expected)

@@ -99,6 +99,7 @@ def played(tmp_path_factory):
     return made, compute(made.cells(), out)[0], out
 
 
+@pytest.mark.slow
 def test_a_match_is_the_census_of_its_worlds(played):
     made, found, _ = played
     result, env = found["match-0-0-seed-0"], made.env
@@ -247,6 +248,7 @@ def test_a_study_goes_on_from_any_folder(tmp_path, monkeypatch):
     assert set(read) == {*one[0].replicates, "law128"}
 
 
+@pytest.mark.slow
 def test_policies_of_one_network_keep_their_own_parameters(alike):
     """Population p plays with row p of policy p modulo their number."""
     env = Environment(Config(num_agents=16, num_populations=4))

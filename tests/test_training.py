@@ -47,6 +47,7 @@ def equal(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
+@pytest.mark.slow
 def test_reports_add_up(six):
     _, *reports = six
     for report in reports:

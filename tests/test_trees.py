@@ -9,6 +9,7 @@ from test_checkpoint import assert_same, params_of
 from train.trees import Packed, combine, pick
 
 
+@pytest.mark.slow
 def test_pick_and_combine():
     a, b = params_of(4), params_of(2, start=100)
     picked = pick(a, [3, 0, 3])

@@ -108,6 +108,7 @@ def rows_that_differ(one, other):
     return np.array(differ).any(axis=0).tolist()
 
 
+@pytest.mark.slow
 def test_a_god_says_where_the_newborn_go_and_who_learns(four):
     first, state, report = four
     steps = report.sums.steps
@@ -127,6 +128,7 @@ def test_a_pantheon_is_told_of_every_update(four):
     assert len({tuple(key) for key in seen.key.tolist()}) == 3
 
 
+@pytest.mark.slow
 def test_a_pantheon_says_what_is_best_and_what_is_logged(train, tmp_path, monkeypatch):
     monkeypatch.setattr(smith, "_SAVE_SECONDS", 0.0)
     monkeypatch.setattr(smith, "_SAVE_SHARE", 1e9)
@@ -201,6 +203,7 @@ def test_parameters_must_be_by_population():
         make_train(TINY, Trinity(sword=Flat), jax.devices()[:1])
 
 
+@pytest.mark.slow
 def test_the_explorer_is_paid_for_what_is_new(examples):
     *_, report = examples
     bonus = report.sums.reward - (report.sums.steps - report.sums.deaths)

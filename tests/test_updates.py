@@ -83,6 +83,7 @@ def test_the_loss_of_a_batch(kind):
     np.testing.assert_allclose(loss, total, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_steps_of_the_optimiser():
     """Clipped by element and by norm, decayed, then Adam: each population by itself, and one that waits stays."""
     chosen = {"max_gradient": 0.4, "max_norm": 0.9, "weight_decay": 0.1, "learning_rate": 0.01, "epsilon": 1e-3}
@@ -109,6 +110,7 @@ def test_steps_of_the_optimiser():
         np.testing.assert_allclose(got, flat, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_muon_changes_matrices_by_orthogonal_steps_as_large_as_the_learning_rate():
     """Each population by itself, and one that waits stays; the learning rate falls to its end."""
     chosen = {"optimiser": "muon", "learning_rate": 0.01, "learning_rate_end": 0.002, "anneal": 64, "max_norm": 0}

@@ -24,6 +24,7 @@ from train.vec_env import VecEnv
 KEYS = jax.random.split(KEY, 4)
 
 
+@pytest.mark.slow
 def test_a_batch_of_keys_is_refused_wherever_one_is_taken():
     env = small()
     obs, realm = jax.eval_shape(env.reset, KEY)
@@ -121,6 +122,7 @@ def same_when_traced(rules):
     return rules
 
 
+@pytest.mark.slow
 def test_worlds_and_policies_can_be_pickled_and_copied():
     env = small()
     for one in (env, env.rules, SMALL, experiment("law16"), Trinity(), vectorize(env, 3)):
@@ -140,6 +142,7 @@ def program(policy, obs, realm):
     return jax.jit(lambda *arguments: policy.act(*arguments)).lower(*arguments).as_text()
 
 
+@pytest.mark.slow
 def test_a_pickled_vec_env_goes_on_from_the_same_state():
     env = VecEnv(small(), np.int64(2), seed=np.uint32(5), tiles=GRASS, initial_population=np.int64(4))
     seen = env.reset()

@@ -232,6 +232,7 @@ def test_what_is_handed_out_is_the_learners_own():
         same = later
 
 
+@pytest.mark.slow
 def test_a_pool_gives_every_realm_its_map():
     pool = MapPool.generated(0, 8, SMALL)
     env = make_env(tiles=pool)

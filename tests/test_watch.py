@@ -72,6 +72,7 @@ def test_land_is_what_is_not_lava():
     assert land(material) == ((3, 2), (3, 9)) and land(material, 2) == ((1, 0), (7, 12))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     st.text() | st.binary() | st.recursive(
@@ -122,6 +123,7 @@ def test_what_is_out_of_bounds_is_refused_by_name(message, error):
     assert str(refused.value).startswith(error)
 
 
+@pytest.mark.slow
 def test_frames_tell_of_the_world(replay):
     totals = Totals(replay)
     depleted = np.zeros(replay.tiles.material.size, bool)
@@ -185,6 +187,7 @@ def with_room(replay):
     raise AssertionError("no such frame")
 
 
+@pytest.mark.slow
 def test_the_value_of_standing_is_that_of_an_agent_there(replay, policies):
     """An agent in a slot of its own, seen by nobody yet, expects what the probe did."""
     realm = replay.realm(with_room(replay))
@@ -210,6 +213,7 @@ def test_the_value_of_standing_is_that_of_an_agent_there(replay, policies):
         assert values[k] == pytest.approx(judged.value[slot], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_dependency_is_the_difference_that_another_makes(replay, policies):
     realm = replay.realm(with_room(replay))
     slot = int(np.flatnonzero(np.asarray(realm.agents.alive[:8]))[0])
@@ -260,6 +264,7 @@ def test_overlays_are_what_they_say(replay, inspector):
             inspector.overlay(TICKS, name, uid)
 
 
+@pytest.mark.slow
 def test_an_agent_is_told_as_it_is(replay, inspector, policies):
     realm = replay.realm(TICKS)
     slot = int(np.flatnonzero(np.asarray(realm.agents.alive[:8]))[0])

@@ -91,6 +91,7 @@ def test_a_browser_sees_goes_back_and_plays(play, replay, policies):
     served(play, policies, session)
 
 
+@pytest.mark.slow
 def test_a_stalled_browser_holds_up_nobody(play, replay, policies, monkeypatch):
     encode = protocol.encode
 

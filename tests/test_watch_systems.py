@@ -37,6 +37,7 @@ def policies(play):
     return TrainedPolicies(play.env, NAMES)
 
 
+@pytest.mark.slow
 def test_an_agent_has_what_systems_keep_of_it(play, policies):
     """By system and column, so that two systems may have columns of one name."""
     frame = play.replay.frames[-1]
@@ -77,6 +78,7 @@ def zoo():
     return play
 
 
+@pytest.mark.slow
 def test_things_with_a_place_are_sent_with_each_frame(zoo):
     replay = zoo.replay
     header, _ = protocol.decode(scene.hello(replay, ["#000000"] * 2, {}))

@@ -26,6 +26,7 @@ from scipy import ndimage
 from nmmo_jax.bench import peers
 from nmmo_jax.bench.machine import machine, run_program
 from nmmo_jax.bench.run import output_of
+from nmmo_jax.common.spelling import near
 from nmmo_jax.common.text import console
 from nmmo_jax.config import Config
 from nmmo_jax.draws import split
@@ -122,7 +123,8 @@ def _renamed(material: np.ndarray, names: Any) -> UInt8[np.ndarray, "*B r c"]:
     known = [_THEIRS.get(name, name) for name in names]
     made = np.array([KINDS.index(name) if name in KINDS else len(KINDS) for name in known], np.uint8)[material]
     if (odd := made == len(KINDS)).any():
-        raise ValueError(f"material {names[int(material[odd][0])]}: must be one of {', '.join(KINDS)}")
+        name = names[int(material[odd][0])]
+        raise ValueError(f"material {name}: must be one of {', '.join(KINDS)}{near(name, KINDS)}")
     return made
 
 

@@ -20,6 +20,7 @@ from nmmo_jax.policies.scripted import BY_AGENT, offered, play
 from nmmo_jax.policies.workers import SCRIPTS, TRADES, check_units, worker
 from nmmo_jax.vectorized import Vectorized
 
+_WORKER = "worker"  # all trades are played by one program
 _SYSTEMS = 2**30  # of the key for what systems offer; the policies have small numbers
 
 
@@ -80,22 +81,25 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
     loaded = {name: load(name, env) for name in dict.fromkeys(names) if name not in SCRIPTS}
     alike = groups(loaded, populations)
     check_units(names, env.config)
-    scripts = [name for name in dict.fromkeys(names) if name in SCRIPTS]
+    scripts = list(dict.fromkeys(_WORKER if name in TRADES else name for name in names if name in SCRIPTS))
     networks = list(dict.fromkeys(alike.values()))
     members = [[loaded[name] for name in loaded if alike[name] == group] for group in networks]
-    number = len(scripts)
+    number, trades = len(scripts), list(TRADES)
 
     def seat(seats: Sequence[int]) -> Any:
         playing = [names[index] for index in seats]
-        which = [number + networks.index(alike[one]) if one in alike else scripts.index(one) for one in playing]
-        return np.array(which, np.int32), [_rows(policies, playing, loaded) for policies in members]
+        kinds = [_WORKER if name in TRADES else name for name in playing]
+        which = [number + networks.index(alike[one]) if one in alike else scripts.index(one) for one in kinds]
+        trade = np.array([trades.index(one) if one in TRADES else 0 for one in playing], np.int32)
+        rows = [trade if one == _WORKER else () for one in scripts]
+        return np.array(which, np.int32), [*rows, *(_rows(policies, playing, loaded) for policies in members)]
 
     def acts(index: int, params: Any, keys: Any, obs: Any, realm: Any, rules: Any, core: Any) -> Any:
         if index >= number:
             action, core = members[index - number][0].act(params, keys, obs, realm, core, rules)
-        elif scripts[index] in TRADES:
-            trade = TRADES[scripts[index]]
-            action = jax.vmap(lambda key, obs: worker(trade, key, obs, env.config))(keys, obs)
+        elif scripts[index] == _WORKER:
+            trade = jnp.asarray(params)[realm.agents.population]
+            action = jax.vmap(lambda *told: worker(*told, env.config))(trade, keys, obs)
         else:
             action = jax.vmap(play((scripts[index],)))(keys, obs, realm)
             if env.config.systems and scripts[index] == "random":  # the other scripts do not know what systems offer
@@ -109,8 +113,7 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
     def act(params, keys, obs, realm, cores, rules=None):
         which, rows = params if any_seat else (fixed, params)
         which, told = jnp.asarray(which), []
-        each = [((), ())] * number + list(zip(rows, cores, strict=True))
-        for index, (own, core) in enumerate(each):
+        for index, (own, core) in enumerate(zip(rows, [*[()] * number, *cores], strict=True)):
             some = functools.partial(acts, index, own, keys, obs, realm, rules)
             none = functools.partial(idles, some)
             told.append(jax.lax.cond((which == index).any(), some, none, core) if any_seat else some(core))

@@ -2,18 +2,20 @@
 
 They are pure functions of what an agent sees, as all scripts (``nmmo_jax.policies.scripted``), of the units that are
 there: without packs nobody equips, without monsters nobody hunts. Rules: docs/rulebook-mmo.md.
+
+One program serves all trades: which of them an agent has is a number.
 """
 
 import dataclasses
-import functools
 from collections.abc import Iterable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32, PRNGKeyArray
+from jaxtyping import Array, Bool, Int32, PRNGKeyArray
 
 from nmmo_jax.actions import Action
+from nmmo_jax.common.lookup import one_of
 from nmmo_jax.config import Config
 from nmmo_jax.goals import View
 from nmmo_jax.mmo import kinds
@@ -61,6 +63,8 @@ TRADES = {
 
 SCRIPTS = (*POLICIES, *TRADES)
 """The names of all scripts."""
+_TRADES = tuple(TRADES.values())
+_PLACES = tuple(dict.fromkeys(place for trade in _TRADES for place in trade.places))
 
 
 def check_units(names: Iterable[str], config: Config) -> None:
@@ -72,8 +76,8 @@ def check_units(names: Iterable[str], config: Config) -> None:
             raise ValueError(f"policy={name}: needs a world with the system {needed}, as that of mmo")
 
 
-def worker(trade: Trade, key: PRNGKeyArray, obs: Observation, config: Config) -> Action:
-    """What agents of a trade do: moves, blows, and the use of their packs."""
+def worker(trade: Int32[Array, "N"], key: PRNGKeyArray, obs: Observation, config: Config) -> Action:
+    """What agents of some trades, by their places in ``TRADES``, do: moves, blows, and the use of their packs."""
     view, names = View(obs, config), {system.name for system in config.systems}
     choices: dict[str, Any] = {}
     if "items" in names:
@@ -87,18 +91,30 @@ def worker(trade: Trade, key: PRNGKeyArray, obs: Observation, config: Config) ->
         monsters = _Monsters(obs, config)
         choices["prey"] = monsters.prey()
         game, peril = monsters.places(view)
-    move = _move(trade, key, obs, view, game, peril)
+    work = jnp.where(_has([not one.places for one in _TRADES], trade), game, nowhere)
+    if "professions" in names:
+        work |= view.claimed(_works(trade, view))
+    move = _move(key, obs, view, work, peril)
     nobody = jnp.zeros_like(move)
     return to_action({"move": move, "style": style, "target": nobody, **choices}, obs, config)
 
 
-def _move(trade: Trade, key: PRNGKeyArray, obs: Observation, view: View, game: Bits, peril: Bits) -> Int32[Array, "N"]:
+def _works(trade: Int32[Array, "N"], view: View) -> Bits:
+    """The places at which each works."""
+    places = view.ground ^ view.ground
+    for name in _PLACES:
+        there = view.material(name)
+        there = view.beside(there) if name == "shoal" else there
+        places |= jnp.where(_has([name in one.places for one in _TRADES], trade), there, 0)
+    return places
+
+
+def _has(trades: list[bool], trade: Int32[Array, "N"]) -> Bool[Array, "1 N"]:
+    return one_of(trades, trade)[None] > 0
+
+
+def _move(key: PRNGKeyArray, obs: Observation, view: View, work: Bits, peril: Bits) -> Int32[Array, "N"]:
     """Out of peril; to water or a forest where that is needed; else to where it works; else on, as it was heading."""
-    work = game
-    if trade.places:
-        found = {place: view.material(place) for place in trade.places}
-        places = [view.beside(some) if place == "shoal" else some for place, some in found.items()]
-        work = view.claimed(functools.reduce(jnp.bitwise_or, places))
     calm = view.ground & ~peril
     goals = [view.material("forest"), view.beside(view.material("water")), work, view.edge(heading(key, obs)), calm]
     threatened = ((peril & view.here) != 0).any(axis=0)
@@ -130,12 +146,13 @@ def _style(obs: Observation, config: Config) -> Int32[Array, "N"]:
     return jnp.where(weapon >= 0, weapon, best)
 
 
-def _craft(trade: Trade, obs: Observation) -> Int32[Array, "N"]:
+def _craft(trade: Int32[Array, "N"], obs: Observation) -> Int32[Array, "N"]:
     """The first of what it makes that can be made now; 0: nothing."""
-    order = [number for kind in trade.makes for number, one in enumerate(RECIPES, 1) if one.product == kind]
-    wanted = np.zeros(len(RECIPES) + 1, np.int32)
-    wanted[order] = np.arange(len(order), 0, -1)
-    return jnp.argmax(jnp.where(obs.mask["craft"], wanted, 0), axis=1).astype(jnp.int32)
+    wanted = np.zeros((len(_TRADES), len(RECIPES) + 1), np.int32)
+    for row, one in zip(wanted, _TRADES, strict=True):
+        order = [number for kind in one.makes for number, recipe in enumerate(RECIPES, 1) if recipe.product == kind]
+        row[order] = np.arange(len(order), 0, -1)
+    return jnp.argmax(jnp.where(obs.mask["craft"], jnp.asarray(wanted)[trade], 0), axis=1).astype(jnp.int32)
 
 
 class _Pack:
@@ -146,7 +163,7 @@ class _Pack:
         self.kind, self.level, _, self.worn = _columns(obs, "pack", config, "kind", "level", "quantity", "worn")
         self.allowed = obs.mask["use"][:, 1:]
 
-    def use(self, trade: Trade) -> Int32[Array, "N"]:
+    def use(self, trade: Int32[Array, "N"]) -> Int32[Array, "N"]:
         """The position to use: what heals or feeds where that is needed, else better equipment; 0: nothing."""
         kind, health = self.kind, feature(self.obs, "health")[:, None]
         heals = ((kind == kinds.POTION) | (kind == kinds.HERB)) & (health < ILL)
@@ -157,11 +174,12 @@ class _Pack:
         worth = jnp.where(self.allowed, worth, 0)
         return jnp.where(worth.max(axis=1) > 0, 1 + jnp.argmax(worth, axis=1), 0).astype(jnp.int32)
 
-    def _better(self, trade: Trade) -> Int32[Array, "N 12"]:
+    def _better(self, trade: Int32[Array, "N"]) -> Int32[Array, "N 12"]:
         """By how much each thing to wear is better than what is worn in its place."""
         kind, total = self.kind, jnp.zeros(self.kind.shape, jnp.int32)
         hand = (kind >= kinds.SPEAR) & (kind <= kinds.CHISEL)
-        value = self.level + jnp.where(kind == trade.tool, 100, 0)
+        tool = one_of([one.tool for one in _TRADES], trade)[:, None]
+        value = self.level + jnp.where(kind == tool, 100, 0)
         weapon = (kind >= kinds.SPEAR) & (kind <= kinds.WAND)
         value += jnp.where(weapon, 50, 0)
         places = [hand, *(kind == one for one in (kinds.HAT, kinds.TOP, kinds.BOTTOM))]

@@ -186,13 +186,13 @@ class Hub:
     def _pace(self) -> tuple[Any, ...]:
         playback = self.playback
         rates = round(playback.ticks_per_second, 2), round(playback.agent_steps_per_second)
-        return playback.paused, playback.seconds, *rates
+        return playback.paused, playback.seconds, playback.compiling, *rates
 
     def _frame(
         self, view: RealmView, index: int, since: int, live: bool, taken: int | None, pace: tuple[Any, ...]
     ) -> bytes:
-        paused, seconds, ticks, steps = pace
-        fields = {"live": live, "taken": taken, "paused": paused, "seconds": seconds}
+        paused, seconds, compiling, ticks, steps = pace
+        fields = {"live": live, "taken": taken, "paused": paused, "seconds": seconds, "compiling": compiling}
         fields |= {"ticks_per_second": ticks, "agent_steps_per_second": steps}
         fields |= {"first": int(view.replay.frames[0].tick), "last": int(view.replay.frames[-1].tick)}
         if self.playback.live:

@@ -46,6 +46,7 @@ class Playback:
       realm: number of the realm that is shown.
       paused, seconds: the pace; 0 seconds per tick: as fast as possible.
       control: the agents that people play.
+      compiling: whether the first tick is in hand, for which the play is compiled: a minute or more in large worlds.
       failed: what ended the play, if anything has.
     """
 
@@ -61,6 +62,7 @@ class Playback:
         self._requests: dict[str, Callable[[], None]] = {}  # the last of each kind, in the order in which they came
         self._listener: Callable[[], None] = lambda: None
         self._closed, self.failed = False, None
+        self._compiled, self.compiling = not self.live, False
         self._since, self._ticks, self._steps = time.perf_counter(), 0, 0
         self.ticks_per_second = self.agent_steps_per_second = 0.0
         self._session = 0
@@ -182,9 +184,13 @@ class Playback:
         if self.live:
             play = self._plays[self.realm]
             actions = self.control.next_actions(play.replay, self.newest)
+            if not self._compiled:
+                self._compiled = self.compiling = True
+                self._listener()
             with self.lock:
                 play.tick(actions)
                 self.view.totals.catch_up()
+            self.compiling = False
             self.snapshot = Snapshot(self.view, len(play.replay), play.cores)
             self._forget(play)
         elif self.newest < len(self.view.replay):

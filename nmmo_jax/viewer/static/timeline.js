@@ -20,6 +20,7 @@ export class Timeline {
     this.playing = false; // plays the past, by asking for one frame after the other
     this.timer = 0;
     this.dragging = false;
+    this.compiling = 0; // since when the play is compiled for its first tick, milliseconds; 0: it is not
     const button = (id, icon, title, action) =>
       (this[id] = element("button", { class: "icon", title, "aria-label": title, onclick: action }, symbol(icon)));
     this.options = SPEEDS.map((seconds) => element("option", { value: seconds, text: named(seconds) }));
@@ -201,7 +202,10 @@ export class Timeline {
     const full = (this.slider.value - first) / Math.max(1, this.slider.max - first);
     this.slider.style.setProperty("--full", `${100 * full}%`);
     const end = frame.live && this.world.source === "live" ? "" : ` / ${number(last)}`;
-    setText(this.now, `tick ${number(frame.tick)}${end}`);
+    this.compiling = frame.compiling ? this.compiling || performance.now() : 0;
+    const waited = Math.round((performance.now() - this.compiling) / 1000);
+    setText(this.now, this.compiling ? `compiling, ${waited} s` : `tick ${number(frame.tick)}${end}`);
+    this.now.title = this.compiling ? "Before its first tick a world is compiled, which can take minutes" : "";
     byId("timeline").classList.toggle("past", !frame.live);
   }
 }
