@@ -99,7 +99,7 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
             action, core = members[index - number][0].act(params, keys, obs, realm, core, rules)
         elif scripts[index] == _WORKER:
             trade = jnp.asarray(params)[realm.agents.population]
-            action = jax.vmap(lambda *told: worker(*told, env.config))(trade, keys, obs)
+            action = jax.vmap(lambda trade, key, obs: worker(trade, key, obs, env.config))(trade, keys, obs)
         else:
             action = jax.vmap(play((scripts[index],)))(keys, obs, realm)
             if env.config.systems and scripts[index] == "random":  # the other scripts do not know what systems offer
