@@ -15,10 +15,9 @@ gc.set_threshold(100_000, 50, 100)  # tracing makes objects by the million; test
 
 # The files that take longest, which begin first: else the last of them is waited for when all others are done.
 LONGEST = (
-    "system_lists", "browser", "policy", "systems", "learned_from", "trinity", "properties", "smith", "equivalence",
-    "recorded", "births", "replay", "goals", "episodes", "scripted", "benchmarks", "jax_settings", "simulate", "tables",
-    "training", "watch", "evolution", "vec_env", "system_declarations", "neighbours", "docs_code", "docs", "new",
-    "browser_systems", "browser_look",
+    "recorded", "properties", "docs_code", "browser", "mmo_equivalence", "browser_look", "reference", "systems", "living",
+    "births", "smith", "browser_systems", "vec_env", "mmo_monsters", "environment", "equivalence", "watch_load",
+    "neighbours", "pretrained", "clone", "checkpoint", "replay",
 )  # fmt: skip
 
 

@@ -112,6 +112,7 @@ def test_places_are_environments_and_lives_are_episodes():
     assert min(reborn, waited, aged, ended) > 0
 
 
+@pytest.mark.slow
 def test_gymnasiums_checks_and_wrappers():
     for check in CHECKS:
         check(vector())

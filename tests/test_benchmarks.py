@@ -205,6 +205,7 @@ def test_vec_env_is_measured_in_the_full_house(monkeypatch):
         vec_env.main(vec_env.Rate(realms=1))
 
 
+@pytest.mark.slow
 def test_times_are_joined_to_the_source(program):
     events = [("loop", 0, 100), ("inner", 10, 30), ("inner", 50, 20), ("after", 100, 5)]
     events = [{"pid": 1, "tid": 1, "ts": ts, "dur": dur, "args": {"hlo_op": name}} for name, ts, dur in events]

@@ -40,6 +40,7 @@ def test_without_exploration_all_else_is_equal(trained):
     jax.tree.map(np.testing.assert_array_equal, (with_it, told), (without.replace(key=None), other))
 
 
+@pytest.mark.slow
 def test_every_agent_has_a_network_of_its_own_that_learns(trained):
     state, report = trained[False]
     for leaf in jax.tree.leaves(state.params):

@@ -128,6 +128,7 @@ def test_the_loss_is_that_of_the_teachers_choices(cloner):
     np.testing.assert_allclose(total, expected + TINY.settings.value_weight * value, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_temperatures(cloner):
     _, params, _, (_, obs, realm, rules) = cloner
     levels = Sword(TINY), Tempered(TINY, 0.5), Tempered(TINY, 1e-3)

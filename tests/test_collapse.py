@@ -97,6 +97,7 @@ def test_a_change_is_the_runs_that_it_is_made_of(fallen):
     assert results[f"ring-{2 * HOLD}-000"]["population"].shape == (7, WORLDS, HOLD)
 
 
+@pytest.mark.slow
 def test_half_are_removed_from_a_copy(fallen):
     study, _ = fallen
     census, pool = study.programs["ring"], MapPool.generated(5, WORLDS, SMALL, split="held_out")

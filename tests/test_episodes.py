@@ -140,6 +140,7 @@ def test_realms_start_anew_on_all_maps_of_the_pool(played):
     assert len(same) > 50 and np.mean(same) < 0.5  # every episode has chance of its own
 
 
+@pytest.mark.slow
 def test_what_is_learned_ends_with_the_episode(played):
     steps, ticks = played.steps, played.ticks
     value, following, reward, terminated, truncated, horizon = (

@@ -75,6 +75,7 @@ def slots(state, realm):
     return {int(uid[slot]): slot for slot in np.flatnonzero(alive)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [Source.PARENT, Source.LONG_LIVED, Source.RECENT])
 def test_newborns_have_the_genome_that_they_inherit(evolution, begun, source):
     """Without mutations to the last bit, into slots that were left in the same tick too; founders' are of chance."""

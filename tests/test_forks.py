@@ -70,6 +70,7 @@ def test_what_lives_at_the_fork_goes_on_as_without_it(stage):
     assert len({tuple(each) for each in found["food"][:, 0].tolist()}) > 1  # futures differ
 
 
+@pytest.mark.slow
 def test_a_neighbour_matters_and_one_far_away_does_not(stage):
     found = stage[-1]
     assert found["uid"].tolist() == [0, 3, 7]

@@ -77,6 +77,7 @@ def test_every_life_is_there_once(played):
     assert min(of.count(end) for end in END) > 0 and (table.seen == 0).sum() > 0 and (table.parent_uid >= 0).sum() > 3
 
 
+@pytest.mark.slow
 def test_what_follows_from_each_other(played):
     table, _ = played
     died, alive = table.end == 0, table.end == 2

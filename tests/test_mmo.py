@@ -12,7 +12,7 @@ from nmmo_jax.environment import make
 from nmmo_jax.mmo.monsters import monsters
 from nmmo_jax.mmo.skills import SKILLS_UNIT
 from nmmo_jax.play.players import players
-from nmmo_jax.policies.workers import TRADES
+from nmmo_jax.policies.workers import TRADES, worker
 from nmmo_jax.presets import PRESETS
 from nmmo_jax.vectorized import vectorize
 from train.settings import experiment
@@ -53,7 +53,7 @@ def test_one_program_serves_all_trades():
     alone = {name: players((name,), env) for name in TRADES}
     assert len({who.kind for who in alone.values()}) == 1 != len({str(who.params) for who in alone.values()})
     mixed = players((*TRADES, "random"), env)
-    assert mixed.kind[0] == ("worker", "random") and len(mixed.params) == 2
+    assert mixed.kind[0] == ("random", worker) and len(mixed.params) == 1
 
 
 @pytest.mark.slow

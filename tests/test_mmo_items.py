@@ -130,6 +130,7 @@ def test_which_skill_a_kind_needs():
             assert mask[:8, 1 + place].tolist() == (able if usable else [False] * 8), one
 
 
+@pytest.mark.slow
 def test_what_is_worn():
     """One in each place; at a level that one has; off at any."""
     carried = [(0, HAT, 2), (3, HAT, 1, 1, 1), (5, TOP, 9, 1, 1), (7, SPEAR, 1, 1, 1), (8, ROD, 1), (9, ARROW, 1, 7)]

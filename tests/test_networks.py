@@ -217,6 +217,7 @@ def test_a_policy_does_what_the_masks_allow(played):
             assert (move, style, target) == (0, 0, -1)
 
 
+@pytest.mark.slow
 def test_empty_slots_do_not_matter_and_chance_follows_the_uid(played):
     params, act, keys, obs, realm = played
     obs, realm = one(obs, 0), one(realm, 0)

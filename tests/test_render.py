@@ -73,6 +73,7 @@ def test_agents_are_where_they_are_and_forests_are_scrub(scale):
     assert harvested > 3
 
 
+@pytest.mark.slow
 def test_what_happens_is_seen():
     """Lines of attacks, crosses of the dead, white edges of the newborn, bars of lost health."""
     replay = played()

@@ -101,6 +101,7 @@ def test_a_saved_replay_is_read_as_it_was(law, tmp_path):
         save_replay(replay, tmp_path / "nowhere" / "replay.npz")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [False, True])
 def test_a_realm_can_be_made_of_every_frame(law):
     replay = played(law)

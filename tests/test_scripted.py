@@ -94,6 +94,7 @@ def test_only_random_play_meets_lava_or_walls(small_world, game):
             assert burnt == 0 and not bumps.any()
 
 
+@pytest.mark.slow
 def test_wanderers_keep_walking_and_mostly_straight_on(small_world):
     history = small_world["law"]
     wanders = history["population"] == NAMES.index("wanderer")

@@ -63,6 +63,7 @@ def test_births_are_accounted_for(results):
     np.testing.assert_array_equal(ended, [row["births"] for row in metrics["populations"]])
 
 
+@pytest.mark.slow
 def test_visits_are_vitals(results):
     _, metrics, arrays = results
     assert arrays["visits"].shape == (2, 2, 14, 16)

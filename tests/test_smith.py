@@ -64,6 +64,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(train, tmp_path, monkeypatc
         smith.Native(other, out=tmp_path / "part", updates=8, resume=True).run()
 
 
+@pytest.mark.slow
 def test_gradients_that_stay_without_a_number_end_the_run(train, tmp_path, monkeypatch):
     def run(state, updates):
         state, report = train.run(state, updates)

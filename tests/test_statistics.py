@@ -90,6 +90,7 @@ def test_tally_agrees_with_the_event_log(played):
     assert (tally.deaths.sum(axis=1) > 0).sum() >= 3  # the play was rough enough to show most causes
 
 
+@pytest.mark.slow
 def test_tally_counts_who_acts_and_who_lives(played):
     tally, _, _, acted, living = played
     assert tally.steps.sum() == acted

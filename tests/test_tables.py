@@ -110,6 +110,7 @@ def test_a_sweep(runs):
     assert about["rules"]["max_food"] == 32 and about["config"]["num_agents"] == 16
 
 
+@pytest.mark.slow
 def test_a_sweep_as_a_grid(runs):
     xarray = pytest.importorskip("xarray")
     pytest.importorskip("h5py")

@@ -152,6 +152,7 @@ def test_three_meet_in_a_world_that_they_can_share():
     assert (config.num_agents, config.num_populations) == (126, 3)
 
 
+@pytest.mark.slow
 def test_report(played):
     made, found, out = played
     report(made, out, found)

@@ -120,6 +120,7 @@ def test_a_god_says_where_the_newborn_go_and_who_learns(four):
     assert (report.losses["entropy"][1:, 0] > 0.5).all() and (report.losses["entropy"][:, 1] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_pantheon_is_told_of_every_update(four):
     _, state, report = four
     seen = state.optimiser[1]
@@ -220,6 +221,7 @@ def test_the_explorer_is_paid_for_what_is_new(examples):
         make_train(TINY, Trinity(god=Explorer))
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_learns(examples):
     _, first, state, report = examples
     assert (report.skipped == 0).all() and (report.losses["entropy"] > 0.5).all()

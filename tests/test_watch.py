@@ -148,6 +148,7 @@ def test_frames_tell_of_the_world(replay):
     )
 
 
+@pytest.mark.slow
 def test_a_frame_tells_who_hit_whom(replay):
     totals, hits = Totals(replay), 0
     for index in range(1, TICKS + 1):

@@ -48,6 +48,7 @@ def test_an_agent_has_what_systems_keep_of_it(play, policies):
     assert header["own"] == {f"manners.{name}": value for name, value in own.items()}
 
 
+@pytest.mark.slow
 def test_a_hello_has_what_is_declared(play):
     header, _ = protocol.decode(scene.hello(play.replay, ["#000000"] * 2, {}))
     assert [one["name"] for one in header["causes"]] == ["lava", "starvation", "thirst", "combat", "boredom"]
@@ -101,6 +102,7 @@ def test_things_with_a_place_are_sent_with_each_frame(zoo):
     assert arguments["make"]["labels"] == ["nothing", "hook", "line"]
 
 
+@pytest.mark.slow
 def test_things_are_in_pictures(zoo):
     """A diamond in the colour of the kind, where nobody stands before it."""
     painter, replay = Painter(zoo.replay, [3], scale=12), zoo.replay

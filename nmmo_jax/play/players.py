@@ -16,11 +16,10 @@ from nmmo_jax.draws import fold_in
 from nmmo_jax.environment import Environment
 from nmmo_jax.living import Who, fold_living
 from nmmo_jax.observations import Observation
-from nmmo_jax.policies.scripted import BY_AGENT, offered, play
+from nmmo_jax.policies.scripted import BY_AGENT, POLICIES, offered, play
 from nmmo_jax.policies.workers import SCRIPTS, TRADES, check_units, worker
 from nmmo_jax.vectorized import Vectorized
 
-_WORKER = "worker"  # all trades are played by one program
 _SYSTEMS = 2**30  # of the key for what systems offer; the policies have small numbers
 
 
@@ -81,23 +80,24 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
     loaded = {name: load(name, env) for name in dict.fromkeys(names) if name not in SCRIPTS}
     alike = groups(loaded, populations)
     check_units(names, env.config)
-    scripts = list(dict.fromkeys(_WORKER if name in TRADES else name for name in names if name in SCRIPTS))
+    scripts = [name for name in dict.fromkeys(names) if name in POLICIES]
+    workers = [worker] if TRADES.keys() & set(names) else []
     networks = list(dict.fromkeys(alike.values()))
     members = [[loaded[name] for name in loaded if alike[name] == group] for group in networks]
-    number, trades = len(scripts), list(TRADES)
+    kinds, trades = [*scripts, *workers, *networks], list(TRADES)  # one program plays all trades
+    number = len(scripts) + len(workers)
 
     def seat(seats: Sequence[int]) -> Any:
         playing = [names[index] for index in seats]
-        kinds = [_WORKER if name in TRADES else name for name in playing]
-        which = [number + networks.index(alike[one]) if one in alike else scripts.index(one) for one in kinds]
+        which = [kinds.index(worker if one in TRADES else alike.get(one, one)) for one in playing]
         trade = np.array([trades.index(one) if one in TRADES else 0 for one in playing], np.int32)
-        rows = [trade if one == _WORKER else () for one in scripts]
-        return np.array(which, np.int32), [*rows, *(_rows(policies, playing, loaded) for policies in members)]
+        rows = [_rows(policies, playing, loaded) for policies in members]
+        return np.array(which, np.int32), [trade, *rows] if workers else rows
 
     def acts(index: int, params: Any, keys: Any, obs: Any, realm: Any, rules: Any, core: Any) -> Any:
         if index >= number:
             action, core = members[index - number][0].act(params, keys, obs, realm, core, rules)
-        elif scripts[index] == _WORKER:
+        elif kinds[index] is worker:
             trade = jnp.asarray(params)[realm.agents.population]
             action = jax.vmap(lambda trade, key, obs: worker(trade, key, obs, env.config))(trade, keys, obs)
         else:
@@ -113,7 +113,8 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
     def act(params, keys, obs, realm, cores, rules=None):
         which, rows = params if any_seat else (fixed, params)
         which, told = jnp.asarray(which), []
-        for index, (own, core) in enumerate(zip(rows, [*[()] * number, *cores], strict=True)):
+        rows, cores = [*[()] * len(scripts), *rows], [*[()] * number, *cores]
+        for index, (own, core) in enumerate(zip(rows, cores, strict=True)):
             some = functools.partial(acts, index, own, keys, obs, realm, rules)
             none = functools.partial(idles, some)
             told.append(jax.lax.cond((which == index).any(), some, none, core) if any_seat else some(core))
@@ -125,7 +126,7 @@ def players(names: tuple[str, ...], env: Environment, load: Load = scripted_only
         return [policies[0].initial(realms) for policies in members]
 
     fixed, params = seat([population % len(names) for population in range(populations)])
-    kind = (*scripts, *(policies[0].kind for policies in members))
+    kind = (*scripts, *workers, *(policies[0].kind for policies in members))
     if any_seat:
         return Players(act, (fixed, params), initial, kind, seat)
     each = play(names) if BY_AGENT.issuperset(names) and not env.config.systems else None
