@@ -16,8 +16,8 @@ gc.set_threshold(100_000, 50, 100)  # tracing makes objects by the million; test
 # The files that take longest, which begin first: else the last of them is waited for when all others are done.
 LONGEST = (
     "recorded", "properties", "docs_code", "browser", "mmo_equivalence", "browser_look", "reference", "systems",
-    "living", "births", "smith", "browser_systems", "vec_env", "mmo_monsters", "environment", "equivalence", "watch_load",
-    "neighbours", "pretrained", "clone", "checkpoint", "replay",
+    "living", "births", "smith", "browser_systems", "vec_env", "mmo_monsters", "environment", "equivalence",
+    "watch_load", "neighbours", "pretrained", "clone", "checkpoint", "replay",
 )  # fmt: skip
 
 
