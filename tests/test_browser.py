@@ -5,11 +5,12 @@ Pictures are left in .cache/screenshots. Needs Chromium; software rendering will
 
 import numpy as np
 import pytest
-from browsing import PUBLIC, at_rest, eventually, keep, needs_browser, state, until
+from browsing import PUBLIC, at_rest, eventually, keep, needs_browser, state, step, sync_api, until
 from proxy import PREFIX, front
 from slow import slow_but
 
 from nmmo_jax import make
+from nmmo_jax.kinds import Material
 from nmmo_jax.play.players import players
 from nmmo_jax.play.playing import Play
 from nmmo_jax.viewer import protocol
@@ -23,6 +24,7 @@ from nmmo_jax.world.pool import MapPool
 from train.policy import load_named
 
 pytestmark = needs_browser
+expect = sync_api.expect
 NAMES = ("chaos128", "forager")
 TICKS = 30
 OVERLAYS = ("value", "visits", "density", "forest", "dependency", "target")
@@ -167,6 +169,27 @@ def test_it_goes_on_and_a_person_plays(page, served):
     slot = np.flatnonzero(agents.uid == uid)[0]
     moved = [int(frame.move[slot]) for frame in playback.view.replay.frames[before + 3 : before + 5]]
     assert moved == [0, 0]  # nobody has told it to
+
+
+def test_a_person_is_told_of_what_its_agent_has_died(page, served):
+    playback, _ = served
+    frame, ground = playback.view.replay.frames[playback.newest], np.asarray(playback.view.replay.tiles.material)
+    agents, walkable = frame.agents, (ground >= Material.GRASS) & (ground <= Material.FOREST)
+    free = [k for k in np.flatnonzero(agents.alive) if walkable[3 : agents.row[k], agents.col[k]].all()]  # to lava
+    slot = min(free, key=lambda k: agents.row[k])
+    while state(page, "state.selected?.uid") != agents.uid[slot]:
+        page.keyboard.press("n")
+    page.keyboard.press("g")
+    until(page, f"window.nmmo.state.taken === {agents.uid[slot]}")
+    page.keyboard.down("ArrowUp")
+    for _ in range(agents.row[slot]):
+        page.wait_for_timeout(100)  # the key is to be heard before the tick
+        step(page, playback)
+        if not state(page, f"state.agent({agents.uid[slot]})"):
+            break
+    page.keyboard.up("ArrowUp")
+    expect(page.locator("#toasts")).to_contain_text("has died: ")
+    expect(page.locator("#control")).to_be_hidden()
 
 
 @pytest.mark.slow

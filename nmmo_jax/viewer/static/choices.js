@@ -120,6 +120,12 @@ export class Choices {
     return null;
   }
 
+  /** The row of a table that is at a position, as `find` takes it. */
+  thingAt({ argument }, k) {
+    const table = this.world.tables.findIndex(({ name }) => name === argument.table);
+    return { table, number: thing(argument, k, this.message?.data) };
+  }
+
   /** What is at a position, in words. */
   told(row, k) {
     return told(row.argument, k, this.message?.data, this.world);

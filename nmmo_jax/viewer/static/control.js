@@ -14,6 +14,7 @@ export class Control {
     this.style = 0;
     this.held = null; // the direction that is held, clockwise from the top of the picture
     this.target = null; // who or what is attacked in the coming tick, in words
+    this.quarry = this.foe = null; // the thing, {table, number}, and the agent, a uid, that were attacked last
     this.striking = null; // the attack whose key is held: of the nearest thing, or agent
     this.tick = null; // of the newest frame
     const own = element("div", { class: "own" });
@@ -56,7 +57,7 @@ export class Control {
     const isPlaced = ({ argument }) => argument.table && argument.columns.some(({ name }) => name === "row");
     this.hunt.hidden = !this.choices.rows.some(isPlaced);
     this.styles.replaceChildren(...this.buttons);
-    this.held = this.target = this.striking = null;
+    this.held = this.target = this.striking = this.quarry = this.foe = null;
     this.choose(0);
   }
 
@@ -117,6 +118,7 @@ export class Control {
   /** Attacks an agent in the coming tick. */
   attack(uid, style = this.style) {
     if (uid === this.uid) return;
+    this.foe = uid;
     this.target = this.world.nameOf(uid);
     this.send({ do: "act", choices: { style, target: uid } });
     this.draw();
@@ -131,20 +133,22 @@ export class Control {
 
   strikeAt({ row, k }) {
     this.target = this.choices.told(row, k);
+    this.quarry = this.choices.thingAt(row, k);
     this.send({ do: "act", choices: { style: this.style } });
     this.choices.take(row, k);
     this.draw();
   }
 
-  /** The nearest that the mask allows: things (KeyF) or agents (KeyX). */
+  /** Of what the mask allows, things (KeyF) or agents (KeyX): the one that was attacked last, else the nearest. */
   strikeNearest(what, told = false) {
-    const found = what === "KeyF" ? this.choices.nearest : this.nearestAgent;
+    const again = this.quarry && this.choices.find(this.quarry);
+    const found = what === "KeyF" ? again || this.choices.nearest : this.nearestAgent;
     if (!found) return told && this.say(this.choices.message ? "nothing is in reach" : "not known yet: a moment");
     if (what === "KeyF") this.strikeAt(found);
     else this.attack(found.uid, found.style);
   }
 
-  /** Of the agents that can be attacked, by the style that is on where it can, or else by another. */
+  /** Of the agents that can be attacked, by the style that is on where it can, or else by another; first the last. */
   get nearestAgent() {
     const { data } = this.choices.message ?? {};
     const mask = data?.["mask.target"];
@@ -157,7 +161,7 @@ export class Control {
         const other = k !== nothing && mask[style * size + k] ? this.world.agent(data.visible[k]) : null;
         if (!other) continue;
         const away = Math.max(Math.abs(other.row - own.row), Math.abs(other.col - own.col));
-        const order = away + (style === this.style ? 0 : 0.5);
+        const order = away + (style === this.style ? 0 : 0.5) - (data.visible[k] === this.foe ? 1000 : 0);
         if (!found || order < found.order) found = { uid: data.visible[k], style, order };
       }
     }
@@ -172,7 +176,10 @@ export class Control {
 
   /** A new frame: what is held goes on; an attack and what else was chosen were for one tick. */
   frame() {
-    if (this.uid !== this.played) this.choices.mask(null);
+    if (this.uid !== this.played) {
+      this.choices.mask(null);
+      this.quarry = this.foe = null;
+    }
     this.played = this.uid;
     const { tick, last } = this.world.frame;
     const newest = Math.max(tick, last);
@@ -207,6 +214,7 @@ export class Control {
     const numbers = uid === null ? null : this.world.agent(uid);
     if (!numbers) {
       this.terrain.showReach(null);
+      byId("control").hidden = true; // who has died is played no more
       return;
     }
     this.name.textContent = this.world.name(numbers.population, uid);

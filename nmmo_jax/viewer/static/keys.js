@@ -26,7 +26,7 @@ const HELP = [
   ]],
   ["Playing an agent", [
     ["arrows", "move, as long as they are held; what lies there is harvested"],
-    ["F", "strike the nearest thing in reach, say a monster; held: again in every tick"],
+    ["F", "strike the nearest thing in reach, say a monster, and then the same again; held: in every tick"],
     ["X", "attack the nearest agent in reach, likewise"], ["3 4 5", "style of the attack"],
     ["click", "attack this agent, strike this thing"], ["shift click", "select instead"],
     ["C · shift C", "open the menu of what can be chosen (use, craft …) · the next, the one before"],

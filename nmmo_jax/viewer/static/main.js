@@ -38,7 +38,11 @@ let refreshing = 0;
 
 function report(text, quiet = false) {
   errors.push(text);
-  if (quiet) return;
+  if (!quiet) tell(text);
+}
+
+/** Something to read, for a while. */
+function tell(text) {
   const toast = element("p", { text });
   byId("toasts").append(toast);
   setTimeout(() => toast.remove(), 6000);
@@ -150,11 +154,13 @@ function frame(message) {
   const gap = (now - arrived) / 1000;
   if (gap < 2) interval += (gap - interval) * 0.2;
   arrived = now;
-  const taken = world.frame?.taken ?? null;
+  const { taken = null, tick } = world.frame ?? {};
   world.takeFrame(message);
   if (world.frame.live) history.add(world.frame.tick, world.living, world.frame.lifetime, world.frame.age);
   timeline.frame();
   control.frame();
+  const played = taken !== null && world.frame.live && world.frame.tick !== tick;
+  if (played && !world.agent(taken)) tell(world.deathOf(taken));
   if ((world.frame.taken ?? null) !== taken) {
     agents.choose({ taken: world.frame.taken ?? null });
     if (control.uid !== null) {

@@ -83,6 +83,16 @@ export class World {
     return i === undefined ? `#${uid}` : this.name(this.agents.population[i], uid);
   }
 
+  /** Of what an agent has died, in words, as far as this frame tells. */
+  deathOf(uid) {
+    for (let k = 0; k + 4 < this.deaths.length; k += 5) {
+      if (this.deaths[k] !== uid) continue;
+      const [population, cause] = [this.deaths[k + 1], this.causes[this.deaths[k + 4] - 1]?.name ?? "age"];
+      return `${this.name(population, uid)} has died: ${cause}`;
+    }
+    return `#${uid} has died`;
+  }
+
   /** The numbers of a living agent as received, or null. */
   agent(uid) {
     const i = this.index.get(uid);
