@@ -115,6 +115,7 @@ def test_half_are_removed_from_a_copy(fallen):
     assert np.asarray(worlds.realm.agents.alive).sum() == number.sum()  # not used up with its copy
 
 
+@pytest.mark.slow
 def test_forests_wait_anew_after_a_change_of_regrowth(fallen):
     study, _ = fallen
     census, pool = study.programs["ring"], MapPool.generated(5, WORLDS, SMALL, split="held_out")

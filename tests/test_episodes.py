@@ -167,6 +167,7 @@ def test_what_is_learned_ends_with_the_episode(played):
         np.testing.assert_allclose(got[alive[rollout]], expected[alive[rollout]], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_sums(played):
     """Of lives one by one: what they stood on, and whether they had stood there before."""
     lives: dict[tuple, set] = {}

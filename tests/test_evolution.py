@@ -119,6 +119,7 @@ def test_newborns_have_the_genome_that_they_inherit(evolution, begun, source):
     assert fresh > 0 or source != Source.PARENT
 
 
+@pytest.mark.slow
 def test_every_life_is_in_the_table(evolution, begun):
     state, first = begun
     state, second = evolution.run(state, 70, Source.PARENT, 0.1)

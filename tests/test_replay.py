@@ -111,6 +111,7 @@ def test_a_realm_can_be_made_of_every_frame(law):
         assert replay.cut(first, len(replay)).verify() is None
 
 
+@pytest.mark.slow
 def test_cuts(tmp_path):
     replay = played()
     part = replay.cut(20, 50)

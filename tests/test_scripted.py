@@ -111,6 +111,7 @@ def mean_life(history, name):
     return len(seen["age"]) / max((seen["cause"] != Cause.NONE).sum(), 1)
 
 
+@pytest.mark.slow
 def test_foresight_lengthens_lives(small_world):
     lives = {name: mean_life(small_world["law"], name) for name in NAMES}
     assert lives["wanderer"] > 3 * lives["random"]

@@ -73,6 +73,7 @@ def test_visits_are_vitals(results):
     assert (arrays["visits"].sum(axis=1)[np.isin(arrays["material"], (Material.WATER, Material.STONE))] == 0).all()
 
 
+@pytest.mark.slow
 def test_lifetimes(results):
     _, metrics, arrays = results
     for p, row in enumerate(metrics["populations"]):

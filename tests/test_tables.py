@@ -129,6 +129,7 @@ def test_a_sweep_as_a_grid(runs):
         assert json.loads(found.attrs["nmmo-jax"])["command"] == "sweep"
 
 
+@pytest.mark.slow
 def test_an_evaluation(runs):
     _, _, out = runs["evaluate"]
     measures, of, ages = rows(out, "measures"), rows(out, "populations"), rows(out, "ages")
@@ -256,6 +257,7 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
     out = tmp_path / "out"
     with pytest.raises(ValueError, match="--tables trees: must be some of parquet"):
         TournamentCommand(policy=("random",), tables=("trees",), out=out).run()
+    pytest.importorskip("h5netcdf")  # which remembers what it did not find when it was imported
     for module, kind in (("pyarrow", "parquet"), ("h5py", "netcdf")):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(ValueError, match=rf"{module} cannot be imported .* pip install {module}, or .*\[science\]"):

@@ -229,6 +229,7 @@ def test_a_network_of_ones_own_learns(examples):
     assert all(jax.tree.leaves(moved)), moved
 
 
+@pytest.mark.slow
 def test_the_worst_population_becomes_a_copy_of_the_best(examples):
     _, first, state, report = examples
     assert rows_that_differ(*(jax.tree.map(lambda x, p=p: x[[p, p]], first) for p in range(2))) == [True, True]

@@ -235,6 +235,7 @@ def test_dependency_is_the_difference_that_another_makes(replay, policies):
     assert checked > 3
 
 
+@pytest.mark.slow
 def test_overlays_are_what_they_say(replay, inspector):
     def values(name, index, uid=None):
         header, arrays = protocol.decode(inspector.overlay(index, name, uid))
