@@ -195,6 +195,9 @@ def test_a_person_hunts_and_uses_what_it_carries_by_keyboard(browser, size):
         masked(page, playback)
         page.mouse.click(*at_rest(page, "state.thingPosition(0, 1)"))
         assert step(page, playback).of["zoo"]["struck"][slot] == 1
+        masked(page, playback)
+        page.keyboard.press("f")  # the same again, and not the first of those that are as near
+        assert step(page, playback).of["zoo"]["struck"][slot] == 1
         box = page.locator("#control").bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= size[0]
         page.keyboard.press("?")

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -186,7 +187,9 @@ class Hub:
     def _pace(self) -> tuple[Any, ...]:
         playback = self.playback
         rates = round(playback.ticks_per_second, 2), round(playback.agent_steps_per_second)
-        return playback.paused, playback.seconds, playback.compiling, *rates
+        since = playback.compiling  # read once: the thread of the playback changes it
+        compiling = None if since is None else round(time.perf_counter() - since)
+        return playback.paused, playback.seconds, compiling, *rates
 
     def _frame(
         self, view: RealmView, index: int, since: int, live: bool, taken: int | None, pace: tuple[Any, ...]

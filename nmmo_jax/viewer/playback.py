@@ -46,7 +46,8 @@ class Playback:
       realm: number of the realm that is shown.
       paused, seconds: the pace; 0 seconds per tick: as fast as possible.
       control: the agents that people play.
-      compiling: whether the first tick is in hand, for which the play is compiled: a minute or more in large worlds.
+      compiling: since when the first tick is in hand, for which the play is compiled (of ``time.perf_counter``): a minute
+        or more in large worlds; None: it is not.
       failed: what ended the play, if anything has.
     """
 
@@ -62,7 +63,7 @@ class Playback:
         self._requests: dict[str, Callable[[], None]] = {}  # the last of each kind, in the order in which they came
         self._listener: Callable[[], None] = lambda: None
         self._closed, self.failed = False, None
-        self._compiled, self.compiling = not self.live, False
+        self._compiled, self.compiling = not self.live, None
         self._since, self._ticks, self._steps = time.perf_counter(), 0, 0
         self.ticks_per_second = self.agent_steps_per_second = 0.0
         self._session = 0
@@ -176,7 +177,7 @@ class Playback:
                     self._advance()
                     due = max(due, began - self.seconds) + self.seconds
         except Exception as error:
-            self.failed = f"the play ended: {type(error).__name__}: {error}"
+            self.failed, self.compiling = f"the play ended: {type(error).__name__}: {error}", None
             self._listener()
             raise
 
@@ -185,12 +186,12 @@ class Playback:
             play = self._plays[self.realm]
             actions = self.control.next_actions(play.replay, self.newest)
             if not self._compiled:
-                self._compiled = self.compiling = True
+                self._compiled, self.compiling = True, time.perf_counter()
                 self._listener()
             with self.lock:
                 play.tick(actions)
                 self.view.totals.catch_up()
-            self.compiling = False
+            self.compiling = None
             self.snapshot = Snapshot(self.view, len(play.replay), play.cores)
             self._forget(play)
         elif self.newest < len(self.view.replay):

@@ -202,7 +202,8 @@ export class Timeline {
     const full = (this.slider.value - first) / Math.max(1, this.slider.max - first);
     this.slider.style.setProperty("--full", `${100 * full}%`);
     const end = frame.live && this.world.source === "live" ? "" : ` / ${number(last)}`;
-    this.compiling = frame.compiling ? this.compiling || performance.now() : 0;
+    if (frame.compiling == null) this.compiling = 0;
+    else this.compiling ||= performance.now() - 1000 * frame.compiling;
     const waited = Math.round((performance.now() - this.compiling) / 1000);
     setText(this.now, this.compiling ? `compiling, ${waited} s` : `tick ${number(frame.tick)}${end}`);
     this.now.title = this.compiling ? "Before its first tick a world is compiled, which can take minutes" : "";
