@@ -65,13 +65,20 @@ def test_each_population_does_what_its_trade_does():
     act = jax.jit(lambda params: mixed.act(params, keys, obs, realms, [])[0])
     together = act(mixed.params)
     population = np.asarray(realms.agents.population)
-    moves = set()
+    moves = {}
     for number, name in enumerate(TRADES):
         alone, own = act(players((name,), env).params), population == number
         for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
             np.testing.assert_array_equal(np.asarray(one)[own], np.asarray(other)[own])
-        moves.add(np.asarray(alone.move).tobytes())
-    assert len(moves) > 1
+        moves[name] = np.asarray(alone.move)
+    assert any((moves["hunter"] != move).any() for move in moves.values())
+    seated = players((*TRADES, "wanderer"), env, any_seat=True)  # who plays what, as parameters of one program
+    act, names = jax.jit(lambda params: seated.act(params, keys, obs, realms, [])[0]), list(TRADES)
+    for one, other in zip(jax.tree.leaves(act(seated.seat(range(7)))), jax.tree.leaves(together), strict=True):
+        np.testing.assert_array_equal(one, other)
+    smiths = act(seated.seat([names.index("smith")] * 6 + [len(names)]))
+    np.testing.assert_array_equal(np.asarray(smiths.move)[population < 6], moves["smith"][population < 6])
+    assert (np.asarray(smiths.move)[population == 6] != moves["smith"][population == 6]).any()
 
 
 @pytest.mark.slow

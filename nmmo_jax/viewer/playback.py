@@ -46,8 +46,8 @@ class Playback:
       realm: number of the realm that is shown.
       paused, seconds: the pace; 0 seconds per tick: as fast as possible.
       control: the agents that people play.
-      compiling: since when the first tick is in hand, for which the play is compiled (of ``time.perf_counter``): a minute
-        or more in large worlds; None: it is not.
+      compiling: since when the play is compiled, which its first tick begins with, of ``time.perf_counter``; None: it
+        is not.
       failed: what ended the play, if anything has.
     """
 
