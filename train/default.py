@@ -88,7 +88,7 @@ class Default(nn.Module):
         for argument in self._arguments():
             query = outputs[argument.name]
             if argument.among in listed:  # a query meets each, and one number is for nothing
-                each = (listed[argument.among] * query[..., None, :-1]).sum(axis=-1)
+                each = jnp.einsum("bkh,bh->bk", listed[argument.among], query[..., :-1])
                 outputs[argument.name] = jnp.concatenate([query[..., -1:], each], axis=-1)
             elif argument.among == "visible":
                 each = attend(inputs.visible, query[:, :-1], self.config)

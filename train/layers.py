@@ -180,14 +180,11 @@ def _max_forward(visible, listed, kernel, config):
 def _max_backward(config, residual, cotangent):
     visible, listed, who = residual
 
-    def product(visible, who, cotangent):  # of each of the others: a single one takes three times as long
+    def product(visible, who, cotangent):
         number = visible.shape[1]
         features = scaled_visible(visible, config).reshape(len(visible), number, NUM_FEATURES)
-        flat = who.astype(jnp.int32).reshape(-1), cotangent.reshape(-1)  # long rows, of numbers as wide as the rest
-        whose, asked = jax.lax.optimization_barrier(flat)
-        index = jnp.arange(number, dtype=jnp.int32)[:, None]
-        share = jnp.where((whose == index) & (index > 0), asked, 0).reshape(number, *who.shape)
-        return jnp.einsum("bvf,vbh->vfh", features, share).sum(axis=0)
+        best = jnp.take_along_axis(features, who[..., None].astype(jnp.int32), axis=1, mode="promise_in_bounds")
+        return jnp.einsum("bhf,bh->fh", best, jnp.where(who > 0, cotangent, 0))
 
     def at_once(visible, who, cotangent):
         best = jnp.take_along_axis(visible, who[..., None].astype(jnp.int32), axis=1)  # [B, H, F]
