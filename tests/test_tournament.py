@@ -12,6 +12,7 @@ import pytest
 from small import SMALL
 
 from nmmo_jax import Config, Environment
+from nmmo_jax.commands.tournament import Tournament as TournamentCommand
 from nmmo_jax.play.players import players
 from nmmo_jax.world.pool import MapPool
 from train.checkpoint import Checkpoints
@@ -232,6 +233,36 @@ def test_programs_are_shared_by_who_differs_in_parameters_only(alike):
     assert kinds[0] == kinds[1]
     others = [(one, "random", other), (one, other, "forager"), (one, one, one)]
     assert all(players(names, env, load_named).kind != kinds[0] for names in others)
+
+
+@pytest.mark.slow
+def test_one_program_serves_however_they_are_seated():
+    """And counts what a program of those seats alone does."""
+    env = Environment(SMALL)
+    programs, tiles = Programs(env, 2), MapPool.generated(5, 2, SMALL, split="held_out").tiles(jnp.arange(2))
+    used = []
+    for names in (("forager", "random"), ("random", "forager")):
+        census, params = programs.census(names)
+        alone = Census(env, players(names, env), 2)
+        counts = [
+            one.run(one.begin(5, tiles), 40, **given)[1].counts
+            for one, given in ((census, {"params": params}), (alone, {}))
+        ]
+        jax.tree.map(np.testing.assert_array_equal, *counts)
+        assert counts[0].steps.sum() > 0
+        used.append(census)
+    assert used[0] is used[1]
+
+
+def test_the_game_is_that_of_who_takes_part(tmp_path):
+    def env(*names, **given):
+        return TournamentCommand(policy=names, form="minutes", sizes=(8,), **given)._filled().study(tmp_path).env
+
+    assert [system.name for system in env("random", "hunter").config.systems][:2] == ["skills", "monsters"]
+    assert not env("random", "forager").config.systems
+    attacks = [bool(env("random", name).rules.attacks_enabled) for name in ("chaos128", "law128")]
+    assert attacks == [True, False]
+    assert bool(env("random", "law128", game="chaos").rules.attacks_enabled)
 
 
 def test_a_study_goes_on_from_any_folder(tmp_path, monkeypatch):

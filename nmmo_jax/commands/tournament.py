@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, parse_set
+from nmmo_jax.commands.overrides import NO_EFFECT, PLACES, Overrides, Systems, of_game, parse_set
 from nmmo_jax.commands.studying import StudyCommand
 from nmmo_jax.environment import make
 
@@ -29,11 +29,12 @@ class Tournament(StudyCommand):
     FLAGS: ClassVar[dict[str, str]] = {"population_cap": "--sizes", "policy": "POLICY"}
 
     policy: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Who takes part, at least one: random, wanderer, forager, fighter, planner; policies that come with the package;
-    folders of runs; or a folder with seed-0, seed-1 ...: trainings that differ in their seed only, over which the
-    intervals then are."""
-    game: Literal["law", "chaos"] = "law"
-    """law: no attacks. chaos: attacks with melee, range and mage."""
+    """Who takes part, at least one: scripted policies by name (random, forager, hunter, miner ...); policies that come
+    with the package; folders of runs; or a folder with seed-0, seed-1 ...: trainings that differ in their seed only,
+    over which the intervals then are."""
+    game: Literal["law", "chaos", "mmo"] | None = None
+    """law: no attacks. chaos: attacks with melee, range and mage. mmo: the role-playing world. Default: the game in
+    which the first trained policy was trained; mmo, where one of its trades is named; law."""
     agents: int = 128
     """Capacity: agent slots per world."""
     populations: int = 8
@@ -49,7 +50,8 @@ class Tournament(StudyCommand):
     set: Overrides = ()
     """Any other field of the worlds' configuration and rules: regrowth_probability=0.05 max_spawns=2."""
     system: Systems = ()
-    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module."""
+    """Game systems to play with, and --set their rules: poison:POISON of poison.py here, or of an installed module.
+    Default: those that the first trained policy was trained with."""
 
     tables: tuple[Literal["parquet"], ...] = ()
     """Tables for other programs: parquet, with a row for each game and who played in it (games.parquet), and what
@@ -57,13 +59,20 @@ class Tournament(StudyCommand):
 
     def study(self, out: Path) -> Any:
         """See ``StudyCommand``."""
-        from train.studies.entrants import entrants
+        from train.studies.entrants import entrants, trained_in
         from train.studies.tournament import Tournament as Study
 
         if not self.policy:
             raise ValueError("POLICY: at least one must take part")
-        others = parse_set(self.set, {**PLACES, **NO_EFFECT, "population_cap": "--sizes"}, systems=self.system)
-        env = make(self.game, num_agents=self.agents, num_populations=self.populations, **others)
+        world = trained_in(self.policy)
+        game = self.game or world.game
+        taken = {**PLACES, **NO_EFFECT, "population_cap": "--sizes"}
+        env = make(
+            game,
+            num_agents=self.agents,
+            num_populations=self.populations,
+            **parse_set(self.set, taken, systems=of_game(game, self.system or world.systems)),
+        )
         who = entrants(self.policy, env)
         assert self.sizes is not None and self.worlds is not None
         assert self.settle is not None and self.ticks is not None

@@ -86,7 +86,7 @@ def check_play(study: Any, worlds: str = "worlds") -> None:
 
 
 class Programs:
-    """Compiled programs of one world, one per combination of networks, whoever plays with them.
+    """Compiled programs of one world, one per combination of networks, whoever plays with them and wherever.
 
     Args:
       worlds: realms in every call.
@@ -99,10 +99,14 @@ class Programs:
 
     def census(self, names: tuple[str, ...]) -> tuple[Census, Any]:
         """The program for policies by name (population p plays name p modulo their number), and their parameters."""
-        who = players(names, self.env, load_named)
+        each = tuple(sorted(set(names)))
+        who = players(each, self.env, load_named, any_seat=len(each) > 1)
         if who.kind not in self._programs:
             self._programs[who.kind] = Census(self.env, who, self.worlds, self.bins, self.of_systems)
-        return self._programs[who.kind], who.params
+        if who.seat is None:
+            return self._programs[who.kind], who.params
+        seats = [each.index(names[p % len(names)]) for p in range(self.env.config.num_populations)]
+        return self._programs[who.kind], who.seat(seats)
 
     def begin(self, census: Census, pool: MapPool, seed: int, rules: Rules | None = None) -> Worlds:
         """New worlds, realm i on map i modulo their number: the same for all who play in them."""
