@@ -3,10 +3,12 @@
 Where few places are taken, observing all of them computes mostly nothing. Where all are, nothing is lost: what
 gathering costs is made up for by blocks that stay in the cache of a CPU from the first look to the last write.
 
-The living are numbered realm after realm, slot after slot, and taken so many at a time until all have been: nothing is
-left out, and nothing depends on the size of a block. Who is visible is found per realm where at least a quarter of the
-places is taken, and else in each block, among the living of the realm alone. In worlds with systems everything is
-observed first, as what they show is theirs to say; there it brings nothing but smaller batches for policies.
+The living are numbered realm after realm, and taken so many at a time until all have been: nothing is left out, and
+nothing depends on the size of a block. In a realm it goes slot after slot, or, above 256 places and without systems,
+from neighbour to neighbour, so that what a block looks at lies in the cache, however large the map. Who is visible is
+found per realm where that is so, or at least a quarter of the places is taken, and else in each block, among the living
+of the realm alone. In worlds with systems everything is observed first, as what they show is theirs to say; there it
+brings nothing but smaller batches for policies.
 
 Worth its length: a core plays three times as many agent-steps of ``chaos`` under random play as by ``observe``, and as
 many of the full house (``benchmarks/README.md``).
@@ -24,7 +26,7 @@ from nmmo_jax.autoreset import Episode
 from nmmo_jax.bits import count_bits, lowest_bits, pack, pack_two
 from nmmo_jax.components import Agents, Realm
 from nmmo_jax.config import Config
-from nmmo_jax.neighbours import MOST_IN_PAIRS
+from nmmo_jax.neighbours import MOST_IN_PAIRS, find_by_place
 from nmmo_jax.observations import Observation, features_of, find_visible, observe, planes_of, seen_by, window_of
 from nmmo_jax.rules import Rules, rule_ndim
 from nmmo_jax.systems.movement import neighbouring
@@ -122,8 +124,12 @@ def fold_living(
     rules, axes = many._rules(rules)
     realms = realm.realm if isinstance(realm, Episode) else realm
     order, number, starts = _in_order(realms.agents.alive)
+    near, found = jnp.broadcast_to(rules.attack_range.max(axis=-1), number.shape), None
+    if config.num_agents > MOST_IN_PAIRS and not config.systems:
+        slots, found = find_by_place(realms.agents, near, config)
+        order = _apart(slots, number, starts)
     order = jnp.pad(order, (0, -order.size % size))
-    look = _looker(realms, rules, axes, config, order, number, starts, size)
+    look = _looker(realms, rules, axes, config, order, number, starts, size, near, found)
 
     def one(index: jax.Array, carry: Carry) -> Carry:
         first = index * size
@@ -159,6 +165,15 @@ def _in_order(
     return order, number, jnp.cumsum(number, dtype=jnp.int32) - number
 
 
+def _apart(slots: Int32[Array, "R N"], number: Int32[Array, "R"], starts: Int32[Array, "R"]) -> Int32[Array, "R*N"]:
+    """As the order of ``_in_order``, of slots in another order, the living of each realm first."""
+    realms, n = slots.shape
+    rank, realm = jnp.arange(n, dtype=jnp.int32), jnp.arange(realms, dtype=jnp.int32)[:, None]
+    at = jnp.where(rank < number[:, None], starts[:, None] + rank, slots.size)
+    place = realm * n + slots
+    return jnp.zeros(slots.size, jnp.int32).at[at.reshape(-1)].set(place.reshape(-1), mode="drop")
+
+
 def _looker(
     realms: Realm,
     rules: Rules,
@@ -168,15 +183,21 @@ def _looker(
     number: Int32[Array, "R"],
     starts: Int32[Array, "R"],
     size: int,
+    near: Int32[Array, "R"],
+    found: Int32[Array, "R N K"] | None,
 ) -> Callable[[Who], Observation]:
-    """What gives the observation of a block."""
+    """What gives the observation of a block.
+
+    Args:
+      near: distance up to which others come first.
+      found: whom each sees, in the order of ``order``, where that is known.
+    """
     n = config.num_agents
     if config.systems:  # what they show is a matter of whole realms
         all_of_it = jax.vmap(lambda realm, rules: observe(realm, rules, config), in_axes=(0, axes))(realms, rules)
         return lambda who: who.of(all_of_it)
     flat: Agents = jax.tree.map(lambda leaf: leaf.reshape(-1), realms.agents)
     planes = jax.vmap(lambda realm: planes_of(realm, config))(realms)
-    near = jnp.broadcast_to(rules.attack_range.max(axis=-1), number.shape)
     features, spots = _tables(flat, order, -(-number.sum(dtype=jnp.int32) // size), size)
 
     def by_realm() -> Int32[Array, "R*N V"]:
@@ -190,19 +211,23 @@ def _looker(
         found = jnp.concatenate([rank[None], found]).T
         return jnp.where(found >= 0, order.at[start[:, None] + found].get(mode="clip") % n, -1)
 
-    if n > MOST_IN_PAIRS:
-        listed, full = by_realm(), None
-    else:
-        full = number.sum(dtype=jnp.int32) * _FULL >= flat.alive.size
-        nobody = jnp.full((flat.alive.size, config.num_visible), -1, jnp.int32)
-        listed = jax.lax.cond(full, by_realm, lambda: nobody)
+    full = number.sum(dtype=jnp.int32) * _FULL >= flat.alive.size
+    listed = jnp.full((flat.alive.size, config.num_visible), -1, jnp.int32)
+    if found is None:
+        listed = jax.lax.cond(full, by_realm, lambda nobody=listed: nobody)
+
+    def visible_to(who: Who, agents: Agents, at: Int32[Array, "K"]) -> Int32[Array, "K V"]:
+        if found is None:
+            return jax.lax.cond(full, lambda: listed[at], lambda: by_block(who, agents))
+        rank = who.first + jnp.arange(size, dtype=jnp.int32) - starts[who.realm]
+        others = found.at[who.realm, rank].get(mode="clip")
+        return jnp.concatenate([who.slot[:, None], others], axis=1)
 
     def look(who: Who) -> Observation:
         at = who.realm * n + who.slot
         agents = jax.tree.map(lambda leaf: leaf[at], flat)
         mine = {name: x[who.realm] if x.ndim > rule_ndim(name) else x for name, x in rules.named().items()}
-        visible = listed[at] if full is None else jax.lax.cond(full, lambda: listed[at], lambda: by_block(who, agents))
-        visible = jnp.where(who.there[:, None], visible, -1)
+        visible = jnp.where(who.there[:, None], visible_to(who, agents, at), -1)
         seen = jnp.where(visible >= 0, who.realm[:, None] * n + visible, 0)
         return seen_by(
             agents, who.there, features[at], features[seen], visible, flat.age[seen],

@@ -13,7 +13,7 @@ took 1.4 when all runs were still read to the end. Below some 300 agents all pai
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +74,17 @@ def find_neighbours(
     place = agents.row.astype(jnp.int32), agents.col.astype(jnp.int32)
     single = (*place, agents.alive, observer, jnp.asarray(near, jnp.int32))
     return _searcher(config, config.num_visible - 1, _FAR)(*(array[None] for array in single))[0]
+
+
+def find_by_place(
+    agents: Agents, near: Int32[Array, "R"], config: Config
+) -> tuple[Int32[Array, "R N"], Int32[Array, "R N K"]]:
+    """Slots of the agents ``[R, N]`` of some realms, such that who stand near each other lie near each other, the
+    living first; and in that order what ``find_neighbours`` has for them.
+    """
+    place = agents.row.astype(jnp.int32), agents.col.astype(jnp.int32)
+    near = jnp.asarray(near, jnp.int32)
+    return _search(config, config.num_visible - 1, _FAR, *place, agents.alive, agents.alive, near, in_order=True)
 
 
 def find_in_pairs(
@@ -155,17 +166,21 @@ def _search(
     alive: Bool[Array, "R N"],
     observer: Bool[Array, "R N"],
     near: Int32[Array, "R"],
-) -> Int32[Array, "R N K"]:
+    in_order: bool = False,
+) -> Any:
+    """Lists of the others ``[R, N, K]``; see ``find_neighbours`` and, for ``in_order``, ``find_by_place``."""
     realms, n = row.shape
-    crowd, first, cell_at = _sort(config, row, col, alive)
-    take = jax.vmap(lambda table, index: table.at[index].get(mode="clip"))
+    crowd, order, first, cell_at = _sort(config, row, col, alive)
+    slot = order if in_order else jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32), row.shape)
+    if in_order:
+        row, col, observer = (_of_slots(column, order) for column in (row, col, observer))
     left, right = jnp.maximum(col - config.radius, 0), jnp.minimum(col + config.radius, config.columns - 1)
     starts, lengths = [], []
     for strip in (-1, 0, 1):
-        start, end = take(first, cell_at(row, left, strip)), take(first, cell_at(row, right, strip) + 1)
+        start, end = _of_slots(first, cell_at(row, left, strip)), _of_slots(first, cell_at(row, right, strip) + 1)
         starts.append(start + n * jnp.arange(realms, dtype=jnp.int32)[:, None])  # in the table of all realms
         lengths.append(jnp.where(observer, end - start, 0))
-    slot, near = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32), row.shape), jnp.broadcast_to(near[:, None], row.shape)
+    near = jnp.broadcast_to(near[:, None], row.shape)
     observers = Neighbourhood(slot, row, col, near, tuple(starts), tuple(lengths))
     observers = jax.tree.map(lambda x: x.reshape(-1), observers)
 
@@ -186,7 +201,8 @@ def _search(
         return found.at[who].set(slots, mode="drop")
 
     found = jax.lax.fori_loop(0, (number + rest - 1) // rest, read_on, found)
-    return found.reshape(realms, n, most)
+    found = found.reshape(realms, n, most)
+    return (order, found) if in_order else found
 
 
 def _slots(keys: Int32[Array, "*B"], far: int) -> Int32[Array, "*B"]:
@@ -202,7 +218,8 @@ def _listed(mask: Bool[Array, "M"], block: int) -> tuple[Int32[Array, "L"], Int3
 
 
 def _sort(config: Config, row: Int32[Array, "R N"], col: Int32[Array, "R N"], present: Bool[Array, "R N"]):
-    """Who is present, by cell; how many of them stand in the cells before each; and a place's cell.
+    """Who is present, by cell; their slots, and then those of the others; how many of them stand in the cells before
+    each; and a place's cell.
 
     Cell and slot share one 32-bit word, which a CPU sorts four times faster than pairs of words;
     cells are as many tiles wide as that needs, and as leaves at most four of them for each that is sorted.
@@ -226,10 +243,13 @@ def _sort(config: Config, row: Int32[Array, "R N"], col: Int32[Array, "R N"], pr
     together = 2 * field + bits <= _WORD
     field = field if together else 16
     place = (row & (2**field - 1)) << (32 - field) | (col & (2**field - 1)) << (32 - 2 * field)
-    place = jax.vmap(lambda column, slot: column.at[slot].get(mode="clip"))(place, slot).reshape(-1)
-    slot = slot.reshape(-1)
-    crowd = Crowd((place | slot,) if together else (place, slot), field, bits)
-    return crowd, jnp.cumsum(count, axis=1, dtype=jnp.int32) - count, cell_at
+    place, flat = _of_slots(place, slot).reshape(-1), slot.reshape(-1)
+    crowd = Crowd((place | flat,) if together else (place, flat), field, bits)
+    return crowd, slot, jnp.cumsum(count, axis=1, dtype=jnp.int32) - count, cell_at
+
+
+def _of_slots(column: Array, slot: Int32[Array, "R K"]) -> Array:
+    return jax.vmap(lambda column, slot: column.at[slot].get(mode="clip"))(column, slot)
 
 
 def _key(crowd: Crowd, radius: int, far: int, observers: Neighbourhood, i: Int32[Array, "K 1"]) -> Int32[Array, "K B"]:

@@ -11,6 +11,7 @@ import pytest
 import nmmo_jax as nmmo
 from nmmo_jax import Config
 from nmmo_jax.draws import fold_in
+from nmmo_jax.neighbours import MOST_IN_PAIRS
 from nmmo_jax.policies.scripted import BY_AGENT, POLICIES, play
 from tests.worlds import random_realm
 
@@ -79,12 +80,15 @@ def test_each_of_the_living_is_shown_once_what_it_sees(name):
         realm, slot = np.nonzero(alive)
         number = len(realm)
         full += number * 4 >= alive.size
-        np.testing.assert_array_equal(whose[:number], np.stack([realm, slot, np.ones(number, int)], axis=-1))
+        order = np.lexsort(np.asarray(whose)[:number, 1::-1].T)
+        crowd = config.num_agents > MOST_IN_PAIRS  # of whom those who stand near each other come one after another
+        assert not crowd == (order == np.arange(number)).all()
+        np.testing.assert_array_equal(whose[order], np.stack([realm, slot, np.ones(number, int)], axis=-1))
         assert not np.any(np.asarray(whose)[number:, 2] == 1)
         np.testing.assert_array_equal(count, alive)
         assert calls == -(-number // min(WORLDS[name][1], alive.size))
         chex.assert_trees_all_equal(
-            jax.tree.map(lambda leaf, number=number: leaf[:number], kept),
+            jax.tree.map(lambda leaf, order=order: leaf[order], kept),
             jax.tree.map(lambda leaf, realm=realm, slot=slot: leaf[realm, slot], whole),
         )
     assert full  # and not only few
