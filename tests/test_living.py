@@ -82,7 +82,7 @@ def test_each_of_the_living_is_shown_once_what_it_sees(name):
         full += number * 4 >= alive.size
         order = np.lexsort(np.asarray(whose)[:number, 1::-1].T)
         crowd = config.num_agents > MOST_IN_PAIRS  # of whom those who stand near each other come one after another
-        assert not crowd == (order == np.arange(number)).all()
+        assert crowd != (order == np.arange(number)).all()
         np.testing.assert_array_equal(whose[order], np.stack([realm, slot, np.ones(number, int)], axis=-1))
         assert not np.any(np.asarray(whose)[number:, 2] == 1)
         np.testing.assert_array_equal(count, alive)

@@ -8,7 +8,7 @@ import optax.contrib
 import pytest
 
 from train import muon
-from train.trinity import each_population
+from train.populations import each_population
 
 SHAPES = {"wide": (6, 20), "tall": (24, 10), "column": (16, 1), "square": (16, 16), "bias": (16,), "tiles": (3, 5, 4)}
 POPULATIONS, STEPS = 3, 5

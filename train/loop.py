@@ -18,9 +18,10 @@ from nmmo_jax.world.pool import MapPool
 from train.losses import advantages, normalise
 from train.metrics import Sums, nothing_visited
 from train.minibatches import AXIS, Rows, moments
+from train.populations import check_params, per_row, sum_of_squares
 from train.rollouts import Rollout, Worlds, play
 from train.settings import Experiment
-from train.trinity import Batch, Sword, Trinity, check_params, per_row, sum_of_squares
+from train.trinity import Batch, Sword, Trinity
 
 SEEDS = "seeds"  # of the mesh of devices, beside AXIS
 WORLD, PLAY, NETWORK, RULES, SHUFFLE, EVOLVE = range(6)  # what a run's key is folded with

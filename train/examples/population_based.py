@@ -15,7 +15,8 @@ import optax
 
 from nmmo_jax.cli import train
 from nmmo_jax.draws import for_jax
-from train.trinity import Pantheon, Trinity, per_row
+from train.populations import per_row
+from train.trinity import Pantheon, Trinity
 
 EVERY, FACTOR = 32, 1.25
 
