@@ -100,7 +100,7 @@ class View:
             bit, row = jax.lax.optimization_barrier((bit, row.astype(jnp.int16)))
             index, result = jnp.arange(width, dtype=jnp.int16)[:, None], jnp.zeros_like(self.ground)
             for one in range(len(bit)):
-                result |= jnp.where(index == row[one], bit[one], 0)
+                result |= jnp.where(index == row[one][None], bit[one][None], 0)
             return result
 
         def at_once(row, bit):

@@ -12,7 +12,9 @@ from watched import MANNERS
 
 from nmmo_jax import Action, Config, Environment, MapPool, Rules, digest, fold_living, make, vectorize
 from nmmo_jax.draws import bits, fold_in, for_jax, split
-from nmmo_jax.policies.scripted import BY_AGENT, POLICIES
+from nmmo_jax.policies.scripted import BY_AGENT, POLICIES, offered
+from nmmo_jax.policies.workers import worker
+from nmmo_jax.presets import PRESETS
 from train.examples.own_network import Own
 from train.loop import make_train
 from train.policy import load_policy
@@ -25,6 +27,8 @@ WORLDS = {
     "free": Config(16, 4, 20, 18, 5, 4, 2, layout="free", reproduction=True, events=64, ledger=True, max_lifetime=9),
     "crowd": Config(512, 4, 20, 18, 5, 4, 2),
     "systems": Config(16, 4, 20, 18, 5, 4, 2, systems=(MANNERS,)),
+    "roles": Config(16, 4, 20, 18, 5, 4, 2, events=64, ledger=True, systems=PRESETS["mmo"]["systems"]),
+    "crowded roles": Config(512, 4, 20, 18, 5, 4, 2, resolution="sequential", systems=PRESETS["mmo1024"]["systems"]),
 }
 STRICT = (
     lambda: jax.enable_x64(True),
@@ -103,6 +107,10 @@ def shapes(config):
     several = jax.eval_shape(vectorize(env, 2).reset, KEY) if config == SMALL else ()
     players = POLICIES if config in (SMALL, WORLDS["crowd"]) else {}
     chosen = {name: jax.eval_shape(policy, KEY, obs, realm) for name, policy in players.items()}
+    if {"items", "monsters"} <= {system.name for system in config.systems}:
+        trade = jax.ShapeDtypeStruct((config.num_agents,), jnp.int32)
+        chosen["worker"] = jax.eval_shape(lambda trade, obs: worker(trade, KEY, obs, config), trade, obs)
+        chosen["offered"] = jax.eval_shape(lambda obs: offered(KEY, obs, config), obs)
     of_the_living = jax.eval_shape(functools.partial(in_blocks, vectorize(env, 2)), several[1]) if several else ()
     return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (obs, realm, result, several, chosen, of_the_living))
 

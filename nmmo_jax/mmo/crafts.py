@@ -41,7 +41,7 @@ from nmmo_jax.mmo.kinds import (
     WHETSTONE,
     WOOD,
 )
-from nmmo_jax.mmo.packs import PLACES, Pack
+from nmmo_jax.mmo.packs import PLACES, Pack, beside, byte
 from nmmo_jax.system import System
 from nmmo_jax.systems.world import World
 from nmmo_jax.values import check_choice, check_int, check_several, check_unique
@@ -114,18 +114,20 @@ def _taken(store: Store, kind: Any, quantity: Any, limit: Int8[Array, "N"]) -> I
 
     Of the places that would do, the one with the largest code is taken: of the highest level, of those the first.
     """
+    kind, quantity, limit = beside(kind, quantity, limit)
     fits = (store.kind == kind) & (store.quantity >= quantity) & (store.level <= limit)
     return jnp.where(fits, store.code, jnp.int16(0)).max(axis=0)
 
 
 def _left(code: Int16[Array, "N"], quantity: Any) -> Int16[Array, "N"]:
     """How many are left where so many are taken."""
-    return (code & (1 << _PLACE) - 1) - quantity
+    return (code & (1 << _PLACE) - 1) - jnp.asarray(quantity, code.dtype)
 
 
 def _stacked(pack: Pack, kind: Any, amount: Any, most: Any, level: Int16[Array, "N"]) -> Bool[Array, "N"]:
     """Whether there is a stack of that kind and level with room for so many; ``most``: that a place has."""
-    return ((pack.kind == kind) & (pack.level == level) & (pack.quantity <= most - amount)).any(axis=0)
+    kind, room, level = beside(*(byte(jnp.asarray(number)) for number in (kind, most - amount, level)))
+    return ((pack.kind == kind) & (pack.level == level) & (pack.quantity <= room)).any(axis=0)
 
 
 def _roomy(pack: Pack) -> Bool[Array, "N"]:
@@ -215,7 +217,7 @@ def has_crafted(before: World, after: World) -> Bool[Array, "N"]:
 
     def total(world: World) -> Int32[Array, "K N"]:
         there = world["items.kind"][:, None] == kinds[:, None]
-        return jnp.where(there, world["items.quantity"][:, None], 0).sum(axis=0)
+        return jnp.where(there, world["items.quantity"][:, None], 0).sum(axis=0, dtype=jnp.int32)
 
     return (total(after) < total(before)).any(axis=0)
 

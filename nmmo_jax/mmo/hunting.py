@@ -51,9 +51,9 @@ def _nearest(agents: tuple[jax.Array, ...], row: Int32[Array, "B"], col: Int32[A
     """Slot and distance. One row for each agent, so that the minima over agents are of whole rows of monsters."""
     agent_row, agent_col, uid, seen = (column[:, None] for column in agents)
     row, col = apart((row.astype(jnp.int16), col.astype(jnp.int16)))
-    away = jnp.minimum(jnp.maximum(jnp.abs(agent_row - row), jnp.abs(agent_col - col)), MOST_SIGHT + 1)
+    away = jnp.minimum(jnp.maximum(jnp.abs(agent_row - row[None]), jnp.abs(agent_col - col[None])), MOST_SIGHT + 1)
     away = apart(jnp.where(seen, away, MOST_SIGHT + 1).astype(jnp.uint8))
     least = apart(away.min(axis=0))
-    oldest = apart(jnp.where((away == least) & seen, uid, NOBODY).min(axis=0))
+    oldest = apart(jnp.where((away == least[None]) & seen, uid, NOBODY).min(axis=0))
     slot = jnp.arange(len(uid), dtype=jnp.int32)[:, None]
-    return jnp.where(uid == oldest, slot, -1).max(axis=0), least.astype(jnp.int32)
+    return jnp.where(uid == oldest[None], slot, -1).max(axis=0), least.astype(jnp.int32)

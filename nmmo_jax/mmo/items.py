@@ -77,7 +77,9 @@ def in_combat(world: World) -> Bool[Array, "N"]:
 def act(world: World) -> World:
     """What the attack of this tick uses up; then use, then destroy."""
     pack = carried(world)
-    shot = pack.worn & (pack.kind == WHETSTONE + world.chosen("style")) & (_hits(world) & world.acting)
+    fits = (WHETSTONE + world.chosen("style")).astype(jnp.int8)
+    fits, shoots = packs.beside(fits, _hits(world) & world.acting)
+    shot = pack.worn & (pack.kind == fits) & shoots
     pack = packs.without(pack, shot, 1)
     world = world.tell("ammunition_used", shot.any(axis=0), 1)
     world, pack = _use(world, pack)
@@ -108,8 +110,9 @@ def _use(world: World, pack: Pack) -> tuple[World, Pack]:
     uses = _usable(world, Pack(*(part[None] for part in item)))[0]
     eats, wears = apart((uses & (item.kind >= RATION), uses & (item.kind < RATION)))
     here = packs.at(apart(place))
-    same = wears & (packs.worn_as(pack.kind) == packs.worn_as(item.kind))
-    pack = packs.without(pack._replace(worn=jnp.where(same, here & ~pack.worn, pack.worn)), eats & here, 1)
+    wearing, worn_as = packs.beside(wears, packs.worn_as(item.kind))
+    same = wearing & (packs.worn_as(pack.kind) == worn_as)
+    pack = packs.without(pack._replace(worn=jnp.where(same, here & ~pack.worn, pack.worn)), eats[None] & here, 1)
     rule, kind = world.rule, item.kind
     made, found = rule.made + rule.made_per_level * item.level, rule.raw + rule.raw_per_level * item.level
     amount = jnp.where(kind < FISH, made, found)
@@ -128,7 +131,7 @@ def _give(world: World, pack: Pack) -> tuple[World, Pack]:
     able &= (to >= 0) & world.acting[slot] & near
     able &= packs.place_in(packs.packs_of(pack, slot), item.kind, item.level, item.quantity) >= 0
     gives = apart(_foremost(able, slot, world.words(0)[:, 0], agents.uid))
-    pack = packs.without(pack, gives & packs.at(place), STACK)
+    pack = packs.without(pack, gives[None] & packs.at(place), STACK)
     new = packs.brought(item, jnp.where(gives, to, -1))
     pack, _ = packs.with_item(pack, new.kind > NONE, new.kind, new.level, new.quantity)
     return world.tell("item_given", gives, item.quantity, agents.uid[slot]), pack
@@ -169,7 +172,7 @@ def _drops(world: World, pack: Pack) -> tuple[World, Pack, Int32[Array, "N"]]:
         words = world.words(1 + index)
         falls = kills & coin(words[:, 0], jnp.asarray(probability))
         pack, fits = packs.with_item(pack, falls, kind + choose(words[:, 1], number), level, 1)
-        amount += fits
+        amount += fits.astype(jnp.int32)
     return world.tell("item_dropped", amount > 0, amount), pack, jnp.where(kills, level, 0)
 
 
@@ -178,7 +181,8 @@ def _worn(world: World, pack: Pack) -> tuple[Int32[Array, "3 N"], Int32[Array, "
     rule, style = world.rule, np.arange(len(STYLES), dtype=np.int32)[:, None]
     hand, shots = (packs.worn_at(pack, where) for where in (HAND, packs.AMMUNITION))
     weapon, shot = rule.weapon * (1 + hand.level), rule.ammunition + rule.ammunition_per_level * shots.level
-    offence = jnp.where(hand.kind == SPEAR + style, weapon, 0) + jnp.where(shots.kind == WHETSTONE + style, shot, 0)
+    weapons, ammunition, weapon, shot = packs.beside(hand.kind, shots.kind, weapon, shot)
+    offence = jnp.where(weapons == SPEAR + style, weapon, 0) + jnp.where(ammunition == WHETSTONE + style, shot, 0)
     tool = jnp.where((hand.kind >= SPEAR + len(STYLES)) & (hand.kind <= CHISEL), rule.tool, 0)
     return offence, rule.armour * packs.armour_levels(pack) + tool
 
@@ -213,17 +217,18 @@ def _limits(world: World, kind: Int[Array, "P N"]) -> Int8[Array, "P N"]:
 
 def _usable(world: World, pack: Pack) -> Bool[Array, "P N"]:
     """What can be used, out of combat. Taking off can be done at any level."""
-    return (pack.kind > NONE) & (pack.kind <= HERB) & (pack.worn | (pack.level <= _limits(world, pack.kind)))
+    limits = _limits(world, pack.kind).astype(pack.level.dtype)
+    return (pack.kind > NONE) & (pack.kind <= HERB) & (pack.worn | (pack.level <= limits))
 
 
 def can_use(world: World) -> Bool[Array, "N 12"]:
     """Which places can be used."""
-    return apart(_usable(world, carried(world)) & ~in_combat(world)).T
+    return apart(_usable(world, carried(world)) & ~in_combat(world)[None]).T
 
 
 def can_destroy(world: World) -> Bool[Array, "N 12"]:
     """Which places can be emptied."""
-    return apart((world["kind"] > NONE) & ~in_combat(world)).T
+    return apart((world["kind"] > NONE) & ~in_combat(world)[None]).T
 
 
 def _givable(world: World) -> Bool[Array, "N 12"]:
@@ -234,7 +239,11 @@ def _reached(world: World) -> Bool[Array, "N V"]:
     """Which of the visible are others to whom an agent can give."""
     slot = world.visible_slot
     assert slot is not None  # where masks are made
-    other = (slot >= 0) & (slot != jnp.arange(world.config.num_agents)[:, None]) & (world.visible["health"] > 0)
+    other = (
+        (slot >= 0)
+        & (slot != jnp.arange(world.config.num_agents, dtype=jnp.int32)[:, None])
+        & (world.visible["health"] > 0)
+    )
     return apart(other & (world.away("visible") <= world.rule.reach))
 
 
@@ -265,11 +274,11 @@ def has_used(before: World, after: World) -> Bool[Array, "N"]:
 
 def has_less(before: World, after: World) -> Bool[Array, "N"]:
     """Who has fewer items."""
-    return after["quantity"].sum(axis=0) < before["quantity"].sum(axis=0)
+    return after["quantity"].sum(axis=0, dtype=jnp.int32) < before["quantity"].sum(axis=0, dtype=jnp.int32)
 
 
 def _shown(world: World) -> Int32[Array, "N 12"]:
-    return jnp.where(world["kind"].T > NONE, jnp.arange(PLACES), -1)
+    return jnp.where(world["kind"].T > NONE, jnp.arange(PLACES, dtype=jnp.int32), -1)
 
 
 def _outcome(world: World) -> Outcome:

@@ -44,7 +44,7 @@ def appear(world: World) -> World:
     can = _can_stand(world, row, col)
     room = rule.cap - world["monsters"]["alive"].sum(dtype=jnp.int32)
     at = danger(world, row, col)
-    kind = (at >= rule.neutral_from).astype(jnp.int32) + (at >= rule.aggressive_from)
+    kind = (at >= rule.neutral_from).astype(jnp.int32) + (at >= rule.aggressive_from).astype(jnp.int32)
     return world.add(
         "monsters",
         can & (jnp.cumsum(can, dtype=jnp.int32) <= room),

@@ -86,7 +86,9 @@ def sought(world: World) -> tuple[Int32[Array, "N"], Int32[Array, "N"]]:
     """What each agent harvests, by its place in ``RESOURCES`` (-1: nothing), and the flat index of the tile."""
     rows, columns = world.tiles.size
     step = np.array(DIRECTIONS, np.int32)[..., None]
-    row, col = (at.astype(jnp.int32) + step[:, axis] for axis, at in enumerate((world.agents.row, world.agents.col)))
+    row, col = (
+        at.astype(jnp.int32)[None] + step[:, axis] for axis, at in enumerate((world.agents.row, world.agents.col))
+    )
     inside = (row >= 0) & (row < rows) & (col >= 0) & (col < columns)
     place = apart(jnp.where(inside, row * world.config.columns + col, world.place))
     material = apart(world.tiles.material.reshape(-1).at[place].get(mode="clip"))

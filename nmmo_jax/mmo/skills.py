@@ -91,7 +91,7 @@ def _earned(world: World) -> Int32[Array, "8 N"]:
     earned = jnp.where(damage > 0, rule.attack_experience + rule.damage_experience * damage, 0)
     style, earned = apart((style, earned))
     skill = np.arange(len(SKILLS), dtype=np.int32)[:, None]
-    gains = jnp.where(style == skill, earned, 0)
+    gains = jnp.where(style[None] == skill, earned[None], 0)
     # An agent does one thing of each kind in a tick: one number says which, so that no column is made by itself.
     for kind in EVENTS:
         which, gain = jnp.full_like(style, -1), jnp.zeros_like(style)
@@ -99,7 +99,7 @@ def _earned(world: World) -> Int32[Array, "8 N"]:
             told = world.told(event).happened
             which, gain = jnp.where(told, SKILLS.index(name), which), jnp.where(told, getattr(rule, by), gain)
         which, gain = apart((which, gain))
-        gains += jnp.where(which == skill, gain, 0)
+        gains += jnp.where(which[None] == skill, gain[None], 0)
     return gains
 
 

@@ -110,7 +110,7 @@ def _works(trade: Int32[Array, "N"], view: View) -> Bits:
 
 
 def _has(trades: list[bool], trade: Int32[Array, "N"]) -> Bool[Array, "1 N"]:
-    return one_of(trades, trade)[None] > 0
+    return one_of(map(int, trades), trade)[None] > 0
 
 
 def _move(key: PRNGKeyArray, obs: Observation, view: View, work: Bits, peril: Bits) -> Int32[Array, "N"]:
@@ -197,6 +197,7 @@ class _Monsters:
         self.obs, self.config = obs, config
         self.kind, self.level, self.health = _columns(obs, "monsters_in_view", config, "kind", "level", "health")
         own = obs.of["skill_levels"].max(axis=1) if "skill_levels" in obs.of else jnp.ones(len(self.kind), jnp.int16)
+        own = own.astype(jnp.int32)
         self.strong = (self.kind != CHICKEN) & (self.level > 2 * own[:, None])
 
     def places(self, view: View) -> tuple[Bits, Bits]:
