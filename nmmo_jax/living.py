@@ -127,7 +127,7 @@ def fold_living(
     near, found = jnp.broadcast_to(rules.attack_range.max(axis=-1), number.shape), None
     if config.num_agents > MOST_IN_PAIRS and not config.systems:
         slots, found = find_by_place(realms.agents, near, config)
-        order = _apart(slots, number, starts)
+        order = _numbered(slots, number, starts)
     order = jnp.pad(order, (0, -order.size % size))
     look = _looker(realms, rules, axes, config, order, number, starts, size, near, found)
 
@@ -165,7 +165,7 @@ def _in_order(
     return order, number, jnp.cumsum(number, dtype=jnp.int32) - number
 
 
-def _apart(slots: Int32[Array, "R N"], number: Int32[Array, "R"], starts: Int32[Array, "R"]) -> Int32[Array, "R*N"]:
+def _numbered(slots: Int32[Array, "R N"], number: Int32[Array, "R"], starts: Int32[Array, "R"]) -> Int32[Array, "R*N"]:
     """As the order of ``_in_order``, of slots in another order, the living of each realm first."""
     realms, n = slots.shape
     rank, realm = jnp.arange(n, dtype=jnp.int32), jnp.arange(realms, dtype=jnp.int32)[:, None]
