@@ -199,6 +199,8 @@ def test_policies_are_kept_wherever_they_are(tmp_path, monkeypatch):
         (["tournament", "random", "random"], "named once"),
         (["tournament", "random", "--sizes", "0"], "--sizes 0"),
         (["tournament", "random", "--populations", "3", "--agents", "12", "--sizes", "12"], "--populations 3"),
+        (["tournament", "random", "hunter", "--game", "law"], "POLICY hunter: needs a world with the system monsters"),
+        (["evaluate", "random", "miner", "--game", "law"], "POLICY miner: needs a world with the system professions"),
         (["experiment", "--agents", "17"], "law17"),
         (["experiment", "--seeds", "1"], "--seeds 1"),
         (["evaluate", "random", "--ticks", "0"], "--ticks 0"),

@@ -239,11 +239,8 @@ def _reached(world: World) -> Bool[Array, "N V"]:
     """Which of the visible are others to whom an agent can give."""
     slot = world.visible_slot
     assert slot is not None  # where masks are made
-    other = (
-        (slot >= 0)
-        & (slot != jnp.arange(world.config.num_agents, dtype=jnp.int32)[:, None])
-        & (world.visible["health"] > 0)
-    )
+    own = jnp.arange(world.config.num_agents, dtype=jnp.int32)[:, None]
+    other = (slot >= 0) & (slot != own) & (world.visible["health"] > 0)
     return apart(other & (world.away("visible") <= world.rule.reach))
 
 

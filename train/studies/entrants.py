@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from nmmo_jax.config import MAX_TICKS
 from nmmo_jax.environment import Environment
 from nmmo_jax.play.players import labels, players
-from nmmo_jax.policies.workers import SCRIPTS, TRADES
+from nmmo_jax.policies.workers import SCRIPTS, TRADES, check_units
 from nmmo_jax.presets import PRESETS
 from nmmo_jax.references import reference
 from nmmo_jax.rules import Rules
@@ -37,9 +37,10 @@ def entrants(names: Sequence[str], env: Environment) -> list[Entrant]:
     """Entrants by name: a scripted policy, a trained one, or a folder with ``seed-*`` (of ``train.studies.seeds``).
 
     Raises:
-      ValueError: a name twice, one that means nothing, or a trained policy that does not fit the world.
+      ValueError: a name twice, one that means nothing, or a policy that does not fit the world.
     """
     found = named(names)
+    check_units(names, env.config)
     for entrant in found:
         for one in entrant.replicates:
             if one not in SCRIPTS:
